@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From a prompt to a head: score distillation on shape coefficients, then on a UV texture.
+ *
+ * Poole et al., "DreamFusion", 2022; Wu et al., "Text-guided 3D face synthesis" (FaceG2E), 2024. */
+#ifndef HEADSDS_GENERATE_H
+#define HEADSDS_GENERATE_H
+
+#include "headsds/head.h"
+#include "headsds/prior.h"
+
+#include <stdbool.h>
+
+/* One stage. Zero takes the default, given here for geometry / texture. */
+typedef struct hds_stage_params {
+    bool skip;
+    int steps;
+    int views;               /* pictures a step */
+    int resolution;          /* of the rendered pictures, a multiple of 8; 0: what the prior was trained for */
+    float guidance_scale;    /* classifier-free guidance: null + s (text - null) */
+    float learning_rate;     /* geometry: standard deviations a step; texture: of [0,1] a step */
+    float l2;                /* weight of the L2 prior: on coefficients / on the change of the texture */
+    float gradient_clip;     /* largest norm of the gradient of one view, in its running mean */
+    float timestep_min, timestep_max; /* fractions of the schedule, 0.02 and 0.98 */
+} hds_stage_params;
+
+typedef struct hds_generate_params {
+    const char *prompt;           /* not empty */
+    const char *negative_prompt;  /* NULL: "" */
+    hds_head_model *model;        /* NULL: the built-in sample head */
+    hds_prior *prior;             /* NULL: the built-in sample prior */
+    uint64_t seed;
+    hds_stage_params geometry, texture;
+    hds_coefficients start;       /* where the geometry stage starts; zeros by default */
+    const char *checkpoint;       /* NULL: none; written beside and renamed every 25 steps and when
+                                     cancelled */
+    bool resume;                  /* continue from the checkpoint when it is there; one of another
+                                     prompt, seed, model or settings is refused */
+} hds_generate_params;
+
+/* A generation on a thread of its own. Strings and arrays of the params are copied. */
+typedef struct hds_job hds_job;
+HDS_API HDS_NODISCARD hds_status hds_job_create(hds_job **job, const hds_generate_params *params,
+                                                hds_error *error);
+HDS_API HDS_NODISCARD hds_status hds_job_start(hds_job *job, hds_error *error);
+
+typedef enum hds_job_state {
+    HDS_JOB_NEW, HDS_JOB_LOADING, HDS_JOB_RUNNING, HDS_JOB_DONE, HDS_JOB_CANCELLED, HDS_JOB_FAILED
+} hds_job_state;
+typedef struct hds_job_progress {
+    hds_job_state state;
+    int stage;               /* 0 geometry, 1 texture */
+    int step, step_count;    /* over all stages that are not skipped */
+    double seconds;          /* since the start */
+    double seconds_left;     /* estimated; < 0: not known yet */
+    hds_history last;
+} hds_job_progress;
+/* Any thread, any time. */
+HDS_API void hds_job_get_progress(hds_job *job, hds_job_progress *progress);
+HDS_API void hds_job_cancel(hds_job *job); /* ends the job within one step */
+/* The head as of the last whole step; new, or NULL before the first. */
+HDS_API hds_head *hds_job_preview(hds_job *job);
+/* Blocks until the job has ended, or seconds have passed (< 0: for ever); *head is new and set when
+ * done. Errors: the job's own; HDS_ERROR_CANCELLED; on a time-out HDS_OK with *head NULL. */
+HDS_API HDS_NODISCARD hds_status hds_job_wait(hds_job *job, double seconds, hds_head **head,
+                                              hds_error *error);
+/* Cancels a running job and waits for its thread. */
+HDS_API void hds_job_destroy(hds_job *job);
+
+#endif

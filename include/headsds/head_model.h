@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A morphable head: blend shapes, joints and skinning over a fixed topology.
+ *
+ * Metres, y up, right-handed, the face looks to +z, so the head's own left is +x.
+ * Handles are immutable and may be shared between threads. */
+#ifndef HEADSDS_HEAD_MODEL_H
+#define HEADSDS_HEAD_MODEL_H
+
+#include "headsds/error.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct hds_head_model hds_head_model;
+
+typedef struct hds_head_model_params {
+    const char *path;        /* NULL: the built-in sample head. Else a headsds .npz file or an
+                                ICT-FaceKit FaceXModel folder */
+    int shape_count;         /* keep at most so many shape components; 0: all */
+    int expression_count;    /* likewise */
+} hds_head_model_params;
+
+/* On success *model is new; release it with hds_head_model_unref. */
+HDS_API HDS_NODISCARD hds_status hds_head_model_load(hds_head_model **model,
+                                                     const hds_head_model_params *params,
+                                                     hds_error *error);
+HDS_API hds_head_model *hds_head_model_ref(hds_head_model *model);
+HDS_API void hds_head_model_unref(hds_head_model *model); /* NULL is fine */
+
+/* What a model is made of; every pointer is borrowed and lives as long as the model. */
+typedef struct hds_head_model_info {
+    const char *name;
+    size_t vertex_count, face_count, uv_count;
+    size_t shape_count, expression_count, joint_count;
+    const uint32_t *faces;             /* (face_count, 3) indices of vertices, counter-clockwise outside */
+    const float *uvs;                  /* (uv_count, 2), v up; NULL without a UV layout */
+    const uint32_t *uv_faces;          /* (face_count, 3) indices of uvs */
+    const char *const *expression_names; /* (expression_count) */
+    const char *const *joint_names;    /* (joint_count); joint 0 turns the whole head */
+    const uint8_t *mean_texture;       /* (texture_height, texture_width, 3) sRGB, row 0 is v = 1; or NULL */
+    size_t texture_width, texture_height;
+} hds_head_model_info;
+HDS_API void hds_head_model_get_info(const hds_head_model *model, hds_head_model_info *info);
+
+/* Vertices (vertex_count, 3) for coefficients in units of standard deviations (shape), weights
+ * (expression) and axis-angle rotations in radians, (joint_count, 3) (pose). Each may be NULL for
+ * zeros; its count must then be 0, and otherwise at most the model's: what is missing is zero.
+ * pose_count counts numbers, 3 for each joint. Non-finite coefficients are refused by place. */
+typedef struct hds_coefficients {
+    const float *shape;
+    size_t shape_count;
+    const float *expression;
+    size_t expression_count;
+    const float *pose;
+    size_t pose_count;
+} hds_coefficients;
+HDS_API HDS_NODISCARD hds_status hds_head_model_vertices(const hds_head_model *model,
+                                                         const hds_coefficients *coefficients,
+                                                         float *vertices, hds_error *error);
+
+#endif

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The whole public C API of headsds. */
+#ifndef HEADSDS_HEADSDS_H
+#define HEADSDS_HEADSDS_H
+
+#include "headsds/error.h"
+#include "headsds/generate.h"
+#include "headsds/head.h"
+#include "headsds/head_model.h"
+#include "headsds/prior.h"
+
+#endif

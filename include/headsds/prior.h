@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A frozen latent diffusion model: Stable Diffusion, or the built-in sample prior.
+ *
+ * A prior may be shared: calls from several threads take turns. Pictures are (N,H,W,3) float RGB in
+ * [0,1], H and W multiples of 8; latents are (N,4,H/8,W/8), scaled as the UNet wants them.
+ * Rombach et al., "High-resolution image synthesis with latent diffusion models", 2022. */
+#ifndef HEADSDS_PRIOR_H
+#define HEADSDS_PRIOR_H
+
+#include "headsds/error.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct hds_prior hds_prior;
+
+enum { HDS_TOKENS = 77 };
+
+typedef struct hds_prior_params {
+    const char *path; /* a diffusers folder; NULL: the built-in sample prior */
+} hds_prior_params;
+HDS_API HDS_NODISCARD hds_status hds_prior_load(hds_prior **prior, const hds_prior_params *params,
+                                                hds_error *error);
+HDS_API hds_prior *hds_prior_ref(hds_prior *prior);
+HDS_API void hds_prior_unref(hds_prior *prior);
+
+typedef struct hds_prior_info {
+    const char *path;        /* borrowed */
+    int text_width;          /* C of the text states */
+    int latent_channels;     /* 4 */
+    int sample_size;         /* latent height and width that the UNet was trained for */
+    int timestep_count;      /* 1000 */
+    const float *alphas_cumprod; /* (timestep_count), borrowed */
+} hds_prior_info;
+HDS_API void hds_prior_get_info(const hds_prior *prior, hds_prior_info *info);
+
+/* texts (count) UTF-8 -> ids (count, 77): start, tokens (75 at most), end, padding. */
+HDS_API HDS_NODISCARD hds_status hds_prior_tokenize(hds_prior *prior, const char *const *texts,
+                                                    size_t count, int64_t *ids, hds_error *error);
+/* ids (count, 77) -> states (count, 77, text_width): last hidden state after the final layer norm. */
+HDS_API HDS_NODISCARD hds_status hds_prior_encode_tokens(hds_prior *prior, const int64_t *ids,
+                                                         size_t count, float *states,
+                                                         hds_error *error);
+/* images (count, height, width, 3) -> posterior mean, scaled. */
+HDS_API HDS_NODISCARD hds_status hds_prior_encode_image(hds_prior *prior, const float *images,
+                                                        size_t count, size_t height, size_t width,
+                                                        float *latents, hds_error *error);
+/* latents (count, 4, h, w) -> images (count, 8h, 8w, 3), clamped to [0,1]. */
+HDS_API HDS_NODISCARD hds_status hds_prior_decode_latents(hds_prior *prior, const float *latents,
+                                                          size_t count, size_t h, size_t w,
+                                                          float *images, hds_error *error);
+/* latents, noise (count, 4, h, w); timesteps (count), may be fractional; text (count, 77, C). */
+HDS_API HDS_NODISCARD hds_status hds_prior_predict_noise(hds_prior *prior, const float *latents,
+                                                         size_t count, size_t h, size_t w,
+                                                         const float *timesteps, const float *text,
+                                                         float *noise, hds_error *error);
+
+#endif

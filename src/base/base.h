@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What every room stands on: status and error, arena, threads, counter-based random numbers.
+ *
+ * Kernels from math to raster cannot fail; they are compiled twice, with `real` as float (the
+ * product) and as double (the gradient tests, -DHDS_REAL_DOUBLE). */
+#ifndef HDS_BASE_H
+#define HDS_BASE_H
+
+#include "headsds/error.h"
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef HDS_REAL_DOUBLE
+typedef double real;
+#else
+typedef float real;
+#endif
+
+/* ---- error.c ---- */
+
+/* The one place where errors are born: set a breakpoint here. Returns `status`. */
+hds_status hds_raise(hds_error *error, hds_status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* ---- memory.c ---- */
+
+/* Zeroed memory of count * size bytes, or NULL (also when the product overflows). */
+void *hds_alloc(size_t count, size_t size);
+void hds_free(void *memory);
+char *hds_strdup(const char *text);                               /* new, or NULL */
+char *hds_format(const char *format, ...)                         /* new, or NULL */
+    __attribute__((format(printf, 1, 2)));
+
+/* Scratch memory that is given back all at once. Grows by blocks; a pointer stays valid until
+ * arena_reset to a mark taken before it, or arena_finish. Allocation failure: see arena_alloc. */
+typedef struct arena_block arena_block;
+typedef struct arena {
+    arena_block *block; /* newest; blocks are kept for reuse by the next round */
+    size_t used;        /* bytes used of the newest block */
+} arena;
+typedef struct arena_mark {
+    arena_block *block;
+    size_t used;
+} arena_mark;
+void *arena_alloc(arena *a, size_t count, size_t size); /* zeroed, 64-byte aligned; NULL: out of memory */
+arena_mark arena_enter(const arena *a);
+void arena_leave(arena *a, arena_mark mark);
+void arena_finish(arena *a);
+
+/* ---- threads.c ---- */
+
+/* Calls body(context, i) once for each i in [0, count), on up to threads_count() threads, and
+ * returns when all are done. Results are the same for any number of threads as long as body(i)
+ * writes only what belongs to i: reduce per-chunk sums in order of chunk, with a number of chunks
+ * that does not depend on the threads. A nested call runs on the calling thread. */
+typedef void (*threads_body)(void *context, size_t index);
+void threads_parallel(size_t count, threads_body body, void *context);
+int threads_count(void);
+void threads_set_count(int count); /* 0: the number of processors this process may use */
+
+/* ---- random.c: Philox 4x32-10 (Salmon et al., SC'11) ---- */
+
+/* A random number is a function of (seed, stream, index): nothing is carried between draws, so a
+ * resumed run draws what the killed one would have drawn. */
+typedef struct rng {
+    uint64_t seed;
+    uint64_t stream; /* what the numbers are for: step, view, ... */
+    uint64_t index;  /* next draw */
+} rng;
+rng rng_make(uint64_t seed, uint64_t stream);
+uint32_t rng_u32(rng *r);
+double rng_uniform(rng *r);                       /* [0, 1) */
+double rng_range(rng *r, double low, double high); /* [low, high) */
+double rng_normal(rng *r);                        /* mean 0, variance 1 */
+uint32_t rng_below(rng *r, uint32_t count);       /* [0, count) */
+void rng_normal_fill(rng *r, float *out, size_t count);
+
+#endif

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Morphable heads: vertices from coefficients, the adjoint, and the loaders.
+ *
+ *   rest  = template + sum_k shape_k S_k + sum_k expression_k E_k            (V,3)
+ *   joint = joint_template + sum_k shape_k J_k                                (J,3)
+ *   v_i   = sum_j w_ij (R_j ... R_root)(rest_i - joint_j) + ...               linear blend skinning
+ *
+ * FLAME: Li et al., "Learning a model of facial shape and expression from 4D scans", 2017. */
+#ifndef HDS_HEAD_H
+#define HDS_HEAD_H
+
+#include "base/base.h"
+#include "headsds/head.h"
+
+/* All arrays are owned by the model. Basis rows are contiguous so that evaluation streams them. */
+struct hds_head_model {
+    int references; /* atomic */
+    char *name;
+    char *path; /* as given to load; NULL: the built-in sample head */
+    size_t vertex_count, face_count, uv_count;
+    size_t shape_count, expression_count, joint_count, skin_count;
+    size_t texture_width, texture_height;
+    real *vertices;          /* (V,3) template, metres */
+    real *shape_basis;       /* (S,V,3) displacement at one standard deviation */
+    real *expression_basis;  /* (E,V,3) displacement at weight 1 */
+    uint32_t *faces;         /* (F,3) */
+    float *uvs;              /* (T,2), v up */
+    uint32_t *uv_faces;      /* (F,3) */
+    real *joints;            /* (J,3) at the template */
+    real *joint_shape_basis; /* (S,J,3) */
+    int32_t *joint_parents;  /* (J) -1 at joint 0; else less than the own index */
+    /* Skinning, skin_count (K) pairs a vertex, weights sum to 1. */
+    uint32_t *skin_joints;   /* (V,K) */
+    real *skin_weights;      /* (V,K) */
+    char **expression_names; /* (E) */
+    char **joint_names;      /* (J) */
+    uint8_t *mean_texture;   /* (H,W,3) sRGB, row 0 at v = 1; or NULL */
+};
+typedef struct hds_head_model head_model;
+
+/* The format of our own, headsds .npz (docs/head-format.md). Arrays, C order, little-endian:
+ *   name                 ()      S  bytes
+ *   vertices             (V,3)   f  metres, y up, face to +z
+ *   faces                (F,3)   u4
+ *   uvs (T,2) f, uv_faces (F,3) u4                                            optional, both
+ *   shape_basis          (S,V,3) f  one standard deviation each
+ *   expression_basis     (E,V,3) f,  expression_names (E) S                   optional, both
+ *   joints (J,3) f, joint_parents (J) i4, joint_names (J) S,
+ *   joint_shape_basis (S,J,3) f, skin_weights (V,J) f                         optional, all
+ *   mean_texture         (H,W,3) u1                                           optional
+ * `f` is f2, f4 or f8. A model without joints gets one root joint at the origin. */
+HDS_NODISCARD hds_status head_load_npz(head_model **model, const char *path, hds_error *error);
+HDS_NODISCARD hds_status head_save_npz(const head_model *model, const char *path, hds_error *error);
+/* An ICT-FaceKit FaceXModel folder: quads are split, centimetres become metres, UV indices are
+ * separate; identityNNN become shape components, every other .obj an expression. */
+HDS_NODISCARD hds_status head_load_ict(head_model **model, const char *folder, hds_error *error);
+/* Refuses what the kernels assume away: indices out of range, a cyclic tree, non-finite numbers. */
+HDS_NODISCARD hds_status head_validate(const head_model *model, const char *path, hds_error *error);
+
+/* One head (headsds/head.h). Coefficients are float, all counts are the model's. */
+struct hds_head {
+    int references; /* atomic */
+    head_model *model;
+    char *prompt;
+    float *shape, *expression, *pose;
+    uint8_t *texture; /* (texture_height, texture_width, 3) sRGB or NULL */
+    size_t texture_width, texture_height;
+    hds_history *history;
+    size_t history_count;
+};
+
+/* State that head_skin leaves for its adjoint; arrays come from the arena. */
+typedef struct head_pose {
+    real *rest;       /* (V,3) */
+    real *joints;     /* (J,3) */
+    real *rotations;  /* (J,9) local */
+    real *transforms; /* (J,12) world rotation (row-major 3x3) then translation, to apply to rest */
+} head_pose;
+
+/* shape (S), expression (E), pose (J,3) -> vertices (V,3). Saves state in *saved. */
+void head_skin(const head_model *m, const real *shape, const real *expression, const real *pose,
+               arena *scratch, head_pose *saved, real *vertices);
+/* dvertices (V,3) -> += dshape (S), dexpression (E), dpose (J,3); each may be NULL. */
+void head_skin_adjoint(const head_model *m, const real *shape, const real *expression,
+                       const real *pose, arena *scratch, const head_pose *saved,
+                       const real *dvertices, real *dshape, real *dexpression, real *dpose);
+
+#endif

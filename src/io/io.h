@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Bytes in and out. Files are data: a bad one gives a status and a message with its path, the
+ * place and what was expected. Outputs are written beside and renamed into place. */
+#ifndef HDS_IO_H
+#define HDS_IO_H
+
+#include "base/base.h"
+
+#include <jansson.h>
+
+/* ---- file.c ---- */
+/* A whole file, mapped read-only. */
+typedef struct io_map {
+    const unsigned char *bytes;
+    size_t size;
+} io_map;
+HDS_NODISCARD hds_status io_map_open(io_map *map, const char *path, hds_error *error);
+void io_map_close(io_map *map);
+
+/* Replaces `path` with `bytes`: written to a temporary file in the same folder, flushed, renamed. */
+HDS_NODISCARD hds_status io_write_atomic(const char *path, const void *bytes, size_t size,
+                                         hds_error *error);
+/* A path to write to in the folder of `path`, and the rename that makes it real (or the removal):
+ * for writers that insist on a file name of their own. */
+HDS_NODISCARD hds_status io_temporary_path(char **temporary /* new */, const char *path,
+                                           hds_error *error);
+HDS_NODISCARD hds_status io_commit_temporary(const char *temporary, const char *path,
+                                             hds_error *error);
+char *io_join(const char *folder, const char *name); /* new, NULL: out of memory */
+bool io_is_folder(const char *path);
+bool io_exists(const char *path);
+HDS_NODISCARD hds_status io_make_folders(const char *path, hds_error *error);
+/* Where the built-in sample head and prior lie: $HEADSDS_DATA, else a folder headsds_data beside
+ * the shared object (or executable) that holds this code, else the folder set at build time. */
+HDS_NODISCARD hds_status io_data_path(char **path /* new */, const char *name, hds_error *error);
+
+/* ---- json.c ---- */
+/* Jansson does the parsing; these name the file and the line. Release with json_decref. */
+HDS_NODISCARD hds_status io_json_load(json_t **json, const char *path, hds_error *error);
+HDS_NODISCARD hds_status io_json_save(const json_t *json, const char *path, hds_error *error);
+
+/* ---- safetensors.c ---- */
+typedef enum io_dtype {
+    IO_F16, IO_BF16, IO_F32, IO_F64, IO_I8, IO_U8, IO_I16, IO_U16, IO_I32, IO_U32, IO_I64, IO_U64,
+    IO_BOOL
+} io_dtype;
+size_t io_dtype_size(io_dtype dtype);
+const char *io_dtype_name(io_dtype dtype); /* "F16", ... */
+
+enum { IO_MAX_DIMS = 8 };
+typedef struct io_tensor {
+    const char *name; /* owned by the file */
+    io_dtype dtype;
+    int dims;
+    int64_t shape[IO_MAX_DIMS];
+    const void *data; /* into the map; may be unaligned */
+    size_t size;      /* bytes */
+} io_tensor;
+typedef struct io_safetensors {
+    io_map map;
+    io_tensor *tensors; /* sorted by name */
+    size_t count;
+    json_t *metadata;   /* __metadata__ or NULL */
+} io_safetensors;
+/* Refuses: a header longer than the file or than 100 MB, offsets out of range, overlapping or with
+ * holes, a size that is not shape times dtype, a name twice. */
+HDS_NODISCARD hds_status io_safetensors_open(io_safetensors *file, const char *path,
+                                             hds_error *error);
+void io_safetensors_close(io_safetensors *file);
+const io_tensor *io_safetensors_find(const io_safetensors *file, const char *name);
+HDS_NODISCARD hds_status io_safetensors_write(const char *path, const io_tensor *tensors,
+                                              size_t count, const json_t *metadata,
+                                              hds_error *error);
+/* Converts any real or integer dtype; `out` holds the tensor's number of elements. */
+void io_to_f32(const void *data, io_dtype dtype, float *out, size_t count);
+void io_f32_to_f16(const float *in, uint16_t *out, size_t count); /* round to nearest even */
+
+/* ---- npz.c (zip by libzip) ---- */
+typedef struct io_array {
+    char *name;
+    char kind;    /* numpy's: 'f' 'i' 'u' 'S' 'b' */
+    int itemsize; /* bytes an element */
+    int dims;
+    int64_t shape[IO_MAX_DIMS];
+    void *data;   /* C order, little-endian, 16-byte aligned */
+    size_t size;  /* bytes */
+} io_array;
+typedef struct io_npz {
+    char *path;
+    io_array *arrays;
+    size_t count;
+} io_npz;
+/* Refuses big-endian and object arrays, sizes that disagree with the header, and members that
+ * claim more than `limit` bytes unpacked (0: 2 GiB). */
+HDS_NODISCARD hds_status io_npz_open(io_npz *npz, const char *path, size_t limit, hds_error *error);
+void io_npz_close(io_npz *npz);
+const io_array *io_npz_find(const io_npz *npz, const char *name);
+HDS_NODISCARD hds_status io_npz_write(const char *path, const io_array *arrays, size_t count,
+                                      hds_error *error);
+
+/* ---- png.c (libpng) ---- */
+/* 8-bit pictures, channels 1, 3 or 4, rows from the top. *pixels is new. */
+HDS_NODISCARD hds_status io_png_read(const char *path, int channels, uint8_t **pixels, int *width,
+                                     int *height, hds_error *error);
+HDS_NODISCARD hds_status io_png_write(const char *path, const uint8_t *pixels, int width,
+                                      int height, int channels, hds_error *error);
+/* The same into memory (for textures inside a .glb). *bytes is new. */
+HDS_NODISCARD hds_status io_png_encode(const uint8_t *pixels, int width, int height, int channels,
+                                       void **bytes, size_t *size, hds_error *error);
+
+#endif
