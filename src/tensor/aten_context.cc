@@ -2,7 +2,9 @@
 // Contexts, scopes, the sticky error, and the way of numbers into tensors and out.
 #include "tensor/aten_priv.h"
 
+extern "C" {
 #include "base/base.h"
+}
 
 #include <ATen/Parallel.h>
 
@@ -99,19 +101,31 @@ void tn_set_place(tn_context *cx, tn_where where, const void *of)
 
 size_t tn_enter(tn_context *cx)
 {
-    return cx->scoped.size();
+    try {
+        cx->scopes.push_back({ cx->scoped.size(), cx->where, cx->place });
+        return cx->scopes.size() - 1;
+    } catch (...) {
+        aten_caught(cx, "scope");
+        return SIZE_MAX; // one that tn_leave finds not open
+    }
 }
 
 tn *tn_leave(tn_context *cx, size_t scope, tn *kept)
 {
-    size_t size = cx->scoped.size(), found = size;
-    for (size_t i = size; kept && i-- > scope && found == size;)
+    if (scope >= cx->scopes.size())
+        return tn_failed(cx) ? nullptr : kept;
+    aten_scope opened = cx->scopes[scope];
+    cx->scopes.erase(cx->scopes.begin() + (std::ptrdiff_t)scope, cx->scopes.end());
+    cx->where = opened.where;
+    cx->place = opened.place;
+    size_t size = cx->scoped.size(), found = size, keep = opened.handles;
+    for (size_t i = size; kept && i-- > keep && found == size;)
         if (cx->scoped[i].get() == kept)
             found = i;
     if (found < size)
-        std::swap(cx->scoped[scope++], cx->scoped[found]);
-    // Newest first: a tensor's graph goes before what it was made from.
-    while (cx->scoped.size() > scope)
+        std::swap(cx->scoped[keep++], cx->scoped[found]);
+    // Newest first: what was made from a tensor goes before it.
+    while (cx->scoped.size() > keep)
         cx->scoped.pop_back();
     return tn_failed(cx) ? nullptr : kept;
 }

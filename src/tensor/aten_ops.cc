@@ -126,6 +126,16 @@ tn *tn_exp(tn_context *cx, const tn *x)
     return aten_make(cx, "exp", [&] { return at::exp(aten_get(x)); });
 }
 
+tn *tn_cos(tn_context *cx, const tn *x)
+{
+    return aten_make(cx, "cos", [&] { return at::cos(aten_get(x)); });
+}
+
+tn *tn_sin(tn_context *cx, const tn *x)
+{
+    return aten_make(cx, "sin", [&] { return at::sin(aten_get(x)); });
+}
+
 tn *tn_abs(tn_context *cx, const tn *x)
 {
     return aten_make(cx, "abs", [&] { return at::abs(aten_get(x)); });

@@ -16,8 +16,16 @@ struct tn {
     at::Tensor t;
 };
 
+// An open scope: how many handles there were, and the place to go back to.
+struct aten_scope {
+    size_t handles;
+    tn_where where;
+    const void *place;
+};
+
 struct tn_context {
     hds_error error = {};
+    std::vector<aten_scope> scopes;
     std::vector<std::unique_ptr<tn>> scoped;
     size_t owned = 0;
     bool grad = false;

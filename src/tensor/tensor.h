@@ -35,12 +35,14 @@ bool tn_failed(const tn_context *cx);
 void tn_fail(tn_context *cx, hds_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* What error messages begin with: where(of, text, size) writes the current place in a network. */
+size_t tn_enter(tn_context *cx);                      /* opens a scope */
+tn *tn_leave(tn_context *cx, size_t scope, tn *kept); /* closes it; `kept` (or NULL) moves up */
+
+/* What error messages begin with: where(of, text, size) writes the current place in a network.
+ * It holds until the scope in which it was set is left. */
 typedef void (*tn_where)(const void *of, char *text, size_t size);
 void tn_set_place(tn_context *cx, tn_where where, const void *of);
 
-size_t tn_enter(tn_context *cx);                     /* opens a scope */
-tn *tn_leave(tn_context *cx, size_t scope, tn *kept); /* closes it; `kept` (or NULL) moves up */
 tn *tn_own(tn_context *cx, tn *x);                   /* out of the scopes, until tn_release */
 void tn_release(tn_context *cx, tn **x);             /* an owned tensor; NULL is fine */
 size_t tn_live(const tn_context *cx);                /* handles in scopes and owned */
@@ -85,6 +87,8 @@ tn *tn_silu(tn_context *cx, const tn *x);
 tn *tn_gelu(tn_context *cx, const tn *x);       /* exact */
 tn *tn_quick_gelu(tn_context *cx, const tn *x); /* x sigmoid(1.702 x) */
 tn *tn_exp(tn_context *cx, const tn *x);
+tn *tn_cos(tn_context *cx, const tn *x);
+tn *tn_sin(tn_context *cx, const tn *x);
 tn *tn_abs(tn_context *cx, const tn *x);
 tn *tn_clamp(tn_context *cx, const tn *x, double low, double high);
 tn *tn_affine(tn_context *cx, const tn *x, double scale, double shift); /* scale x + shift */
