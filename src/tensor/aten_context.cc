@@ -158,6 +158,13 @@ size_t tn_live(const tn_context *cx)
     return cx->scoped.size() + cx->owned;
 }
 
+tn_precision tn_set_precision(tn_context *cx, tn_precision precision)
+{
+    tn_precision was = cx->precision;
+    cx->precision = precision;
+    return was;
+}
+
 bool tn_set_grad(tn_context *cx, bool on)
 {
     bool was = cx->grad;

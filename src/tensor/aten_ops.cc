@@ -4,18 +4,29 @@
 
 #include <cmath>
 
+// What products are computed in: the inputs are rounded to it and the sums come back as float32.
+static at::Tensor in_precision(const tn_context *cx, const at::Tensor &x)
+{
+    return cx->precision == TN_BFLOAT16 && x.defined() ? x.to(at::kBFloat16) : x;
+}
+
 tn *tn_conv2d(tn_context *cx, const tn *x, const tn *w, const tn *b, int stride, int pad)
 {
     return aten_make(cx, "conv2d", [&] {
-        return at::conv2d(aten_get(x), aten_get(w), aten_optional(b), { stride, stride },
-                          at::IntArrayRef({ pad, pad }));
+        return at::conv2d(in_precision(cx, aten_get(x)), in_precision(cx, aten_get(w)),
+                          in_precision(cx, aten_optional(b)), { stride, stride },
+                          at::IntArrayRef({ pad, pad }))
+            .to(at::kFloat);
     });
 }
 
 tn *tn_linear(tn_context *cx, const tn *x, const tn *w, const tn *b)
 {
-    return aten_make(cx, "linear",
-                     [&] { return at::linear(aten_get(x), aten_get(w), aten_optional(b)); });
+    return aten_make(cx, "linear", [&] {
+        return at::linear(in_precision(cx, aten_get(x)), in_precision(cx, aten_get(w)),
+                          in_precision(cx, aten_optional(b)))
+            .to(at::kFloat);
+    });
 }
 
 tn *tn_group_norm(tn_context *cx, const tn *x, const tn *w, const tn *b, int groups, double eps)
@@ -97,11 +108,15 @@ tn *tn_attention(tn_context *cx, const tn *q, const tn *k, const tn *v, int head
     return aten_make(cx, "attention", [&] {
         const at::Tensor &x = aten_get(q);
         int64_t b = x.size(0), l = x.size(1), c = x.size(2);
-        at::Tensor qs = split_heads(x, heads), ks = split_heads(aten_get(k), heads);
-        at::Tensor vs = split_heads(aten_get(v), heads);
+        at::Tensor qs = in_precision(cx, split_heads(x, heads));
+        at::Tensor ks = in_precision(cx, split_heads(aten_get(k), heads));
+        at::Tensor vs = in_precision(cx, split_heads(aten_get(v), heads));
         bool graph = cx->grad && (qs.requires_grad() || ks.requires_grad() || vs.requires_grad());
         at::Tensor y = graph ? attend(qs, ks, vs, causal, 0) : attend_in_slices(qs, ks, vs, causal);
-        return y.reshape({ b, heads, l, c / heads }).transpose(1, 2).reshape({ b, l, c });
+        return y.reshape({ b, heads, l, c / heads })
+            .transpose(1, 2)
+            .reshape({ b, l, c })
+            .to(at::kFloat);
     });
 }
 

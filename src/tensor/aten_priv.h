@@ -29,6 +29,7 @@ struct tn_context {
     std::vector<std::unique_ptr<tn>> scoped;
     size_t owned = 0;
     bool grad = false;
+    tn_precision precision = TN_FLOAT32;
     int threads = 1;
     tn_where where = nullptr;
     const void *place = nullptr;

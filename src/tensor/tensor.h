@@ -50,6 +50,11 @@ size_t tn_live(const tn_context *cx);                /* handles in scopes and ow
 /* Whether operations record what gradients need; off in a new context. Returns what it was. */
 bool tn_set_grad(tn_context *cx, bool on);
 
+/* What convolutions, linear layers and attention round their inputs to; sums, norms and everything
+ * that is kept stay float32. TN_FLOAT32 in a new context. Returns what it was. */
+typedef enum tn_precision { TN_FLOAT32, TN_BFLOAT16 } tn_precision;
+tn_precision tn_set_precision(tn_context *cx, tn_precision precision);
+
 /* ---- in and out (aten_context.cc) ---- */
 
 enum { TN_MAX_DIMS = 8 };
