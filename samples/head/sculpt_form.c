@@ -61,7 +61,7 @@ static double skull(const double p[3])
     d = join(d, cone(p, 59, -8, 4, 9, 50, -62, 8, 10), 20);     /* ramus of the jaw */
     d = join(d, cone(p, 48, -64, 12, 11, 10, -95, 70, 13), 26); /* body of the jaw */
     d = join(d, ellipsoid(p, 0, -98, 72, 17, 15, 16), 18);      /* chin */
-    d = join(d, ellipsoid(p, 0, -66, 26, 42, 36, 42), 20);      /* floor of the mouth */
+    d = join(d, ellipsoid(p, 0, -70, 34, 40, 38, 42), 26);      /* floor of the mouth */
     d = join(d, cone(p, 46, -15, 58, 10, 61, -9, 30, 8), 18);   /* cheekbone */
     d = join(d, cone(p, 61, -9, 30, 7, 66, -4, 2, 7), 14);
     d = join(d, cone(p, 12, 19, 80, 10, 42, 23, 66, 9), 14);    /* brow ridge */
@@ -81,9 +81,9 @@ static double neck(const double p[3])
 static double nose(const double p[3])
 {
     double d = cone(p, 0, 8, 82, 6.5, 0, -30, 104, 7.0);          /* bridge */
-    d = join(d, cone(p, 0, -6, 80, 10, 0, -34, 92, 15), 10);      /* side walls */
-    d = join(d, ellipsoid(p, 0, -35, 104, 9.5, 8.5, 9.5), 8);     /* tip */
-    d = join(d, ellipsoid(p, 12.0, -39, 94, 6.4, 7.2, 9.5), 6);   /* ala */
+    d = join(d, cone(p, 0, -6, 80, 10, 0, -33, 91, 14), 10);      /* side walls */
+    d = join(d, ellipsoid(p, 0, -35, 104, 8.5, 8.5, 9.5), 7);     /* tip */
+    d = join(d, ellipsoid(p, 13.0, -40, 94, 6.0, 7.0, 9.5), 5);   /* ala */
     d = join(d, cone(p, 0, -40, 105, 4.5, 0, -46, 92, 4.5), 6);   /* columella */
     return d;
 }
@@ -98,7 +98,7 @@ double sculpt_form(const double point[3])
     d = join(d, ellipsoid(p, EYE_X, EYE_Y, EYE_Z, 14.3, 14.3, 14.3), 5);
     d = join(d, ellipsoid(p, 36, -42, 46, 23, 30, 32), 26);       /* cheek */
     d = join(d, nose(p), 7);
-    d = carve(d, ellipsoid(p, 6.4, -47, 98, 3.0, 4.5, 6), 3);      /* nostril */
+    d = carve(d, ellipsoid(p, 7.0, -47.5, 97, 2.8, 4.5, 5.5), 3);      /* nostril */
     d = join(d, lip(p, 25, -61.5, -66.5, 90, 74, 6.4, 3), 7);     /* upper lip */
     d = join(d, lip(p, 24, -72.5, -68.0, 87, 74, 7.0, 3), 6);     /* lower lip */
     d = carve(d, cone(p, 0, -52, 98.5, 3.5, 0, -58, 99.5, 3.5), 5);   /* philtrum */

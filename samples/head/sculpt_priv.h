@@ -81,6 +81,28 @@ double sculpt_form(const double point[3]); /* signed distance, about */
 typedef double point3[3];
 const point3 *sculpt_neutral(void);  /* (V) mm */
 
+/* ---- sculpt_fields.c: displacement fields made of strokes ---- */
+typedef enum stroke_kind {
+    STROKE_END = 0,
+    STROKE_MOVE,  /* amount */
+    STROKE_SCALE, /* amount * (p - centre), each axis */
+    STROKE_RAMP_MOVE, /* the same two, weighted by a ramp in y: 0 at size[0], 1 at size[1] */
+    STROKE_RAMP_SCALE
+} stroke_kind;
+typedef enum stroke_part { PART_ALL, PART_UPPER, PART_LOWER } stroke_part;
+/* Weight exp(-|(p - centre) / size|^2) on the own left and its mirror image on the right. */
+typedef struct stroke {
+    stroke_kind kind;
+    double centre[3], size[3], amount[3];
+    stroke_part part; /* of the slit of the mouth */
+} stroke;
+void sculpt_strokes(const stroke *strokes, const double p[3], double out[3]); /* adds */
+double sculpt_near_eye(const double p[3]);  /* 1 on eyeball and lids, 0 far away */
+double sculpt_on_ear(uint32_t vertex);      /* 1 on the flap, 0 on the head */
+bool sculpt_is_lower(uint32_t vertex);      /* below the mouth's slit */
+double sculpt_jaw_weight(uint32_t vertex);
+double sculpt_step(double low, double high, double x); /* smooth, 0 to 1 */
+
 /* ---- sculpt_curve.c ---- */
 /* Monotone cubic through increasing x (Fritsch and Carlson 1980). */
 double sculpt_curve(const double *x, const double *y, int count, double at);

@@ -13,17 +13,11 @@
 static point3 neutral[VERTICES];
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-static double blend(double low, double high, double x)
-{
-    double t = fmin(fmax((x - low) / (high - low), 0), 1);
-    return t * t * (3 - 2 * t);
-}
-
 /* ---- rays ---- */
 
 static double azimuth(int column)
 {
-    static const double x[] = {0, 6, 17, 24, 36, HALF}, y[] = {0, 10.2, 29.5, 69, 124, 180};
+    static const double x[] = {0, 6, 17, 24, 36, HALF}, y[] = {0, 10.2, 29.5, 73, 116, 180};
     return sculpt_curve(x, y, 6, column) * M_PI / 180;
 }
 
@@ -31,7 +25,7 @@ static double azimuth(int column)
 static double lid_height(double column, bool lower)
 {
     double s = (column - EYE_FIRST) / (EYE_LAST - EYE_FIRST);
-    double tilt = -2.0 + 2.6 * blend(0, 1, s);
+    double tilt = -2.0 + 2.6 * sculpt_step(0, 1, s);
     if (s <= 0 || s >= 1)
         return EYE_Y + tilt;
     if (lower)
@@ -50,7 +44,7 @@ static double front_height(int row, int column, bool lower)
                                ROW_CHIN};
     double upper_lid = lid_height(column, false), lower_lid = lid_height(column, true);
     bool below_eye = row > ROW_EYE || (row == ROW_EYE && lower);
-    double y[] = {22, upper_lid + 6 + 4.0 * blend(17, 24, column) + 2.5 * blend(9, 3, column),
+    double y[] = {22, upper_lid + 6 + 4.0 * sculpt_step(17, 24, column) + 2.5 * sculpt_step(9, 3, column),
                   below_eye ? lower_lid : upper_lid, lower_lid - 6.5, -25, -34, -46.5,
                   sculpt_curve(lx, top, 6, column), -67.2, sculpt_curve(lx, bottom, 6, column),
                   -84, -94};
@@ -68,8 +62,8 @@ static void ray(int row, int column, bool lower, double o[3], double d[3])
     static const double back_y[] = {30, 30, 28, -42, -80, -88, -93, -99, -108, -120, -166};
     static const double back_e[] = {90, 27, 0, 0, 0, 0, 0, 0, 0, 0, 0};
     static const double axis[] = {-5, -5, -3, 0, 6, 6, 4, 0, -14, -22, -34};
-    double a = azimuth(column), side = blend(28, 85, a * 180 / M_PI);
-    double back = blend(95, 180, a * 180 / M_PI), front = 1 - side;
+    double a = azimuth(column), side = sculpt_step(28, 85, a * 180 / M_PI);
+    double back = sculpt_step(95, 180, a * 180 / M_PI), front = 1 - side;
     double y = row >= ROW_BROW && row <= ROW_CHIN ? front_height(row, column, lower)
                                                   : sculpt_curve(r, front_y, 11, row);
     side -= back;
@@ -117,15 +111,17 @@ static void lid_point(double column, bool lower, double radius, double open, dou
 
 static void place_eye(void)
 {
-    static const double shell[] = {14.1, 12.6, 12.7}, open[] = {1, 1, 2.0};
+    static const double shell[] = {14.0, 12.7, 10.5}, open[] = {1, 1, 1};
     for (int k = 0; k <= EYE_LOOPS; k++)
         for (int p = 0; p < EYE_LOOP; p++) {
             bool lower = p > EYE_INNER + 1;
             int column = lower ? EYE_FIRST + EYE_LOOP - p : EYE_FIRST + p;
             double *v = neutral[sculpt_eye_loop(0, k, p)];
             lid_point(column, lower, shell[k], open[k], v);
-            if (k > 0) /* behind: away from the front, corners too */
-                v[2] -= 1.2 * k;
+            if (k > 0) { /* into the eyeball, corners too, so that no gap shows */
+                v[0] = EYE_X + (v[0] - EYE_X) * (1 - .1 * k);
+                v[2] -= k;
+            }
         }
     for (int ring = -1; ring <= BALL_RINGS; ring++)
         for (int s = 0; s < BALL_SEGMENTS; s++) {
@@ -170,11 +166,11 @@ static void ear_point(int ring, double turn, double along, double out[3])
     static const double front_scale[] = {1.3, 1.14, 1.0, .86, .62, .40, .14};
     static const double flare = .46, tilt = .20;
     double c = cos(turn), s = sin(turn);
-    double front = blend(.25, .85, -c), lobe = blend(.55, .95, -s);
+    double front = sculpt_step(.25, .85, -c), lobe = sculpt_step(.55, .95, -s);
     double tragus = front * exp(-pow((s + .08) / .28, 2)), n = rise[ring] * (1 - .85 * lobe);
     double size = scale[ring] + (front_scale[ring] - scale[ring]) * front;
     if (ring == 1)
-        size += .22 * blend(.4, .9, fabs(s)) * (1 - front);
+        size += .22 * sculpt_step(.4, .9, fabs(s)) * (1 - front);
     double a = 16.5 * size * c * (.84 + .20 * s), b = 31.0 * size * s + (ring == 6 ? 9 * along - 2 : 0);
     n += front * (ring == 3 ? .2 + 2.2 * tragus : ring == 2 ? .6 : ring == 4 ? -3.5 : 0);
     n += lobe * (ring >= 4 ? 1.2 : 0);
@@ -222,8 +218,8 @@ static bool is_fixed(int row, int column)
                            column < EAR_COLUMN + EAR_COLUMNS);
 }
 
-/* One pass toward the mean of the four neighbours. */
-static void smooth(double amount)
+/* One pass over the face toward the mean of the four neighbours. */
+static void smooth(void)
 {
     static point3 next[GRID_COUNT];
     for (int i = 1; i < ROWS; i++)
@@ -231,6 +227,7 @@ static void smooth(double amount)
             if (is_fixed(i, j))
                 continue;
             uint32_t v = sculpt_index(i, j, false);
+            double amount = .3 * sculpt_step(21, 15, j) * sculpt_step(14, 17, i) * sculpt_step(49, 45, i);
             const double *n[] = {neutral[sculpt_index(i - 1, j, true)],
                                  neutral[sculpt_index(i + 1, j, false)],
                                  neutral[sculpt_index(i, j > 0 ? j - 1 : 1, false)],
@@ -261,7 +258,7 @@ static void build(void)
     place_eye();
     place_mouth();
     place_ear();
-    smooth(.3);
+    smooth();
     for (uint32_t v = 0; v < VERTICES; v++) {
         uint32_t m = sculpt_mirror(v);
         bool left = neutral[v][0] > 0;
