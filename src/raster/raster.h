@@ -57,8 +57,9 @@ typedef struct raster_state raster_state;
  * state for the adjoint, valid until the arena is left. */
 raster_state *raster_draw(const raster_mesh *mesh, const real *normals, const raster_view *view,
                           arena *scratch, real *image);
-/* dimage (H,W,3) -> += dvertices (V,3), dnormals (V,3), dtexture (th,tw,3); each may be NULL. */
-void raster_draw_adjoint(const raster_mesh *mesh, const real *normals, const raster_view *view,
+/* dimage (H,W,3) -> += dvertices (V,3), dnormals (V,3), dtexture (th,tw,3); each may be NULL.
+ * False when scratch memory runs out: nothing was added then. */
+bool raster_draw_adjoint(const raster_mesh *mesh, const real *normals, const raster_view *view,
                          arena *scratch, const raster_state *state, const real *dimage,
                          real *dvertices, real *dnormals, real *dtexture);
 

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Light as nine spherical-harmonics coefficients of irradiance / pi over the normal:
+ *   E(n) / pi = sum_lm light_lm Y_lm(n), order (0,0) (1,-1) (1,0) (1,1) (2,-2) (2,-1) (2,0) (2,1) (2,2).
+ * A distant light of strength s from d adds s A_l Y_lm(d), A = (pi, 2 pi / 3, pi / 4), which is
+ * s max(0, n.d) up to the second order.
+ * Ramamoorthi, Hanrahan: "An efficient representation for irradiance environment maps", 2001. */
+#include "raster/raster_priv.h"
+
+#include <assert.h>
+#include <math.h>
+
+static const real band0 = (real)0.28209479177387814, band1 = (real)0.4886025119029199;
+static const real band2 = (real)1.0925484305920792, band20 = (real)0.31539156525252005;
+static const real band22 = (real)0.5462742152960396;
+
+/* Where a light stands, seen from the head: azimuth toward its own left, elevation up, degrees. */
+typedef struct lamp {
+    double azimuth, elevation, strength;
+} lamp;
+
+enum { LAMPS = 2 };
+typedef struct setting {
+    double ambient;
+    lamp lamps[LAMPS];
+} setting;
+
+static const setting presets[] = {
+    { 0.22, { { 35, 35, 0.50 }, { -60, 10, 0.16 } } },  /* key above left, fill from the right */
+    { 0.22, { { -35, 35, 0.50 }, { 60, 10, 0.16 } } },  /* the same mirrored */
+    { 0.30, { { 0, 20, 0.38 }, { 0, 80, 0.12 } } },     /* soft, from the front */
+    { 0.20, { { 0, 65, 0.55 }, { 0, -30, 0.20 } } },    /* from the top, bounced from below */
+    { 0.18, { { 75, 15, 0.60 }, { -110, 20, 0.30 } } }, /* from the side, with a rim */
+};
+
+static void basis(const real n[3], real y[9])
+{
+    y[0] = band0;
+    y[1] = band1 * n[1];
+    y[2] = band1 * n[2];
+    y[3] = band1 * n[0];
+    y[4] = band2 * n[0] * n[1];
+    y[5] = band2 * n[1] * n[2];
+    y[6] = band20 * (3 * n[2] * n[2] - 1);
+    y[7] = band2 * n[0] * n[2];
+    y[8] = band22 * (n[0] * n[0] - n[1] * n[1]);
+}
+
+real raster_irradiance(const real light[9], const real normal[3])
+{
+    real y[9], sum = 0;
+    basis(normal, y);
+    for (int i = 0; i < 9; i++)
+        sum += light[i] * y[i];
+    return sum > 0 ? sum : 0;
+}
+
+void raster_irradiance_adjoint(const real light[9], const real normal[3], real dirradiance,
+                               real dnormal[3])
+{
+    if (!(raster_irradiance(light, normal) > 0))
+        return;
+    const real *l = light, x = normal[0], y = normal[1], z = normal[2];
+    dnormal[0] += dirradiance * (band1 * l[3] + band2 * (l[4] * y + l[7] * z) + 2 * band22 * l[8] * x);
+    dnormal[1] += dirradiance * (band1 * l[1] + band2 * (l[4] * x + l[5] * z) - 2 * band22 * l[8] * y);
+    dnormal[2] += dirradiance * (band1 * l[2] + band2 * (l[5] * y + l[7] * x) + 6 * band20 * l[6] * z);
+}
+
+static void make_light(const setting *s, real light[9])
+{
+    const double pi = 3.14159265358979323846, degree = pi / 180;
+    const double lobe[9] = { pi,     2 * pi / 3, 2 * pi / 3, 2 * pi / 3, pi / 4,
+                             pi / 4, pi / 4,     pi / 4,     pi / 4 };
+    for (int i = 0; i < 9; i++)
+        light[i] = i ? 0 : (real)(s->ambient / (double)band0);
+    for (int k = 0; k < LAMPS; k++) {
+        const lamp *p = &s->lamps[k];
+        double a = p->azimuth * degree, e = p->elevation * degree;
+        const real d[3] = { (real)(sin(a) * cos(e)), (real)sin(e), (real)(cos(a) * cos(e)) };
+        real y[9];
+        basis(d, y);
+        for (int i = 0; i < 9; i++)
+            light[i] += (real)(p->strength * lobe[i]) * y[i];
+    }
+}
+
+int raster_light_presets(void)
+{
+    return (int)(sizeof presets / sizeof *presets);
+}
+
+void raster_light_preset(int preset, real light[9])
+{
+    assert(preset >= 0 && preset < raster_light_presets());
+    make_light(&presets[preset], light);
+}
+
+/* The fill stands on the other side of the key, so that a strong key never leaves one half black. */
+void raster_light_random(rng *r, real light[9])
+{
+    setting s;
+    s.ambient = rng_range(r, 0.18, 0.32);
+    s.lamps[0].azimuth = rng_range(r, -70, 70);
+    s.lamps[0].elevation = rng_range(r, -10, 65);
+    s.lamps[0].strength = rng_range(r, 0.35, 0.60);
+    double away = rng_range(r, 70, 160);
+    s.lamps[1].azimuth = s.lamps[0].azimuth + (s.lamps[0].azimuth > 0 ? -away : away);
+    s.lamps[1].elevation = rng_range(r, -20, 40);
+    s.lamps[1].strength = rng_range(r, 0.08, 0.22);
+    make_light(&s, light);
+}

@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The rasteriser's adjoint in double: <J v, u> = <v, J^T u> with J v by central differences, for
+ * every mode, inside surfaces and on silhouettes apart; and silhouette gradients against
+ * differences of a supersampled picture, which knows nothing of the blending under test. */
+#include "../raster_meshes.h"
+#include "raster/raster_priv.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+enum { TEXTURE = 24 };
+
+typedef enum part { WHOLE, INSIDE, OUTLINE } part;
+
+typedef struct problem {
+    test_mesh mesh;
+    raster_view view;
+    double *texture;
+    arena scratch;
+    size_t pixels;
+} problem;
+
+static problem make_problem(test_mesh mesh, raster_view view, bool textured)
+{
+    problem p = { .mesh = mesh, .view = view };
+    p.pixels = 3 * (size_t)view.width * (size_t)view.height;
+    rng r = rng_make(3, 9);
+    p.texture = calloc(3 * TEXTURE * TEXTURE, sizeof(double));
+    for (int i = 0; i < 3 * TEXTURE * TEXTURE; i++)
+        p.texture[i] = rng_range(&r, 0.05, 0.9);
+    if (textured) {
+        p.view.texture = p.texture;
+        p.view.texture_width = p.view.texture_height = TEXTURE;
+    }
+    return p;
+}
+
+static void drop_problem(problem *p)
+{
+    test_mesh_finish(&p->mesh);
+    free(p->texture);
+    arena_finish(&p->scratch);
+}
+
+static raster_state *draw(problem *p, double *image)
+{
+    raster_state *s = raster_draw(&p->mesh.mesh, p->mesh.normals, &p->view, &p->scratch, image);
+    assert_non_null(s);
+    return s;
+}
+
+static double *random_array(rng *r, size_t count)
+{
+    double *a = calloc(count, sizeof *a);
+    for (size_t i = 0; i < count; i++)
+        a[i] = rng_normal(r);
+    return a;
+}
+
+static double inner(const double *a, const double *b, size_t count)
+{
+    double sum = 0;
+    for (size_t i = 0; i < count; i++)
+        sum += a[i] * b[i];
+    return sum;
+}
+
+/* Keeps of u what lies on blended pixels, or what does not. */
+static void mask_part(const raster_state *s, part which, double *u, size_t count)
+{
+    bool *blended = calloc(count, sizeof *blended);
+    for (size_t i = 0; i < s->crossing_count; i++)
+        blended[s->crossings[i].inner] = blended[s->crossings[i].outer] = true;
+    for (size_t i = 0; i < count; i++)
+        if (which != WHOLE && blended[i / 3] != (which == OUTLINE))
+            u[i] = 0;
+    free(blended);
+}
+
+/* <(image(x + e v) - image(x - e v)) / 2e, u> along v for the array x points to. */
+static double slope_along(problem *p, double *x, const double *v, size_t count, const double *u)
+{
+    const double step = 1e-7;
+    double *base = malloc(count * sizeof *base), *image = calloc(p->pixels, sizeof *image);
+    double sums[2];
+    memcpy(base, x, count * sizeof *base);
+    for (int side = 0; side < 2; side++) {
+        for (size_t i = 0; i < count; i++)
+            x[i] = base[i] + (side ? -step : step) * v[i];
+        draw(p, image);
+        sums[side] = inner(image, u, p->pixels);
+        arena_leave(&p->scratch, (arena_mark){ 0 });
+    }
+    memcpy(x, base, count * sizeof *base);
+    free(base);
+    free(image);
+    return (sums[0] - sums[1]) / (2 * step);
+}
+
+/* <gradient, v> is compared on the scale of its terms: they can cancel, and the rounding of the
+ * differences does not. */
+static void expect_slope(const double *gradient, const double *v, size_t count, double expected,
+                         double tolerance, const char *what)
+{
+    double found = 0, squares = 1e-12;
+    for (size_t i = 0; i < count; i++) {
+        found += gradient[i] * v[i];
+        squares += gradient[i] * gradient[i] * v[i] * v[i];
+    }
+    if (!(fabs(found - expected) <= tolerance * sqrt(squares)))
+        fail_msg("%s: adjoint %.12g, differences %.12g (terms %.3g)", what, found, expected,
+                 sqrt(squares));
+}
+
+static void check_adjoint(problem *p, part which, double tolerance)
+{
+    rng r = rng_make(17, (uint64_t)which);
+    size_t vertices = 3 * p->mesh.mesh.vertex_count, texels = 3 * TEXTURE * TEXTURE;
+    double *image = calloc(p->pixels, sizeof *image);
+    double *u = random_array(&r, p->pixels), *grads[3], *arrays[3];
+    const size_t counts[3] = { vertices, vertices, texels };
+    const char *names[3] = { "vertices", "normals", "texture" };
+    double *variables[3] = { p->mesh.vertices, p->mesh.normals, p->texture };
+    for (int k = 0; k < 3; k++) {
+        grads[k] = calloc(counts[k], sizeof(double));
+        arrays[k] = random_array(&r, counts[k]);
+    }
+    raster_state *s = draw(p, image);
+    mask_part(s, which, u, p->pixels);
+    assert_true(raster_draw_adjoint(&p->mesh.mesh, p->mesh.normals, &p->view, &p->scratch, s, u,
+                                    grads[0], grads[1], grads[2]));
+    arena_leave(&p->scratch, (arena_mark){ 0 });
+    for (int k = 0; k < 3; k++) {
+        double expected = slope_along(p, variables[k], arrays[k], counts[k], u);
+        expect_slope(grads[k], arrays[k], counts[k], expected, tolerance, names[k]);
+        free(grads[k]);
+        free(arrays[k]);
+    }
+    free(image);
+    free(u);
+}
+
+static void test_modes(void **state)
+{
+    for (int kind = 0; kind < 3; kind++) {
+        raster_mode mode = kind == 2 ? RASTER_NORMALS : RASTER_SHADED;
+        problem p = make_problem(test_sphere(9, 2, 0.2, 0.1), test_view(48, mode), kind == 1);
+        for (int k = WHOLE; k <= OUTLINE; k++)
+            check_adjoint(&p, (part)k, 1e-5);
+        p.view.camera.elevation = -40; /* into the opening: back faces and borders */
+        check_adjoint(&p, WHOLE, 1e-5);
+        drop_problem(&p);
+    }
+}
+
+static void test_small_faces(void **state)
+{
+    problem p = make_problem(test_sphere(40, 0, 0.2, 0.1), test_view(40, RASTER_SHADED), true);
+    check_adjoint(&p, INSIDE, 1e-5);
+    check_adjoint(&p, OUTLINE, 1e-5);
+    drop_problem(&p);
+}
+
+/* Slivers, both sides, faces through each other, beyond the border and behind the camera. */
+static void test_soups(void **state)
+{
+    for (uint64_t seed = 0; seed < 12; seed++) {
+        rng r = rng_make(seed, 1);
+        raster_view view = test_view(32, seed % 2 ? RASTER_NORMALS : RASTER_SHADED);
+        view.width = 40;
+        problem p = make_problem(test_soup(&r, 30, 24, seed % 3 ? 0.3 : 1.5), view, seed % 4 == 0);
+        for (int k = WHOLE; k <= OUTLINE; k++)
+            check_adjoint(&p, (part)k, 1e-4);
+        drop_problem(&p);
+    }
+}
+
+static void test_twice_doubles(void **state)
+{
+    problem p = make_problem(test_sphere(9, 2, 0.2, 0.1), test_view(32, RASTER_SHADED), true);
+    rng r = rng_make(5, 5);
+    size_t vertices = 3 * p.mesh.mesh.vertex_count, texels = 3 * TEXTURE * TEXTURE;
+    size_t count = 2 * vertices + texels;
+    double *u = random_array(&r, p.pixels), *image = calloc(p.pixels, sizeof *image);
+    double *g = calloc(count, sizeof *g), *once = calloc(count, sizeof *once);
+    raster_state *s = draw(&p, image);
+    for (int round = 0; round < 2; round++) {
+        assert_true(raster_draw_adjoint(&p.mesh.mesh, p.mesh.normals, &p.view, &p.scratch, s, u, g,
+                                        g + vertices, g + 2 * vertices));
+        if (round == 0)
+            memcpy(once, g, count * sizeof *g);
+    }
+    double largest = 0;
+    for (size_t i = 0; i < count; i++) {
+        assert_float_equal(g[i], 2 * once[i], 1e-10 * (1 + fabs(once[i])));
+        largest = fmax(largest, fabs(once[i]));
+    }
+    assert_true(largest > 0.1);
+    free(u);
+    free(image);
+    free(g);
+    free(once);
+    drop_problem(&p);
+}
+
+/* ---- silhouettes against a supersampled picture ---- */
+
+typedef enum motion { MOVE_X, MOVE_Y, GROW, TURN, MOTIONS } motion;
+
+static void move(const double *from, double *to, size_t count, motion kind, double by)
+{
+    for (size_t i = 0; i < count; i++) {
+        const double *a = from + 3 * i;
+        double *b = to + 3 * i;
+        memcpy(b, a, 3 * sizeof *b);
+        if (kind == MOVE_X || kind == MOVE_Y)
+            b[kind] += by;
+        else if (kind == GROW)
+            for (int c = 0; c < 3; c++)
+                b[c] += by * a[c];
+        else {
+            b[0] = cos(by) * a[0] - sin(by) * a[1];
+            b[1] = sin(by) * a[0] + cos(by) * a[1];
+        }
+    }
+}
+
+/* A smooth weight over the picture, so that no motion leaves the integral unchanged. */
+static double weight(double x, double y)
+{
+    return 1 + sin(5 * x + 1) + cos(4 * y + 3 * x);
+}
+
+static double integral(problem *p, int size)
+{
+    p->view.width = p->view.height = size;
+    double *image = calloc(3 * (size_t)size * (size_t)size, sizeof *image), sum = 0;
+    draw(p, image);
+    for (int y = 0; y < size; y++)
+        for (int x = 0; x < size; x++)
+            sum += image[3 * (y * size + x)] * weight((x + 0.5) / size, (y + 0.5) / size);
+    arena_leave(&p->scratch, (arena_mark){ 0 });
+    free(image);
+    return sum / (size * size);
+}
+
+static double adjoint_along(problem *p, int size, const double *base, motion kind)
+{
+    size_t count = 3 * p->mesh.mesh.vertex_count;
+    double *image = calloc(3 * (size_t)size * (size_t)size, sizeof *image);
+    double *u = calloc(3 * (size_t)size * (size_t)size, sizeof *u);
+    double *g = calloc(count, sizeof *g), *ahead = calloc(count, sizeof *ahead);
+    const double step = 1e-6;
+    p->view.width = p->view.height = size;
+    for (int y = 0; y < size; y++)
+        for (int x = 0; x < size; x++)
+            u[3 * (y * size + x)] = weight((x + 0.5) / size, (y + 0.5) / size) / (size * size);
+    raster_state *s = draw(p, image);
+    raster_draw_adjoint(&p->mesh.mesh, p->mesh.normals, &p->view, &p->scratch, s, u, g, NULL,
+                        NULL);
+    arena_leave(&p->scratch, (arena_mark){ 0 });
+    move(base, ahead, count / 3, kind, step);
+    double slope = 0;
+    for (size_t i = 0; i < count; i++)
+        slope += g[i] * (ahead[i] - base[i]) / step;
+    free(image);
+    free(u);
+    free(g);
+    free(ahead);
+    return slope;
+}
+
+static void check_outline(test_mesh mesh, int size, double tolerance, const char *name)
+{
+    raster_view view = test_view(size, RASTER_SHADED);
+    for (int i = 1; i < 9; i++)
+        view.light[i] = 0; /* flat: only the outline moves */
+    for (int c = 0; c < 3; c++)
+        view.background[c] = 0;
+    problem p = make_problem(mesh, view, false);
+    size_t count = p.mesh.mesh.vertex_count;
+    double *base = malloc(3 * count * sizeof *base), found[MOTIONS], expected[MOTIONS];
+    memcpy(base, p.mesh.vertices, 3 * count * sizeof *base);
+    double largest = 0;
+    for (int m = 0; m < MOTIONS; m++) {
+        const double step = 0.002;
+        found[m] = adjoint_along(&p, size, base, (motion)m);
+        move(base, p.mesh.vertices, count, (motion)m, step);
+        double ahead = integral(&p, 1024);
+        move(base, p.mesh.vertices, count, (motion)m, -step);
+        expected[m] = (ahead - integral(&p, 1024)) / (2 * step);
+        memcpy(p.mesh.vertices, base, 3 * count * sizeof *base);
+        largest = fmax(largest, fabs(expected[m]));
+    }
+    for (int m = 0; m < MOTIONS; m++)
+        if (!(fabs(found[m] - expected[m]) <= tolerance * largest))
+            fail_msg("%s at %d px, motion %d: adjoint %g, supersampled %g (largest %g)", name, size,
+                     m, found[m], expected[m], largest);
+    free(base);
+    drop_problem(&p);
+}
+
+/* Faces of a pixel and less fold over each other along the outline; a folded edge that hides within
+ * a pixel of the visible one is counted with it, so the gradient comes out a little too long. */
+static void test_supersampled(void **state)
+{
+    check_outline(test_sphere(9, 0, 0.2, 0), 64, 0.01, "coarse sphere");
+    check_outline(test_sphere(50, 0, 0.2, 0), 64, 0.04, "fine sphere");
+    check_outline(test_sphere(50, 0, 0.2, 0.1), 64, 0.07, "fine bumpy sphere");
+    check_outline(test_sphere(50, 0, 0.2, 0.1), 128, 0.07, "fine bumpy sphere");
+    check_outline(test_sphere(30, 12, 0.2, 0.1), 128, 0.07, "open bumpy sphere");
+}
+
+/* Edges of about 40 pixels, known to a pixel at each end. */
+static void test_slanted_edge(void **state)
+{
+    for (int i = 0; i < 8; i++) {
+        rng r = rng_make(1, 0);
+        test_mesh m = test_soup(&r, 3, 1, 0.1);
+        for (uint32_t k = 0; k < 3; k++) {
+            double a = 0.3 * i + 2.1 * k;
+            m.faces[k] = k;
+            memcpy(m.vertices + 3 * k, (double[]){ 0.2 * cos(a), 0.2 * sin(a), 0 },
+                   3 * sizeof(double));
+        }
+        check_outline(m, 64, 0.05, "triangle");
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_modes),         cmocka_unit_test(test_small_faces),
+        cmocka_unit_test(test_soups),         cmocka_unit_test(test_twice_doubles),
+        cmocka_unit_test(test_supersampled),  cmocka_unit_test(test_slanted_edge),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
