@@ -180,7 +180,9 @@ static struct PyModuleDef definition = {
     .m_free = module_free,
 };
 
-PyMODINIT_FUNC __attribute__((visibility("default"))) PyInit_headsds(void)
+PyMODINIT_FUNC PyInit_headsds(void);
+
+PyMODINIT_FUNC PyInit_headsds(void)
 {
     return PyModuleDef_Init(&definition);
 }

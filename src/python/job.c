@@ -326,6 +326,12 @@ static PyObject *job_wait(PyObject *self, PyObject *arguments, PyObject *keyword
     if (timeout != Py_None && !(seconds >= 0))
         return PyErr_Format(PyExc_ValueError, "timeout: %R, expected seconds from 0, or None",
                             timeout);
+    hds_job_progress progress;
+    hds_job_get_progress(((job_object *)self)->job, &progress);
+    if (progress.state == HDS_JOB_NEW) {
+        PyErr_SetString(python_state_of(self)->error, "the job has not been started: start() it");
+        return NULL;
+    }
     return wait_for((job_object *)self, seconds);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Pictures of a head for people: drawn at twice the size under a key and fill light, averaged in
- * linear light, on mid-grey. The frame depends on the model and not on the head, so that pictures
- * of an evolution or of a turntable don't jump. */
+/* Pictures of a head for people: drawn at twice the size under a key and fill light that follow the
+ * camera's azimuth, averaged in linear light, on mid-grey. The frame depends on the model and not on
+ * the head, so that pictures of an evolution or of a turntable don't jump. */
 #include "scene/scene.h"
 
 #include "mesh/mesh.h"
@@ -62,6 +62,27 @@ static hds_status frame(const hds_head_info *head, raster_camera *camera, hds_er
     }
     hds_free(vertices);
     return status;
+}
+
+/* Turns (V,3) about the y axis so that what was at the azimuth comes to the front. */
+static void turn(float *vectors, size_t count, double degrees)
+{
+    double angle = fmod(degrees, 360) * 0.017453292519943295;
+    float s = (float)sin(angle), c = (float)cos(angle);
+    for (float *v = vectors; v < vectors + 3 * count; v += 3) {
+        float x = v[0], z = v[2];
+        v[0] = x * c - z * s;
+        v[2] = x * s + z * c;
+    }
+}
+
+/* The lamps stay with the camera, as a sitter turns before a photographer: the head turns. */
+static void face_camera(scene_shape *shape, raster_camera *camera)
+{
+    turn(shape->vertices, shape->vertex_count, (double)camera->azimuth);
+    turn(shape->normals, shape->vertex_count, (double)camera->azimuth);
+    turn(camera->target, 1, (double)camera->azimuth);
+    camera->azimuth = 0;
 }
 
 /* (factor * size)^2 sRGB floats -> size^2 bytes. */
@@ -158,6 +179,8 @@ hds_status hds_head_render(const hds_head *head, const hds_render_params *params
     status = frame(&info, &view.camera, error);
     if (status == HDS_OK)
         status = scene_shape_init(&shape, head, false, error);
+    if (status == HDS_OK && params->mode != HDS_RENDER_NORMALS)
+        face_camera(&shape, &view.camera);
     if (status == HDS_OK)
         status = draw(&info, &shape, &view, factor, pixels, error);
     scene_shape_finish(&shape);
