@@ -88,7 +88,7 @@ void schedule_finish(schedule *s);
 void schedule_add_noise(const schedule *s, const float *x, const float *noise, const int *timesteps,
                         size_t count, size_t each, float *noisy);
 
-/* ---- prior.c: what sds needs beyond headsds/prior.h ---- */
+/* ---- distil.c: what sds needs of a prior beyond headsds/prior.h ---- */
 
 /* Pictures encoded with the graph kept, so that a gradient on the latents can come back. It holds
  * the activations: destroy it soon. */

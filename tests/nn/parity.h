@@ -30,6 +30,7 @@ char *parity_model(const parity *c, size_t index, const char *below);   /* a pat
 bool parity_expects(const parity *c, const char *name);
 void parity_check_numbers(parity *c, const char *name, const float *found, size_t count);
 void parity_check(parity *c, const char *name, tn_context *cx, const tn *found);
+void parity_leave_out(parity *c, const char *name); /* says so */
 
 /* Ends the test when the context, or a status, has failed; tells why. */
 void parity_ok(tn_context *cx);

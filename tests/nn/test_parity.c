@@ -156,13 +156,46 @@ static void unet_case(parity *c)
     close_all(cx, w);
 }
 
+/* The tables and the noise only: guidance is part of the sds cases, velocities are not ours yet. */
+static void schedule_case(parity *c)
+{
+    schedule s;
+    hds_error error = { 0 };
+    char *path = hds_format("%s/tiny-sd15/scheduler/scheduler_config.json", c->folder);
+    parity_status(schedule_load(&s, path, &error), &error);
+    parity_check_numbers(c, "betas", s.betas, (size_t)s.count);
+    parity_check_numbers(c, "alphas_cumprod", s.alphas_cumprod, (size_t)s.count);
+
+    const io_tensor *x = parity_find(c, "add_noise/original");
+    const io_tensor *t = parity_find(c, "add_noise/timesteps");
+    size_t count = (size_t)x->shape[0], each = x->size / sizeof(float) / count;
+    int timesteps[16];
+    float *noisy = malloc(x->size);
+    assert_in_range(count, 1, 16);
+    assert_non_null(noisy);
+    for (size_t i = 0; i < count; i++)
+        timesteps[i] = (int)((const int64_t *)t->data)[i];
+    schedule_add_noise(&s, x->data, parity_numbers(c, "add_noise/noise"), timesteps, count, each,
+                       noisy);
+    parity_check_numbers(c, "add_noise/noisy", noisy, count * each);
+    static const char *const later[] = { "velocity/v", "velocity/eps_from_v", "velocity/x0_from_v",
+                                         "velocity/x0_from_eps", "cfg/noise_pred",
+                                         "ip2p_cfg/noise_pred" };
+    for (size_t i = 0; i < sizeof later / sizeof *later; i++)
+        parity_leave_out(c, later[i]);
+    free(noisy);
+    schedule_finish(&s);
+    hds_free(path);
+}
+
 static const struct {
     const char *kind;
     void (*run)(parity *);
 } kinds[] = {
     { "text_encoder", text_encoder },       { "vae_encode", vae_encode_case },
     { "vae_decode", vae_decode_case },      { "unet", unet_case },
-    { "unet_intermediates", unet_case },
+    { "unet_intermediates", unet_case },    { "scheduler_basics", schedule_case },
+    { "sds", parity_sds },
 };
 
 typedef struct one_case {
@@ -185,11 +218,12 @@ static void (*handler_of(const json_t *entry))(parity *)
 {
     const char *kind = json_string_value(json_object_get(entry, "kind"));
     const char *id = json_string_value(json_object_get(entry, "id"));
-    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
+    bool controlled = json_object_get(json_object_get(entry, "inputs"), "controlnet_cond");
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds && !controlled; k++)
         if (!strcmp(kinds[k].kind, kind))
             return kinds[k].run;
     if (strcmp(kind, "scheduler_trajectory")) /* too many to list */
-        printf("not yet handled: %s (%s)\n", id, kind);
+        printf("not yet handled: %s (%s%s)\n", id, kind, controlled ? ", ControlNet" : "");
     return NULL;
 }
 
