@@ -16,7 +16,6 @@ from dataclasses import dataclass
 
 LOADING, RUNNING, DONE, CANCELLED, FAILED = "LOADING", "RUNNING", "DONE", "CANCELLED", "FAILED"
 OVER = (DONE, CANCELLED, FAILED)
-STAGES = ("Geometry", "Texture")
 
 _alive = weakref.WeakSet()
 
@@ -24,11 +23,10 @@ _alive = weakref.WeakSet()
 @dataclass(frozen=True)
 class Progress:
     """How far the job is; step counts all its stages."""
-    stage: int = 0
+    stage: str = "geometry"
     step: int = 0
     step_count: int = 0
-    seconds: float = 0.0
-    seconds_left: float = -1.0
+    seconds_left: float = None
 
     @property
     def fraction(self):
@@ -80,8 +78,7 @@ class Run:
             self._end(error)
             return
         now = self._job.progress()
-        self.progress = Progress(now.stage, now.step, now.step_count, now.seconds,
-                                 now.seconds_left)
+        self.progress = Progress(now.stage, now.step, now.step_count, now.seconds_left)
         if head is not None:
             self.head = head
             self.state = CANCELLED if self.cancelling else DONE
@@ -134,8 +131,8 @@ def describe(progress):
     """Geometry, step 12 of 600, 1:05 left"""
     if progress.step_count == 0:
         return "Preparing"
-    left = f", {clock(progress.seconds_left)} left" if progress.seconds_left >= 0 else ""
-    return f"{STAGES[progress.stage]}, step {progress.step} of {progress.step_count}{left}"
+    left = "" if progress.seconds_left is None else f", {clock(progress.seconds_left)} left"
+    return f"{progress.stage.capitalize()}, step {progress.step} of {progress.step_count}{left}"
 
 
 def clock(seconds):

@@ -82,7 +82,9 @@ def _write(folder, fresh, obj, ended, gathered):
     if fresh:
         studio.furnish(bpy.context.scene, obj, ended)
     print("Writing the .blend and the .glb", flush=True)
-    bpy.ops.wm.save_as_mainfile(filepath=folder.path("head.blend"), copy=True, check_existing=False)
+    with output.quiet():
+        bpy.ops.wm.save_as_mainfile(filepath=folder.path("head.blend"), copy=True,
+                                    check_existing=False)
     ended.head.save(folder.path("head.glb"))
     if gathered is not None:
         headsds = engine.module()
@@ -113,8 +115,7 @@ def find_head(model, name):
         print(f"Using {obj.name}", flush=True)
         return obj
     obj = meshes.add_head(model, scene.collection)
-    if model.mean_texture is not None:
-        materials.show_image(obj, materials.new_image("Head texture", model.mean_texture))
+    materials.show_mean_texture(obj, model)
     print(f"Added {obj.name}", flush=True)
     return obj
 

@@ -1,7 +1,25 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """An output folder in which all files of a run appear together, or none does."""
 
+import contextlib
 import os
+import sys
+
+
+@contextlib.contextmanager
+def quiet():
+    """Blender writes dozens of lines for one picture straight to the terminal: not in here."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 1)
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nothing)
 
 
 class Folder:

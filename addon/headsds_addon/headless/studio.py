@@ -5,9 +5,10 @@ import os
 
 import bpy
 import numpy as np
-from mathutils import Vector
+from mathutils import Matrix, Vector
 
 from ..core import coordinates
+from . import output
 
 SIZE = 512
 SAMPLES = 32
@@ -73,7 +74,7 @@ def _aimed(scene, name, data, stage, place):
     obj = bpy.data.objects.new(name, data)
     matrix = np.eye(4)
     matrix[:3, 0], matrix[:3, 1], matrix[:3, 2], matrix[:3, 3] = right, up, back, place
-    obj.matrix_world = matrix.tolist()
+    obj.matrix_world = Matrix(matrix.tolist())
     scene.collection.objects.link(obj)
     return obj
 
@@ -97,7 +98,8 @@ def render(obj, ended, path):
         scene.collection.objects.link(obj)
         furnish(scene, obj, ended)
         scene.render.filepath = path
-        bpy.ops.render.render(write_still=True, scene=scene.name)
+        with output.quiet():
+            bpy.ops.render.render(write_still=True, scene=scene.name)
     finally:
         bpy.data.scenes.remove(scene)
     if not os.path.isfile(path):

@@ -53,6 +53,14 @@ def show_image(obj, image):
     return material
 
 
+def show_mean_texture(obj, model):
+    """The head model's own texture, if it has one, on a head that was just added."""
+    if model.mean_texture is not None:
+        image = new_image(f"{model.name} texture", model.mean_texture)
+        image.pack()
+        show_image(obj, image)
+
+
 def shown_image(obj):
     """The image in our material on `obj`, or None."""
     material = ours(obj)
@@ -134,6 +142,7 @@ class TexturePreview:
         """The result: packed, under its own name, and kept in the file when another replaces it."""
         image = self.show(obj, model, texture)
         image.name = name
+        self._image_name = image.name
         image.use_fake_user = True
         image.pack()
         return image

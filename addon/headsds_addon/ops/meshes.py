@@ -129,12 +129,6 @@ class KeyPreview:
         write_key(obj, key, vertices)
         return key
 
-    def keep(self, obj, vertices, name):
-        """The result: the preview key under its own name."""
-        key = self.show(obj, vertices)
-        key.name = name
-        return key
-
     def restore(self, obj):
         """As if nothing had been."""
         remove_preview(obj)

@@ -45,10 +45,7 @@ class HEADSDS_OT_add_head(bpy.types.Operator):
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         obj = meshes.add_head(model, context.collection, context.scene.cursor.location)
-        if model.mean_texture is not None:
-            image = materials.new_image(f"{model.name} texture", model.mean_texture)
-            image.pack()
-            materials.show_image(obj, image)
+        materials.show_mean_texture(obj, model)
         for other in context.selected_objects:
             other.select_set(False)
         obj.select_set(True)
@@ -91,11 +88,7 @@ class HEADSDS_OT_generate(bpy.types.Operator):
             return {"RUNNING_MODAL"}
         if event.type != "TIMER":
             return {"PASS_THROUGH"}
-        try:
-            running.tick()
-        except Exception as error:
-            running.fail(f"{type(error).__name__}: {error}")
-            running.over = True
+        running.tick()
         redraw(context)
         if not running.over:
             return {"PASS_THROUGH"}

@@ -51,11 +51,18 @@ class Session:
         return self.run.text()
 
     def tick(self):
-        """Looks at the job, shows or writes what there is. True when something changed."""
+        """Looks at the job, shows or writes what there is; what goes wrong ends the run."""
         if self.over:
-            return False
+            return
+        try:
+            self._step()
+        except Exception as error:
+            self.fail(str(error) or type(error).__name__)
+
+    def _step(self):
         obj = bpy.data.objects.get(self.object_name)
         if obj is None or obj.type != "MESH":
+            obj = None
             self.error = f"{self.object_name} was removed or renamed: the run is cancelled"
             self.run.cancel()
         state = self.run.poll()
@@ -63,13 +70,12 @@ class Session:
             self.over = state in run.OVER
         elif obj.mode != "OBJECT":
             pass                # a mesh under edit cannot be written: its turn comes
+        elif state in run.OVER and (self.error or state != run.DONE):
+            self._end(obj)
         elif state == run.DONE:
             self._finish(obj)
-        elif state in run.OVER:
-            self._end(obj)
         elif self._live and not self.run.cancelling:
             self._show(obj)
-        return True
 
     def cancel(self):
         """Takes the preview back at once; `over` follows when the core has ended."""
@@ -79,8 +85,8 @@ class Session:
             self._restore(obj)
 
     def fail(self, message):
-        """Something went wrong on Blender's side."""
-        self.error = message
+        """Something went wrong on Blender's side: as cancel(), with a reason."""
+        self.error = self.error or message
         self.cancel()
 
     def _vertices(self, obj, head):
@@ -96,21 +102,22 @@ class Session:
         if head is None:
             return
         self._keys.show(obj, self._vertices(obj, head))
-        if self.run.progress.stage == 1 and head.texture is not None:
+        if self.run.progress.stage == "texture" and head.texture is not None:
             self._textures.show(obj, self.model, head.texture)
 
     def _finish(self, obj):
         head = self.run.head
         keys = obj.data.shape_keys
         taken = {key.name for key in keys.key_blocks} if keys else set()
-        self.key_name = naming.unique(self.settings.prompt, taken | {"Basis"})
-        self._keys.keep(obj, self._vertices(obj, head), self.key_name)
+        name = naming.unique(self.settings.prompt, taken | {"Basis"})
+        key = self._keys.show(obj, self._vertices(obj, head))
         image = None
         if head.texture is not None:
-            image_name = naming.unique(self.key_name, bpy.data.images.keys())
+            image_name = naming.unique(name, bpy.data.images.keys())
             image = self._textures.keep(obj, self.model, head.texture, image_name)
-        meshes.add_record(obj, self.key_name, self._record(head, image))
-        self.head = head
+        key.name = name
+        meshes.add_record(obj, name, self._record(head, image))
+        self.key_name, self.head = name, head
         self.over = True
 
     def _record(self, head, image):
