@@ -3,6 +3,7 @@
 #include "data.h"
 
 #include "fit/fit.h"
+#include "image/image.h"
 #include "mesh/mesh.h"
 #include "paint.h"
 #include "raster/raster.h"
@@ -38,7 +39,7 @@ data *data_create(void)
         sculpt_vertices(NULL, NULL, vertices);
         d->framing = fit_framing_of(vertices, d->topology->vertex_count);
         for (int i = 0; i < 256; i++)
-            d->linear[i] = image_to_linear((float)i / 255);
+            d->linear[i] = image_srgb_to_linear((float)i / 255);
     }
     hds_free(vertices);
     return d;

@@ -8,6 +8,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { BATCH = 16, POOL = 4096, PIXELS = DATA_SIZE * DATA_SIZE * 3 };
 enum { SIDE = TRAIN_LATENT_SIDE, EACH = TRAIN_LATENT_NUMBERS };
@@ -206,8 +207,14 @@ hds_status train_latents(train *t, int64_t count, hds_error *error)
     if (status == HDS_OK && !out)
         status = hds_raise(error, HDS_ERROR_OS, "%s: cannot be written", path);
     static train_record records[TRAIN_CHUNK];
-    /* Whole chunks only: a torn last one is written again over its place. */
-    int64_t done = out ? ftell(out) / (int64_t)sizeof records * TRAIN_CHUNK : 0;
+    int64_t done = 0;
+    if (out) {
+        /* Whole chunks only: what a kill left of the last one is cut off. */
+        done = ftell(out) / (int64_t)sizeof records;
+        if (ftruncate(fileno(out), done * (off_t)sizeof records))
+            status = hds_raise(error, HDS_ERROR_OS, "%s: cannot be truncated", path);
+        done *= TRAIN_CHUNK;
+    }
     double began = trainer_seconds();
     int64_t first = done;
     while (status == HDS_OK && done < count) {
