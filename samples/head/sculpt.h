@@ -16,7 +16,7 @@
 
 enum {
     SCULPT_ATTRIBUTES = 18,
-    SCULPT_MINOR = 48,
+    SCULPT_MINOR = 42,
     SCULPT_EXPRESSIONS = 17,
     SCULPT_JOINTS = 5
 };
@@ -57,7 +57,7 @@ extern const char *const sculpt_expression_names[SCULPT_EXPRESSIONS];
 extern const char *const sculpt_joint_names[SCULPT_JOINTS];
 extern const int32_t sculpt_joint_parents[SCULPT_JOINTS];
 
-/* attributes (18), minor (48), each NULL for zeros -> vertices (V,3). Safe from many threads. */
+/* attributes (18), minor (42), each NULL for zeros -> vertices (V,3). Safe from many threads. */
 void sculpt_vertices(const float *attributes, const float *minor, float *vertices);
 /* displacement (V,3) of the neutral head at weight 1 */
 void sculpt_expression(int expression, float *displacement);

@@ -273,5 +273,5 @@ static void build(void)
 const point3 *sculpt_neutral(void)
 {
     pthread_once(&once, build);
-    return neutral;
+    return (const point3 *)neutral;
 }
