@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The networks of latent diffusion (CLIP text encoder, VAE, UNet) as functions on a place, their
+ * configurations, the noise schedule, and what score distillation needs of a prior.
+ *
+ * Networks use the sticky error of the place's context; weights that do not exist yet are made when
+ * the store grows, so the same functions train a model from nothing. Each has a survey that checks
+ * (or makes) every weight without arithmetic. Names of modules and weights are those of diffusers
+ * and transformers. Rombach et al. 2022; Radford et al. 2021 (CLIP). */
+#ifndef HDS_DIFFUSION_H
+#define HDS_DIFFUSION_H
+
+#include "headsds/prior.h"
+#include "nn/nn.h"
+
+enum { DIFFUSION_MAX_LEVELS = 8 };
+
+/* ---- config.c: from config.json, absent keys as the reference fills them in ---- */
+
+typedef struct clip_text_config {
+    int layers, heads, width, inner, vocabulary, positions;
+    int64_t end_id; /* eos_token_id; 2 (old files) means: the end is the largest id */
+    double eps;
+    bool quick_gelu; /* else exact GELU */
+} clip_text_config;
+
+typedef struct vae_config {
+    int image_channels, latent_channels;
+    int levels, channels[DIFFUSION_MAX_LEVELS];
+    int layers, groups; /* residual blocks a level, groups of a norm */
+    double scaling;     /* latents = mean * scaling */
+} vae_config;
+
+typedef struct unet_config {
+    int in_channels, out_channels;
+    int levels, channels[DIFFUSION_MAX_LEVELS];
+    bool down_attention[DIFFUSION_MAX_LEVELS], up_attention[DIFFUSION_MAX_LEVELS];
+    int heads[DIFFUSION_MAX_LEVELS]; /* "attention_head_dim" is the number of heads */
+    int layers, groups, text_width, sample_size;
+    double eps;
+} unet_config;
+
+HDS_NODISCARD hds_status clip_text_config_load(clip_text_config *c, const char *path,
+                                               hds_error *error);
+HDS_NODISCARD hds_status vae_config_load(vae_config *c, const char *path, hds_error *error);
+HDS_NODISCARD hds_status unet_config_load(unet_config *c, const char *path, hds_error *error);
+
+/* ---- clip.c ---- */
+
+/* ids (count, length), on the host -> states (count, length, width) after the first `layers` of
+ * the encoder's layers, before the final norm. */
+tn *clip_text_hidden(const clip_text_config *c, const at *p, const int64_t *ids, int64_t count,
+                     int64_t length, int layers);
+/* The last hidden state after the final layer norm; skip: layers left out at the end. */
+tn *clip_text_encode(const clip_text_config *c, const at *p, const int64_t *ids, int64_t count,
+                     int64_t length, int skip);
+/* states (count, length, width) -> the row at each text's end token (count, width) */
+tn *clip_text_pool(const clip_text_config *c, const at *p, const tn *states, const int64_t *ids);
+void clip_text_survey(const clip_text_config *c, const at *p);
+
+/* ---- vae.c ---- */
+
+typedef struct vae_moments {
+    tn *mean, *logvar; /* (B,latent,H/f,W/f), f = 2^(levels-1); mean not scaled */
+} vae_moments;
+vae_moments vae_encode(const vae_config *c, const at *p, const tn *images); /* (B,3,H,W) in [-1,1] */
+/* latents (B,latent,h,w), already divided by c->scaling -> (B,3,f h,f w), about [-1,1] */
+tn *vae_decode(const vae_config *c, const at *p, const tn *latents);
+void vae_survey(const vae_config *c, const at *p);
+
+/* ---- unet.c ---- */
+
+/* latents (B,in,h,w) of any size, timesteps on the host (B, or 1 for all; may be fractional), text
+ * (B,L,text_width) -> (B,out,h,w) */
+tn *unet_forward(const unet_config *c, const at *p, const tn *latents, const float *timesteps,
+                 int64_t timestep_count, const tn *text);
+void unet_survey(const unet_config *c, const at *p);
+
+/* ---- schedule.c ---- */
+
+typedef struct schedule {
+    int count;             /* timesteps */
+    float *betas;          /* (count) */
+    float *alphas_cumprod; /* (count), cumulative product in float32 */
+} schedule;
+HDS_NODISCARD hds_status schedule_load(schedule *s, const char *path, hds_error *error);
+void schedule_finish(schedule *s);
+/* noisy = sqrt(abar_t) x + sqrt(1 - abar_t) noise, `each` numbers for each of `count` timesteps */
+void schedule_add_noise(const schedule *s, const float *x, const float *noise, const int *timesteps,
+                        size_t count, size_t each, float *noisy);
+
+/* ---- distil.c: what sds needs of a prior beyond headsds/prior.h ---- */
+
+/* Pictures encoded with the graph kept, so that a gradient on the latents can come back. It holds
+ * the activations: destroy it soon. */
+typedef struct prior_encoding prior_encoding;
+/* images (count,height,width,3) in [0,1] -> latents (count,4,height/8,width/8), scaled */
+HDS_NODISCARD hds_status prior_encode(hds_prior *prior, const float *images, size_t count,
+                                      size_t height, size_t width, float *latents,
+                                      prior_encoding **encoding, hds_error *error);
+/* dimages += (dlatents/dimages)^T dlatents; once for an encoding */
+HDS_NODISCARD hds_status prior_encode_adjoint(prior_encoding *encoding, const float *dlatents,
+                                              float *dimages, hds_error *error);
+void prior_encoding_destroy(prior_encoding **encoding);
+
+/* Classifier-free guidance: noise = uncond + guidance (cond - uncond), in one batch of 2 count.
+ * text and negative (count,77,C); uncond and cond, where not NULL, get the two predictions. */
+typedef struct prior_guided {
+    size_t count, h, w;
+    const float *latents, *timesteps, *text, *negative;
+    float guidance;
+    float *noise, *uncond, *cond;
+} prior_guided;
+HDS_NODISCARD hds_status prior_predict_guided(hds_prior *prior, const prior_guided *g,
+                                              hds_error *error);
+
+#endif

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What score distillation asks of a prior: pictures encoded with a way back for the gradient, and
+ * the guided noise prediction. Poole et al. 2022 (DreamFusion), equation 3; Ho, Salimans 2022. */
+#include "diffusion/prior_priv.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct prior_encoding {
+    hds_prior *prior;
+    tn *images, *latents; /* owned: the ends of the graph */
+    size_t image_numbers;
+};
+
+tn *prior_latents_of(hds_prior *p, const tn *x)
+{
+    at root = at_root(p->cx, p->vae_weights);
+    tn *pm1 = tn_affine(p->cx, x, 2, -1);
+    vae_moments m = vae_encode(&p->vae, &root, tn_permute(p->cx, pm1, TN_SHAPE(0, 3, 1, 2)));
+    return tn_affine(p->cx, m.mean, p->vae.scaling, 0);
+}
+
+size_t prior_latent_numbers(const hds_prior *p, size_t count, size_t height, size_t width)
+{
+    return count * (size_t)p->vae.latent_channels * (height / PRIOR_FACTOR) *
+           (width / PRIOR_FACTOR);
+}
+
+hds_status prior_check_timesteps(const hds_prior *p, const float *timesteps, size_t count,
+                                 hds_error *error)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!(timesteps[i] >= 0 && timesteps[i] <= (float)(p->schedule.count - 1)))
+            return hds_raise(error, HDS_ERROR_ARGUMENT, "timestep is %g, expected 0 to %d",
+                             (double)timesteps[i], p->schedule.count - 1);
+    return HDS_OK;
+}
+
+hds_status prior_encode(hds_prior *p, const float *images, size_t count, size_t height,
+                        size_t width, float *latents, prior_encoding **encoding, hds_error *error)
+{
+    *encoding = NULL;
+    hds_status status = prior_check_size(count, height, width, PRIOR_FACTOR, error);
+    if (status != HDS_OK)
+        return status;
+    prior_encoding *e = hds_alloc(1, sizeof *e);
+    if (!e)
+        return hds_raise(error, HDS_ERROR_MEMORY, "encoding: out of memory");
+    e->prior = hds_prior_ref(p);
+    e->image_numbers = count * height * width * 3;
+
+    size_t scope = prior_begin(p);
+    bool was = tn_set_grad(p->cx, true);
+    tn *x = tn_from_f32(p->cx, images,
+                        TN_SHAPE((int64_t)count, (int64_t)height, (int64_t)width, 3));
+    x = tn_leaf(p->cx, x);
+    tn *y = prior_latents_of(p, x);
+    prior_take(p, "latents", y, latents, prior_latent_numbers(p, count, height, width));
+    e->images = tn_own(p->cx, x);
+    e->latents = tn_own(p->cx, y);
+    tn_set_grad(p->cx, was);
+    status = prior_end(p, scope, error);
+
+    if (status == HDS_OK)
+        *encoding = e;
+    else
+        prior_encoding_destroy(&e);
+    return status;
+}
+
+hds_status prior_encode_adjoint(prior_encoding *e, const float *dlatents, float *dimages,
+                                hds_error *error)
+{
+    hds_prior *p = e->prior;
+    float *gradient = malloc(e->image_numbers * sizeof *gradient);
+    if (!gradient)
+        return hds_raise(error, HDS_ERROR_MEMORY, "gradient of the picture: out of memory");
+    size_t scope = prior_begin(p);
+    int64_t shape[4];
+    for (int d = 0; d < 4; d++)
+        shape[d] = tn_dim(p->cx, e->latents, d);
+    tn *dy = tn_from_f32(p->cx, dlatents, 4, shape);
+    tn *dx = tn_vjp(p->cx, e->latents, e->images, dy);
+    prior_take(p, "gradients on the picture", dx, gradient, e->image_numbers);
+    hds_status status = prior_end(p, scope, error);
+    for (size_t i = 0; i < e->image_numbers && status == HDS_OK; i++)
+        dimages[i] += gradient[i];
+    free(gradient);
+    return status;
+}
+
+void prior_encoding_destroy(prior_encoding **encoding)
+{
+    prior_encoding *e = *encoding;
+    *encoding = NULL;
+    if (!e)
+        return;
+    pthread_mutex_lock(&e->prior->lock);
+    tn_release(e->prior->cx, &e->latents);
+    tn_release(e->prior->cx, &e->images);
+    pthread_mutex_unlock(&e->prior->lock);
+    hds_prior_unref(e->prior);
+    hds_free(e);
+}
+
+/* The UNet on [negative, text], one batch.  -> (2 count,4,h,w) in `both` */
+static hds_status predict_both(hds_prior *p, const prior_guided *g, const float *timesteps,
+                               float *both, hds_error *error)
+{
+    tn_context *cx = p->cx;
+    size_t scope = prior_begin(p);
+    at root = at_root(cx, p->unet_weights);
+    int64_t n = (int64_t)g->count, channels = p->unet.in_channels, c = p->unet.text_width;
+    const tn *x = tn_from_f32(cx, g->latents, TN_SHAPE(n, channels, (int64_t)g->h, (int64_t)g->w));
+    const tn *latents[] = { x, x };
+    const tn *negative = tn_from_f32(cx, g->negative, TN_SHAPE(n, HDS_TOKENS, c));
+    const tn *states[] = { negative, tn_from_f32(cx, g->text, TN_SHAPE(n, HDS_TOKENS, c)) };
+    tn *batch = tn_cat(cx, latents, 2, 0);
+    tn *y = unet_forward(&p->unet, &root, batch, timesteps, 2 * n, tn_cat(cx, states, 2, 0));
+    prior_take(p, "predictions", y, both, 2 * g->count * (size_t)channels * g->h * g->w);
+    return prior_end(p, scope, error);
+}
+
+hds_status prior_predict_guided(hds_prior *p, const prior_guided *g, hds_error *error)
+{
+    hds_status status = prior_check_size(g->count, g->h, g->w, 1, error);
+    if (status == HDS_OK)
+        status = prior_check_timesteps(p, g->timesteps, g->count, error);
+    if (status != HDS_OK)
+        return status;
+    size_t numbers = g->count * (size_t)p->unet.out_channels * g->h * g->w;
+    float *both = malloc(2 * numbers * sizeof *both);
+    float *timesteps = malloc(2 * g->count * sizeof *timesteps);
+    if (both && timesteps) {
+        memcpy(timesteps, g->timesteps, g->count * sizeof *timesteps);
+        memcpy(timesteps + g->count, g->timesteps, g->count * sizeof *timesteps);
+        status = predict_both(p, g, timesteps, both, error);
+    } else {
+        status = hds_raise(error, HDS_ERROR_MEMORY, "noise prediction: out of memory");
+    }
+    if (status == HDS_OK) {
+        for (size_t i = 0; i < numbers; i++)
+            g->noise[i] = both[i] + g->guidance * (both[numbers + i] - both[i]);
+        if (g->uncond)
+            memcpy(g->uncond, both, numbers * sizeof *both);
+        if (g->cond)
+            memcpy(g->cond, both + numbers, numbers * sizeof *both);
+    }
+    free(both);
+    free(timesteps);
+    return status;
+}

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A prior: the folder of a latent diffusion model loaded, and its networks as public calls on plain
+ * numbers. Calls from several threads take turns on one tensor context. */
+#include "diffusion/prior_priv.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char layout[] = "a diffusers folder with tokenizer, text_encoder, vae, unet, scheduler";
+
+/* A path below the prior's folder; new. */
+static char *below(const hds_prior *p, const char *part, const char *file)
+{
+    return file ? hds_format("%s/%s/%s", p->path, part, file) : hds_format("%s/%s", p->path, part);
+}
+
+static hds_status no_memory(const hds_prior *p, hds_error *error)
+{
+    return hds_raise(error, HDS_ERROR_MEMORY, "%s: out of memory", p->path ? p->path : "prior");
+}
+
+static hds_status load_configs(hds_prior *p, hds_error *error)
+{
+    char *clip = below(p, "text_encoder", "config.json"), *vae = below(p, "vae", "config.json");
+    char *unet = below(p, "unet", "config.json"), *tokenizer = below(p, "tokenizer", NULL);
+    char *scheduler = below(p, "scheduler", "scheduler_config.json");
+    hds_status status = HDS_OK;
+    if (!clip || !vae || !unet || !tokenizer || !scheduler)
+        status = no_memory(p, error);
+    if (status == HDS_OK)
+        status = text_tokenizer_load(&p->tokenizer, tokenizer, error);
+    if (status == HDS_OK)
+        status = clip_text_config_load(&p->clip, clip, error);
+    if (status == HDS_OK)
+        status = vae_config_load(&p->vae, vae, error);
+    if (status == HDS_OK)
+        status = unet_config_load(&p->unet, unet, error);
+    if (status == HDS_OK)
+        status = schedule_load(&p->schedule, scheduler, error);
+    hds_free(clip);
+    hds_free(vae);
+    hds_free(unet);
+    hds_free(tokenizer);
+    hds_free(scheduler);
+    return status;
+}
+
+/* What the parts must agree on, and what these calls are made for. */
+static hds_status check_configs(const hds_prior *p, hds_error *error)
+{
+    const unet_config *u = &p->unet;
+    if (u->text_width != p->clip.width)
+        return hds_raise(error, HDS_ERROR_FORMAT,
+                         "%s: unet: \"cross_attention_dim\" is %d, expected %d, the text encoder's "
+                         "\"hidden_size\"", p->path, u->text_width, p->clip.width);
+    if (p->clip.positions < HDS_TOKENS)
+        return hds_raise(error, HDS_ERROR_FORMAT,
+                         "%s: text_encoder: \"max_position_embeddings\" is %d, expected %d",
+                         p->path, p->clip.positions, HDS_TOKENS);
+    if (u->in_channels != p->vae.latent_channels || u->out_channels != p->vae.latent_channels)
+        return hds_raise(error, HDS_ERROR_FORMAT,
+                         "%s: unet: %d channels in and %d out, expected %d, the VAE's "
+                         "\"latent_channels\" (editing and inpainting models have more)",
+                         p->path, u->in_channels, u->out_channels, p->vae.latent_channels);
+    if (p->vae.image_channels != 3 || p->vae.levels != 4)
+        return hds_raise(error, HDS_ERROR_FORMAT,
+                         "%s: vae: %d channels and %d levels, expected 3 and 4 (latents of an "
+                         "eighth of the picture)", p->path, p->vae.image_channels, p->vae.levels);
+    return HDS_OK;
+}
+
+static weights *load_weights(const hds_prior *p, const char *part, const char *file)
+{
+    char *path = below(p, part, file);
+    weights *w = NULL;
+    if (path)
+        w = weights_load(p->cx, path, WEIGHTS_FROZEN);
+    else
+        tn_fail(p->cx, HDS_ERROR_MEMORY, "%s: out of memory", p->path);
+    hds_free(path);
+    return w;
+}
+
+static hds_status load_networks(hds_prior *p, hds_error *error)
+{
+    hds_status status = tn_context_create(&p->cx, 0, error);
+    if (status != HDS_OK)
+        return status;
+    p->clip_weights = load_weights(p, "text_encoder", "model.safetensors");
+    p->vae_weights = load_weights(p, "vae", "diffusion_pytorch_model.safetensors");
+    p->unet_weights = load_weights(p, "unet", "diffusion_pytorch_model.safetensors");
+    if (!tn_failed(p->cx)) {
+        at clip = at_root(p->cx, p->clip_weights), vae = at_root(p->cx, p->vae_weights);
+        at unet = at_root(p->cx, p->unet_weights);
+        clip_text_survey(&p->clip, &clip);
+        vae_survey(&p->vae, &vae);
+        unet_survey(&p->unet, &unet);
+    }
+    return tn_check(p->cx, error);
+}
+
+hds_status hds_prior_load(hds_prior **prior, const hds_prior_params *params, hds_error *error)
+{
+    hds_prior *p = hds_alloc(1, sizeof *p);
+    *prior = NULL;
+    if (!p)
+        return hds_raise(error, HDS_ERROR_MEMORY, "prior: out of memory");
+    atomic_init(&p->references, 1);
+    pthread_mutex_init(&p->lock, NULL);
+    hds_status status = HDS_OK;
+    if (params && params->path) {
+        p->path = hds_strdup(params->path);
+        if (!p->path)
+            status = no_memory(p, error);
+    } else {
+        status = io_data_path(&p->path, "prior", error);
+    }
+    if (status == HDS_OK && !io_is_folder(p->path))
+        status = hds_raise(error, HDS_ERROR_NOT_FOUND, "%s: %s, expected %s", p->path,
+                           io_exists(p->path) ? "not a folder" : "no such folder", layout);
+    if (status == HDS_OK)
+        status = load_configs(p, error);
+    if (status == HDS_OK)
+        status = check_configs(p, error);
+    if (status == HDS_OK)
+        status = load_networks(p, error);
+    if (status == HDS_OK)
+        *prior = p;
+    else
+        hds_prior_unref(p);
+    return status;
+}
+
+hds_prior *hds_prior_ref(hds_prior *prior)
+{
+    atomic_fetch_add(&prior->references, 1);
+    return prior;
+}
+
+void hds_prior_unref(hds_prior *p)
+{
+    if (!p || atomic_fetch_sub(&p->references, 1) != 1)
+        return;
+    weights_destroy(&p->clip_weights);
+    weights_destroy(&p->vae_weights);
+    weights_destroy(&p->unet_weights);
+    tn_context_destroy(&p->cx);
+    text_tokenizer_destroy(&p->tokenizer);
+    schedule_finish(&p->schedule);
+    pthread_mutex_destroy(&p->lock);
+    hds_free(p->path);
+    hds_free(p);
+}
+
+void hds_prior_get_info(const hds_prior *p, hds_prior_info *info)
+{
+    *info = (hds_prior_info){ .path = p->path,
+                              .text_width = p->clip.width,
+                              .latent_channels = p->vae.latent_channels,
+                              .sample_size = p->unet.sample_size,
+                              .timestep_count = p->schedule.count,
+                              .alphas_cumprod = p->schedule.alphas_cumprod };
+}
+
+hds_status hds_prior_tokenize(hds_prior *p, const char *const *texts, size_t count, int64_t *ids,
+                              hds_error *error)
+{
+    hds_status status = HDS_OK;
+    for (size_t i = 0; i < count && status == HDS_OK; i++)
+        status = text_tokenize(p->tokenizer, texts[i], ids + i * HDS_TOKENS, NULL, error);
+    return status;
+}
+
+size_t prior_begin(hds_prior *p)
+{
+    pthread_mutex_lock(&p->lock);
+    return tn_enter(p->cx);
+}
+
+hds_status prior_end(hds_prior *p, size_t scope, hds_error *error)
+{
+    tn_leave(p->cx, scope, NULL);
+    hds_status status = tn_check(p->cx, error);
+    pthread_mutex_unlock(&p->lock);
+    return status;
+}
+
+void prior_take(hds_prior *p, const char *what, const tn *x, float *out, size_t count)
+{
+    tn_to_f32(p->cx, x, out, count);
+    if (!tn_failed(p->cx) && !tn_finite(p->cx, x))
+        tn_fail(p->cx, HDS_ERROR_FORMAT,
+                "%s: %s are not finite: the input is not, or the weights are damaged", p->path,
+                what);
+}
+
+static hds_status check_count(size_t count, hds_error *error)
+{
+    if (count < 1 || count > 65536)
+        return hds_raise(error, HDS_ERROR_ARGUMENT, "count is %zu, expected 1 to 65536", count);
+    return HDS_OK;
+}
+
+hds_status prior_check_size(size_t count, size_t height, size_t width, size_t unit,
+                            hds_error *error)
+{
+    if (height < unit || width < unit || height % unit || width % unit || height > 8192 * unit ||
+        width > 8192 * unit)
+        return hds_raise(error, HDS_ERROR_ARGUMENT, "size is %zux%zu, expected multiples of %zu",
+                         width, height, unit);
+    return check_count(count, error);
+}
+
+hds_status hds_prior_encode_tokens(hds_prior *p, const int64_t *ids, size_t count, float *states,
+                                   hds_error *error)
+{
+    hds_status status = check_count(count, error);
+    for (size_t i = 0; i < count * HDS_TOKENS && status == HDS_OK; i++)
+        if (ids[i] < 0 || ids[i] >= p->clip.vocabulary)
+            status = hds_raise(error, HDS_ERROR_ARGUMENT, "token id %lld, expected 0 to %d",
+                               (long long)ids[i], p->clip.vocabulary - 1);
+    if (status != HDS_OK)
+        return status;
+    size_t scope = prior_begin(p);
+    at root = at_root(p->cx, p->clip_weights);
+    tn *y = clip_text_encode(&p->clip, &root, ids, (int64_t)count, HDS_TOKENS, 0);
+    prior_take(p, "text states", y, states, count * HDS_TOKENS * (size_t)p->clip.width);
+    return prior_end(p, scope, error);
+}
+
+hds_status hds_prior_encode_image(hds_prior *p, const float *images, size_t count, size_t height,
+                                  size_t width, float *latents, hds_error *error)
+{
+    hds_status status = prior_check_size(count, height, width, PRIOR_FACTOR, error);
+    if (status != HDS_OK)
+        return status;
+    size_t scope = prior_begin(p);
+    tn *x = tn_from_f32(p->cx, images,
+                        TN_SHAPE((int64_t)count, (int64_t)height, (int64_t)width, 3));
+    tn *y = prior_latents_of(p, x);
+    prior_take(p, "latents", y, latents, prior_latent_numbers(p, count, height, width));
+    return prior_end(p, scope, error);
+}
+
+hds_status hds_prior_decode_latents(hds_prior *p, const float *latents, size_t count, size_t h,
+                                    size_t w, float *images, hds_error *error)
+{
+    hds_status status = prior_check_size(count, h, w, 1, error);
+    if (status != HDS_OK)
+        return status;
+    size_t scope = prior_begin(p);
+    at root = at_root(p->cx, p->vae_weights);
+    int64_t channels = p->vae.latent_channels;
+    tn *z = tn_from_f32(p->cx, latents, TN_SHAPE((int64_t)count, channels, (int64_t)h, (int64_t)w));
+    tn *y = vae_decode(&p->vae, &root, tn_affine(p->cx, z, 1 / p->vae.scaling, 0));
+    y = tn_clamp(p->cx, tn_affine(p->cx, y, 0.5, 0.5), 0, 1);
+    y = tn_permute(p->cx, y, TN_SHAPE(0, 2, 3, 1));
+    prior_take(p, "pictures", y, images, count * PRIOR_FACTOR * h * PRIOR_FACTOR * w * 3);
+    return prior_end(p, scope, error);
+}
+
+hds_status hds_prior_predict_noise(hds_prior *p, const float *latents, size_t count, size_t h,
+                                   size_t w, const float *timesteps, const float *text,
+                                   float *noise, hds_error *error)
+{
+    hds_status status = prior_check_size(count, h, w, 1, error);
+    if (status == HDS_OK)
+        status = prior_check_timesteps(p, timesteps, count, error);
+    if (status != HDS_OK)
+        return status;
+    size_t scope = prior_begin(p);
+    at root = at_root(p->cx, p->unet_weights);
+    int64_t n = (int64_t)count, channels = p->unet.in_channels, c = p->unet.text_width;
+    tn *x = tn_from_f32(p->cx, latents, TN_SHAPE(n, channels, (int64_t)h, (int64_t)w));
+    tn *states = tn_from_f32(p->cx, text, TN_SHAPE(n, HDS_TOKENS, c));
+    tn *y = unet_forward(&p->unet, &root, x, timesteps, n, states);
+    prior_take(p, "predictions", y, noise, count * (size_t)channels * h * w);
+    return prior_end(p, scope, error);
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the public calls of a prior and those for score distillation share. */
+#ifndef HDS_PRIOR_PRIV_H
+#define HDS_PRIOR_PRIV_H
+
+#include "diffusion/diffusion.h"
+#include "text/text.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum { PRIOR_FACTOR = 8 }; /* picture size over latent size */
+
+struct hds_prior {
+    atomic_size_t references;
+    pthread_mutex_t lock; /* guards cx and all that lives in it */
+    char *path;
+    text_tokenizer *tokenizer;
+    clip_text_config clip;
+    vae_config vae;
+    unet_config unet;
+    schedule schedule;
+    tn_context *cx;
+    weights *clip_weights, *vae_weights, *unet_weights;
+};
+
+/* Takes the lock and opens a scope; frees the scope, reports what failed, gives the lock back. */
+size_t prior_begin(hds_prior *p);
+HDS_NODISCARD hds_status prior_end(hds_prior *p, size_t scope, hds_error *error);
+/* Copies a result out, and fails when it is not finite. */
+void prior_take(hds_prior *p, const char *what, const tn *x, float *out, size_t count);
+
+HDS_NODISCARD hds_status prior_check_size(size_t count, size_t height, size_t width, size_t unit,
+                                          hds_error *error);
+HDS_NODISCARD hds_status prior_check_timesteps(const hds_prior *p, const float *timesteps,
+                                               size_t count, hds_error *error);
+/* x (N,H,W,3) in [0,1] -> scaled posterior mean */
+tn *prior_latents_of(hds_prior *p, const tn *x);
+size_t prior_latent_numbers(const hds_prior *p, size_t count, size_t height, size_t width);
+
+#endif

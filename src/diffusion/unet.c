@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The denoising UNet of Stable Diffusion 1.x, from noisy latents, a time and text to the noise.
+ * Rombach et al. 2022, section 3.2 and appendix E; Ho et al. 2020, appendix B.
+ *
+ * Traps: layer norms, residual blocks and conv_norm_out have eps 1e-5 (config), the group norm of
+ * a transformer 1e-6; q, k, v have no bias; the time embedding is cosine first; an upsampler goes
+ * to the size of the skip that it will meet, which is not always twice. */
+#include "diffusion/diffusion.h"
+
+#include <math.h>
+
+enum { MAX_SKIPS = 128, MAX_PERIOD = 10000 };
+
+/* time_proj: t (B) -> [cos(t f), sin(t f)] (B, 2 half), f_i = 10000^(-i/half), in float32. */
+static tn *time_projection(const at *p, const float *timesteps, int64_t count, int width)
+{
+    at here = at_sub(p, "time_proj");
+    size_t scope = nn_enter(&here);
+    tn_context *cx = p->cx;
+    int half = width / 2;
+    float exponent[4096];
+    if (half < 1 || half > 4096)
+        tn_fail(cx, HDS_ERROR_FORMAT, "time_proj: %d channels", width);
+    for (int i = 0; i < half && !tn_failed(cx); i++)
+        exponent[i] = (float)-log(MAX_PERIOD) * (float)i / (float)half;
+    tn *f = tn_exp(cx, tn_from_f32(cx, exponent, TN_SHAPE(1, half)));
+    tn *angle = tn_mul(cx, tn_from_f32(cx, timesteps, TN_SHAPE(count, 1)), f);
+    const tn *parts[] = { tn_cos(cx, angle), tn_sin(cx, angle) };
+    return nn_leave(&here, scope, tn_cat(cx, parts, 2, 1));
+}
+
+/* linear_2(silu(linear_1(x))).  x (B,C) -> (B,4C) */
+static tn *time_embedding(const at *p, const tn *x, int64_t width)
+{
+    at here = at_sub(p, "time_embedding");
+    size_t scope = nn_enter(&here);
+    tn *h = nn_linear(&here, "linear_1", x, width, true);
+    h = nn_linear(&here, "linear_2", tn_silu(p->cx, h), width, true);
+    return nn_leave(&here, scope, h);
+}
+
+/* ResnetBlock2D: x + conv2(silu(norm2(conv1(silu(norm1(x))) + temb))).
+ * x (B,C,H,W), temb (B,T) or (1,T) -> (B,out,H,W) */
+static tn *resnet(const unet_config *c, const at *p, const tn *x, const tn *temb, int out)
+{
+    tn_context *cx = p->cx;
+    size_t scope = nn_enter(p);
+
+    tn *h = nn_group_norm(p, "norm1", x, c->groups, c->eps);
+    h = nn_conv2d(p, "conv1", tn_silu(cx, h), out, 3, 1, 1);
+
+    tn *t = nn_linear(p, "time_emb_proj", tn_silu(cx, temb), out, true);
+    h = tn_add(cx, h, tn_reshape(cx, t, TN_SHAPE(-1, out, 1, 1)));
+
+    h = nn_group_norm(p, "norm2", h, c->groups, c->eps);
+    h = nn_conv2d(p, "conv2", tn_silu(cx, h), out, 3, 1, 1);
+
+    if (tn_dim(cx, x, 1) != out)
+        x = nn_conv2d(p, "conv_shortcut", x, out, 1, 1, 0);
+    return nn_leave(p, scope, tn_add(cx, x, h));
+}
+
+/* x (B,L,C), context (B,K,D) -> (B,L,C) */
+static tn *attention(const at *p, const char *name, const tn *x, const tn *context, int heads)
+{
+    at here = at_sub(p, name);
+    size_t scope = nn_enter(&here);
+    int64_t width = tn_dim(p->cx, x, 2);
+    tn *q = nn_linear(&here, "to_q", x, width, false);
+    tn *k = nn_linear(&here, "to_k", context, width, false);
+    tn *v = nn_linear(&here, "to_v", context, width, false);
+    tn *y = tn_attention(p->cx, q, k, v, heads, false);
+    return nn_leave(&here, scope, nn_linear(&here, "to_out.0", y, width, true));
+}
+
+/* GEGLU (Shazeer 2020): net.2(a * gelu(b)), [a, b] = net.0.proj(x).  (B,L,C) -> (B,L,C) */
+static tn *feed_forward(const at *p, const tn *x)
+{
+    tn_context *cx = p->cx;
+    at here = at_sub(p, "ff");
+    size_t scope = nn_enter(&here);
+    int64_t width = tn_dim(cx, x, 2), inner = 4 * width;
+    tn *h = nn_linear(&here, "net.0.proj", x, 2 * inner, true);
+    tn *gate = tn_gelu(cx, tn_narrow(cx, h, 2, inner, inner));
+    h = tn_mul(cx, tn_narrow(cx, h, 2, 0, inner), gate);
+    return nn_leave(&here, scope, nn_linear(&here, "net.2", h, width, true));
+}
+
+/* BasicTransformerBlock: self-attention, cross-attention, feed-forward, each x + f(norm(x)). */
+static tn *transformer_block(const at *p, const tn *x, const tn *text, int heads)
+{
+    tn_context *cx = p->cx;
+    size_t scope = nn_enter(p);
+    tn *h = nn_layer_norm(p, "norm1", x, 1e-5);
+    tn *y = tn_add(cx, attention(p, "attn1", h, h, heads), x);
+    h = nn_layer_norm(p, "norm2", y, 1e-5);
+    y = tn_add(cx, attention(p, "attn2", h, text, heads), y);
+    h = nn_layer_norm(p, "norm3", y, 1e-5);
+    y = tn_add(cx, feed_forward(p, h), y);
+    return nn_leave(p, scope, y);
+}
+
+/* Transformer2DModel on the pixels as a sequence: x + proj_out(block(proj_in(norm(x)))). */
+static tn *transformer(const unet_config *c, const at *p, const tn *x, const tn *text, int heads)
+{
+    tn_context *cx = p->cx;
+    size_t scope = nn_enter(p);
+    int64_t b = tn_dim(cx, x, 0), width = tn_dim(cx, x, 1);
+    int64_t rows = tn_dim(cx, x, 2), columns = tn_dim(cx, x, 3);
+
+    tn *h = nn_group_norm(p, "norm", x, c->groups, 1e-6);
+    h = nn_conv2d(p, "proj_in", h, width, 1, 1, 0);
+    h = tn_reshape(cx, tn_permute(cx, h, TN_SHAPE(0, 2, 3, 1)), TN_SHAPE(b, rows * columns, width));
+    at block = at_index(p, "transformer_blocks", 0);
+    h = transformer_block(&block, h, text, heads);
+    h = tn_permute(cx, tn_reshape(cx, h, TN_SHAPE(b, rows, columns, width)), TN_SHAPE(0, 3, 1, 2));
+    h = nn_conv2d(p, "proj_out", h, width, 1, 1, 0);
+    return nn_leave(p, scope, tn_add(cx, h, x));
+}
+
+/* The outputs of the way down, which the way up takes from the end. They live in the caller's
+ * scope. */
+typedef struct skips {
+    tn *of[MAX_SKIPS];
+    int count;
+} skips;
+
+static tn *push(const at *p, skips *s, tn *x)
+{
+    if (s->count == MAX_SKIPS)
+        tn_fail(p->cx, HDS_ERROR_FORMAT, "more than %d layers on the way down", MAX_SKIPS);
+    else
+        s->of[s->count++] = x;
+    return x;
+}
+
+static tn *down_block(const unet_config *c, const at *root, int level, tn *x, const tn *temb,
+                      const tn *text, skips *s)
+{
+    at p = at_index(root, "down_blocks", level);
+    for (int i = 0; i < c->layers; i++) {
+        at r = at_index(&p, "resnets", i), a = at_index(&p, "attentions", i);
+        size_t scope = tn_enter(p.cx);
+        x = resnet(c, &r, x, temb, c->channels[level]);
+        if (c->down_attention[level])
+            x = transformer(c, &a, x, text, c->heads[level]);
+        x = push(&p, s, tn_leave(p.cx, scope, x));
+    }
+    if (level + 1 < c->levels) {
+        at d = at_index(&p, "downsamplers", 0);
+        size_t scope = nn_enter(&d);
+        x = push(&p, s, nn_leave(&d, scope, nn_conv2d(&d, "conv", x, c->channels[level], 3, 2, 1)));
+    }
+    return x;
+}
+
+static tn *mid_block(const unet_config *c, const at *root, const tn *x, const tn *temb,
+                     const tn *text)
+{
+    at p = at_sub(root, "mid_block");
+    at first = at_index(&p, "resnets", 0), a = at_index(&p, "attentions", 0);
+    at second = at_index(&p, "resnets", 1);
+    int top = c->levels - 1;
+    size_t scope = nn_enter(&p);
+    tn *h = resnet(c, &first, x, temb, c->channels[top]);
+    h = transformer(c, &a, h, text, c->heads[top]);
+    h = resnet(c, &second, h, temb, c->channels[top]);
+    return nn_leave(&p, scope, h);
+}
+
+static tn *up_block(const unet_config *c, const at *root, int index, tn *x, const tn *temb,
+                    const tn *text, skips *s)
+{
+    tn_context *cx = root->cx;
+    at p = at_index(root, "up_blocks", index);
+    size_t scope = nn_enter(&p);
+    int level = c->levels - 1 - index;
+    for (int i = 0; i <= c->layers; i++) {
+        at r = at_index(&p, "resnets", i), a = at_index(&p, "attentions", i);
+        size_t inner = tn_enter(cx);
+        const tn *parts[] = { x, s->count ? s->of[--s->count] : NULL };
+        x = resnet(c, &r, tn_cat(cx, parts, 2, 1), temb, c->channels[level]);
+        if (c->up_attention[index])
+            x = transformer(c, &a, x, text, c->heads[level]);
+        x = tn_leave(cx, inner, x);
+    }
+    if (level > 0 && s->count) {
+        at u = at_index(&p, "upsamplers", 0);
+        size_t inner = nn_enter(&u);
+        const tn *skip = s->of[s->count - 1];
+        x = tn_upsample_nearest(cx, x, tn_dim(cx, skip, 2), tn_dim(cx, skip, 3));
+        x = nn_leave(&u, inner, nn_conv2d(&u, "conv", x, c->channels[level], 3, 1, 1));
+    }
+    return nn_leave(&p, scope, x);
+}
+
+tn *unet_forward(const unet_config *c, const at *p, const tn *latents, const float *timesteps,
+                 int64_t timestep_count, const tn *text)
+{
+    tn_context *cx = p->cx;
+    size_t scope = nn_enter(p);
+    skips s = { .count = 0 };
+
+    tn *temb = time_projection(p, timesteps, timestep_count, c->channels[0]);
+    temb = time_embedding(p, temb, 4 * c->channels[0]);
+    tn *h = push(p, &s, nn_conv2d(p, "conv_in", latents, c->channels[0], 3, 1, 1));
+    for (int i = 0; i < c->levels; i++)
+        h = down_block(c, p, i, h, temb, text, &s);
+    h = mid_block(c, p, h, temb, text);
+    for (int i = 0; i < c->levels; i++)
+        h = up_block(c, p, i, h, temb, text, &s);
+
+    h = nn_group_norm(p, "conv_norm_out", h, c->groups, c->eps);
+    h = nn_conv2d(p, "conv_out", tn_silu(cx, h), c->out_channels, 3, 1, 1);
+    return nn_leave(p, scope, h);
+}
+
+void unet_survey(const unet_config *c, const at *p)
+{
+    size_t scope = tn_enter(p->cx);
+    weights_survey_begin(p->w);
+    tn *latents = tn_zeros(p->cx, TN_SHAPE(1, c->in_channels, 1, 1));
+    unet_forward(c, p, latents, (float[]){ 0 }, 1, tn_zeros(p->cx, TN_SHAPE(1, 1, c->text_width)));
+    weights_survey_end(p->w);
+    tn_leave(p->cx, scope, NULL);
+}

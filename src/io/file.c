@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Files and folders: mapping, atomic replacement, and where the built-in samples lie. */
+#include "io/io_priv.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { LONGEST_ENDING = 16 };
+
+hds_status io_raise_errno(hds_error *error, const char *path, const char *doing, int code)
+{
+    switch (code) {
+    case ENOENT:
+        return hds_raise(error, HDS_ERROR_NOT_FOUND, "%s: not found; check the path", path);
+    case EISDIR:
+        return hds_raise(error, HDS_ERROR_OS, "%s: is a folder, expected a file", path);
+    case ENOTDIR:
+        return hds_raise(error, HDS_ERROR_OS, "%s: a part of the path is a file, not a folder",
+                         path);
+    case EACCES:
+    case EPERM:
+        return hds_raise(error, HDS_ERROR_OS,
+                         "%s: no permission to %s; change its permissions or choose another place",
+                         path, doing);
+    case ENOMEM:
+        return hds_raise(error, HDS_ERROR_MEMORY, "%s: out of memory (%s)", path, doing);
+    default:
+        return hds_raise(error, HDS_ERROR_OS, "%s: cannot %s: %s", path, doing, strerror(code));
+    }
+}
+
+hds_status io_map_open(io_map *map, const char *path, hds_error *error)
+{
+    *map = (io_map){ 0 };
+    /* O_NONBLOCK: a named pipe would otherwise wait for its writer */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return io_raise_errno(error, path, "read", errno);
+    struct stat info;
+    hds_status status = HDS_OK;
+    if (fstat(fd, &info))
+        status = io_raise_errno(error, path, "read", errno);
+    else if (S_ISDIR(info.st_mode))
+        status = io_raise_errno(error, path, "read", EISDIR);
+    else if (!S_ISREG(info.st_mode))
+        status = hds_raise(error, HDS_ERROR_OS, "%s: is a device or pipe, expected a file", path);
+    else if (info.st_size > 0) {
+        void *bytes = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (bytes == MAP_FAILED)
+            status = io_raise_errno(error, path, "map", errno);
+        else
+            *map = (io_map){ bytes, (size_t)info.st_size };
+    }
+    close(fd);
+    return status;
+}
+
+void io_map_close(io_map *map)
+{
+    if (map->bytes)
+        munmap((void *)(uintptr_t)map->bytes, map->size);
+    *map = (io_map){ 0 };
+}
+
+/* Refuses what a rename would wrongly replace: folders, devices, read-only files. */
+static hds_status check_target(const char *path, hds_error *error)
+{
+    struct stat info;
+    if (stat(path, &info))
+        return errno == ENOENT ? HDS_OK : io_raise_errno(error, path, "write", errno);
+    if (S_ISDIR(info.st_mode))
+        return io_raise_errno(error, path, "write", EISDIR);
+    if (!S_ISREG(info.st_mode))
+        return hds_raise(error, HDS_ERROR_OS, "%s: is a device or pipe, expected a file", path);
+    if (access(path, W_OK))
+        return io_raise_errno(error, path, "write", errno);
+    return HDS_OK;
+}
+
+/* The ending is kept: some writers choose the format by it. */
+static hds_status create_temporary(char **temporary, int *fd, const char *path, hds_error *error)
+{
+    static atomic_uint serial;
+    *temporary = NULL;
+    const char *slash = strrchr(path, '/');
+    int folder = slash ? (int)(slash - path + 1) : 0;
+    const char *name = path + folder, *ending = strrchr(name, '.');
+    if (!*name)
+        return hds_raise(error, HDS_ERROR_ARGUMENT, "\"%s\": expected the path of a file", path);
+    if (!ending || strlen(ending) > LONGEST_ENDING)
+        ending = "";
+    hds_status status = check_target(path, error);
+    if (status)
+        return status;
+    for (;;) {
+        char *text = hds_format("%.*s.headsds-%ld-%u%s", folder, path, (long)getpid(),
+                                atomic_fetch_add(&serial, 1), ending);
+        if (!text)
+            return hds_raise(error, HDS_ERROR_MEMORY, "%s: out of memory", path);
+        *fd = open(text, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (*fd >= 0) {
+            *temporary = text;
+            return HDS_OK;
+        }
+        int code = errno;
+        hds_free(text);
+        if (code == ENOENT)
+            return hds_raise(error, HDS_ERROR_NOT_FOUND,
+                             "%s: its folder does not exist; create it first", path);
+        if (code != EEXIST)
+            return io_raise_errno(error, path, "write", code);
+    }
+}
+
+hds_status io_temporary_path(char **temporary, const char *path, hds_error *error)
+{
+    int fd = -1;
+    hds_status status = create_temporary(temporary, &fd, path, error);
+    if (fd >= 0)
+        close(fd);
+    return status;
+}
+
+static int flush_file(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return errno;
+    int code = fsync(fd) ? errno : 0;
+    close(fd);
+    return code;
+}
+
+/* Makes the rename itself last; that a file system cannot is no reason to fail. */
+static void flush_folder(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder = slash ? hds_format("%.*s", (int)(slash - path + 1), path) : hds_strdup(".");
+    if (folder)
+        (void)flush_file(folder);
+    hds_free(folder);
+}
+
+hds_status io_commit_temporary(const char *temporary, const char *path, hds_error *error)
+{
+    struct stat old;
+    hds_status status = check_target(path, error);
+    int code = status ? 0 : flush_file(temporary);
+    if (!status && !code && stat(path, &old) == 0 && chmod(temporary, old.st_mode & 0777))
+        code = errno;
+    if (!status && !code && rename(temporary, path))
+        code = errno;
+    if (code)
+        status = io_raise_errno(error, path, "write", code);
+    if (status)
+        unlink(temporary);
+    else
+        flush_folder(path);
+    return status;
+}
+
+static int write_all(int fd, const unsigned char *bytes, size_t size)
+{
+    while (size) {
+        ssize_t done = write(fd, bytes, size);
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done <= 0)
+            return done < 0 ? errno : EIO;
+        bytes += done;
+        size -= (size_t)done;
+    }
+    return 0;
+}
+
+hds_status io_write_pieces(const char *path, const struct iovec *pieces, size_t count,
+                           hds_error *error)
+{
+    char *temporary = NULL;
+    int fd = -1, code = 0;
+    hds_status status = create_temporary(&temporary, &fd, path, error);
+    if (status)
+        return status;
+    for (size_t i = 0; i < count && !code; i++)
+        code = write_all(fd, pieces[i].iov_base, pieces[i].iov_len);
+    if (close(fd) && !code)
+        code = errno;
+    if (code) {
+        unlink(temporary);
+        status = io_raise_errno(error, path, "write", code);
+    } else {
+        status = io_commit_temporary(temporary, path, error);
+    }
+    hds_free(temporary);
+    return status;
+}
+
+hds_status io_write_atomic(const char *path, const void *bytes, size_t size, hds_error *error)
+{
+    struct iovec piece = { (void *)(uintptr_t)bytes, size };
+    return io_write_pieces(path, &piece, 1, error);
+}
+
+char *io_join(const char *folder, const char *name)
+{
+    size_t length = strlen(folder);
+    bool slash = length && folder[length - 1] != '/';
+    return hds_format("%s%s%s", folder, slash ? "/" : "", name);
+}
+
+bool io_is_folder(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+bool io_exists(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0;
+}
+
+hds_status io_make_folders(const char *path, hds_error *error)
+{
+    char *part = hds_strdup(path);
+    if (!part)
+        return hds_raise(error, HDS_ERROR_MEMORY, "%s: out of memory", path);
+    hds_status status = HDS_OK;
+    for (char *at = part; *at && !status;) {
+        at += strspn(at, "/");
+        at += strcspn(at, "/");
+        char kept = *at;
+        *at = '\0';
+        if (mkdir(part, 0777) && !io_is_folder(part))
+            status = io_raise_errno(error, part, "create the folder",
+                                    errno == EEXIST ? ENOTDIR : errno);
+        *at = kept;
+    }
+    hds_free(part);
+    return status;
+}
+
+/* The folder headsds_data beside the shared object or program that holds this code; new. */
+static char *data_beside(void)
+{
+    Dl_info info;
+    char file[PATH_MAX];
+    const char *known = "/proc/self/exe";
+    if (dladdr((void *)(uintptr_t)&data_beside, &info) && strchr(info.dli_fname, '/'))
+        known = info.dli_fname;
+    if (!realpath(known, file) && !realpath("/proc/self/exe", file))
+        return NULL;
+    return hds_format("%.*s/headsds_data", (int)(strrchr(file, '/') - file), file);
+}
+
+hds_status io_data_path(char **path, const char *name, hds_error *error)
+{
+    const char *chosen = getenv("HEADSDS_DATA");
+    bool is_chosen = chosen && *chosen;
+    char *beside = is_chosen ? NULL : data_beside();
+    const char *folders[] = { is_chosen ? chosen : beside, is_chosen ? NULL : HDS_DATA_DIR };
+    *path = NULL;
+    hds_status status = HDS_OK;
+    for (int i = 0; i < 2 && !*path && !status; i++) {
+        char *candidate = folders[i] ? io_join(folders[i], name) : NULL;
+        if (folders[i] && !candidate)
+            status = hds_raise(error, HDS_ERROR_MEMORY, "%s: out of memory", name);
+        else if (candidate && io_exists(candidate))
+            *path = candidate;
+        else
+            hds_free(candidate);
+    }
+    if (!*path && !status && is_chosen)
+        status = hds_raise(error, HDS_ERROR_NOT_FOUND,
+                           "%s: not found in %s (HEADSDS_DATA); set HEADSDS_DATA to the folder of "
+                           "the samples, or unset it",
+                           name, chosen);
+    else if (!*path && !status)
+        status = hds_raise(error, HDS_ERROR_NOT_FOUND,
+                           "%s: not found in %s nor in %s; build the samples, or set HEADSDS_DATA "
+                           "to their folder",
+                           name, beside ? beside : "headsds_data", HDS_DATA_DIR);
+    hds_free(beside);
+    return status;
+}

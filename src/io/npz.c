@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* .npz: a zip archive (libzip) with one .npy member for each array. */
+#include "io/io_priv.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <zip.h>
+
+/* Deflate packs 1032 to 1 at best: a member that claims more is a lie or a bomb. */
+enum { DEFLATE_LIMIT = 1032, NAME_ROOM = 512, HEADER_ROOM = 512 };
+static const size_t default_limit = (size_t)2 << 30;
+
+/* Unpacks member `index` into *bytes (new), having checked that its claims can be true. */
+static hds_status unpack(zip_t *zip, zip_uint64_t index, const zip_stat_t *info, const char *where,
+                         unsigned char **bytes, hds_error *error)
+{
+    *bytes = NULL;
+    if (info->comp_method != ZIP_CM_STORE && info->comp_method != ZIP_CM_DEFLATE)
+        return hds_raise(error, HDS_ERROR_FORMAT, "%s: packed by method %d, expected deflate or none",
+                         where, (int)info->comp_method);
+    if (info->size / DEFLATE_LIMIT > info->comp_size + 1)
+        return hds_raise(error, HDS_ERROR_FORMAT,
+                         "%s: claims %llu bytes from %llu packed ones, which cannot be", where,
+                         (unsigned long long)info->size, (unsigned long long)info->comp_size);
+    zip_file_t *member = zip_fopen_index(zip, index, 0);
+    if (!member)
+        return hds_raise(error, HDS_ERROR_FORMAT, "%s: %s", where, zip_strerror(zip));
+    hds_status status = HDS_OK;
+    *bytes = hds_alloc(info->size + 1, 1);
+    if (!*bytes)
+        status = hds_raise(error, HDS_ERROR_MEMORY, "%s: out of memory for %llu bytes", where,
+                           (unsigned long long)info->size);
+    else {
+        /* one byte more than claimed: reading to the end makes libzip compare the checksum */
+        zip_int64_t got = zip_fread(member, *bytes, info->size + 1);
+        if (got < 0)
+            status = hds_raise(error, HDS_ERROR_FORMAT, "%s: %s", where, zip_file_strerror(member));
+        else if ((zip_uint64_t)got != info->size)
+            status = hds_raise(error, HDS_ERROR_FORMAT, "%s: %s bytes than the %llu it claims", where,
+                               (zip_uint64_t)got < info->size ? "fewer" : "more",
+                               (unsigned long long)info->size);
+    }
+    zip_fclose(member);
+    return status;
+}
+
+static hds_status read_member(io_npz *npz, zip_t *zip, zip_uint64_t index, size_t *left,
+                              hds_error *error)
+{
+    zip_stat_t info;
+    const zip_uint64_t needed = ZIP_STAT_NAME | ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE |
+                                ZIP_STAT_COMP_METHOD;
+    char where[NAME_ROOM];
+    if (zip_stat_index(zip, index, 0, &info) || (info.valid & needed) != needed)
+        return hds_raise(error, HDS_ERROR_FORMAT, "%s: member %llu: %s", npz->path,
+                         (unsigned long long)index, zip_strerror(zip));
+    snprintf(where, sizeof where, "%s: %.100s", npz->path, info.name);
+    size_t length = strlen(info.name);
+    if (length < 5 || strcmp(info.name + length - 4, ".npy"))
+        return hds_raise(error, HDS_ERROR_FORMAT, "%s: expected the name of an .npy array", where);
+    if (info.size > *left)
+        return hds_raise(error, HDS_ERROR_FORMAT,
+                         "%s: claims %llu bytes, more than the %zu that are left to this file", where,
+                         (unsigned long long)info.size, *left);
+    *left -= info.size;
+    unsigned char *bytes = NULL;
+    io_array *array = &npz->arrays[npz->count];
+    hds_status status = unpack(zip, index, &info, where, &bytes, error);
+    if (!status)
+        status = io_npy_parse(array, bytes, info.size, where, error);
+    hds_free(bytes);
+    if (status)
+        return status;
+    npz->count++;
+    array->name = hds_format("%.*s", (int)(length - 4), info.name);
+    return array->name ? HDS_OK : hds_raise(error, HDS_ERROR_MEMORY, "%s: out of memory", where);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    const io_array *x = a, *y = b;
+    return strcmp(x->name, y->name);
+}
+
+static hds_status read_members(io_npz *npz, zip_t *zip, size_t limit, hds_error *error)
+{
+    zip_int64_t count = zip_get_num_entries(zip, 0);
+    size_t left = limit ? limit : default_limit;
+    hds_status status = HDS_OK;
+    npz->arrays = hds_alloc((size_t)count, sizeof *npz->arrays);
+    if (!npz->arrays)
+        return hds_raise(error, HDS_ERROR_MEMORY, "%s: out of memory", npz->path);
+    for (zip_int64_t i = 0; i < count && !status; i++)
+        status = read_member(npz, zip, (zip_uint64_t)i, &left, error);
+    if (status)
+        return status;
+    qsort(npz->arrays, npz->count, sizeof *npz->arrays, by_name);
+    for (size_t i = 1; i < npz->count && !status; i++)
+        if (!by_name(&npz->arrays[i - 1], &npz->arrays[i]))
+            status = hds_raise(error, HDS_ERROR_FORMAT, "%s: %s: there twice", npz->path,
+                               npz->arrays[i].name);
+    return status;
+}
+
+/* On failure raises, and the source is gone either way. */
+static hds_status open_zip(zip_t **zip, const void *bytes, size_t size, const char *path,
+                           hds_error *error)
+{
+    zip_error_t problem;
+    zip_error_init(&problem);
+    zip_source_t *source = zip_source_buffer_create(bytes, size, 0, &problem);
+    *zip = source ? zip_open_from_source(source, ZIP_RDONLY, &problem) : NULL;
+    hds_status status = HDS_OK;
+    if (!*zip) {
+        status = hds_raise(error, HDS_ERROR_FORMAT, "%s: %s; expected an .npz file", path,
+                           zip_error_strerror(&problem));
+        zip_source_free(source);
+    }
+    zip_error_fini(&problem);
+    return status;
+}
+
+hds_status io_npz_open(io_npz *npz, const char *path, size_t limit, hds_error *error)
+{
+    io_map map;
+    *npz = (io_npz){ 0 };
+    hds_status status = io_map_open(&map, path, error);
+    if (status)
+        return status;
+    npz->path = hds_strdup(path);
+    zip_t *zip = NULL;
+    if (!npz->path)
+        status = hds_raise(error, HDS_ERROR_MEMORY, "%s: out of memory", path);
+    else if (!map.size)
+        status = hds_raise(error, HDS_ERROR_FORMAT, "%s: is empty; expected an .npz file", path);
+    else
+        status = open_zip(&zip, map.bytes, map.size, path, error);
+    if (!status)
+        status = read_members(npz, zip, limit, error);
+    if (zip)
+        zip_discard(zip);
+    io_map_close(&map);
+    if (status)
+        io_npz_close(npz);
+    return status;
+}
+
+void io_npz_close(io_npz *npz)
+{
+    for (size_t i = 0; i < npz->count; i++) {
+        hds_free(npz->arrays[i].name);
+        hds_free(npz->arrays[i].data);
+    }
+    hds_free(npz->arrays);
+    hds_free(npz->path);
+    *npz = (io_npz){ 0 };
+}
+
+const io_array *io_npz_find(const io_npz *npz, const char *name)
+{
+    io_array key = { .name = (char *)(uintptr_t)name };
+    return bsearch(&key, npz->arrays, npz->count, sizeof key, by_name);
+}
+
+/* Adds one array; its time is fixed so that equal arrays give equal files. */
+static hds_status add_array(zip_t *zip, const io_array *array, const char *path, hds_error *error)
+{
+    char header[HEADER_ROOM];
+    size_t length = io_npy_header(array, header, sizeof header);
+    if (!length)
+        return hds_raise(error, HDS_ERROR_ARGUMENT,
+                         "%s: %s: %zu bytes of kind '%c' do not fit its shape", path, array->name,
+                         array->size, array->kind);
+    unsigned char *bytes = malloc(length + array->size);
+    char *name = hds_format("%s.npy", array->name);
+    hds_status status = HDS_OK;
+    zip_source_t *source = NULL;
+    if (bytes && name) {
+        memcpy(bytes, header, length);
+        if (array->size)
+            memcpy(bytes + length, array->data, array->size);
+        source = zip_source_buffer(zip, bytes, length + array->size, 1);
+    }
+    if (!source) {
+        free(bytes);
+        status = hds_raise(error, HDS_ERROR_MEMORY, "%s: %s: out of memory", path, array->name);
+    } else {
+        zip_int64_t index = zip_file_add(zip, name, source, ZIP_FL_ENC_UTF_8);
+        if (index < 0) {
+            zip_source_free(source);
+            status = hds_raise(error, HDS_ERROR_ARGUMENT, "%s: %s: %s", path, array->name,
+                               zip_strerror(zip));
+        } else {
+            zip_file_set_dostime(zip, (zip_uint64_t)index, 0, 1 << 5 | 1, 0);
+        }
+    }
+    hds_free(name);
+    return status;
+}
+
+/* Writes what a closed in-memory archive holds to `path`. */
+static hds_status save_source(zip_source_t *source, const char *path, hds_error *error)
+{
+    hds_status status = HDS_OK;
+    zip_stat_t info;
+    void *bytes = NULL;
+    if (zip_source_stat(source, &info) || zip_source_open(source))
+        return hds_raise(error, HDS_ERROR_INTERNAL, "%s: %s", path,
+                         zip_error_strerror(zip_source_error(source)));
+    bytes = malloc(info.size + 1);
+    if (!bytes)
+        status = hds_raise(error, HDS_ERROR_MEMORY, "%s: out of memory", path);
+    else if (zip_source_read(source, bytes, info.size) != (zip_int64_t)info.size)
+        status = hds_raise(error, HDS_ERROR_INTERNAL, "%s: %s", path,
+                           zip_error_strerror(zip_source_error(source)));
+    else
+        status = io_write_atomic(path, bytes, info.size, error);
+    free(bytes);
+    zip_source_close(source);
+    return status;
+}
+
+hds_status io_npz_write(const char *path, const io_array *arrays, size_t count, hds_error *error)
+{
+    zip_error_t problem;
+    zip_error_init(&problem);
+    if (!count)
+        return hds_raise(error, HDS_ERROR_ARGUMENT, "%s: no array to write", path);
+    zip_source_t *target = zip_source_buffer_create(NULL, 0, 0, &problem);
+    zip_t *zip = target ? zip_open_from_source(target, ZIP_CREATE | ZIP_TRUNCATE, &problem) : NULL;
+    hds_status status = HDS_OK;
+    if (!zip) {
+        status = hds_raise(error, HDS_ERROR_MEMORY, "%s: %s", path, zip_error_strerror(&problem));
+        zip_source_free(target);
+        zip_error_fini(&problem);
+        return status;
+    }
+    zip_source_keep(target);
+    for (size_t i = 0; i < count && !status; i++)
+        status = add_array(zip, &arrays[i], path, error);
+    if (!status && zip_close(zip))
+        status = hds_raise(error, HDS_ERROR_MEMORY, "%s: %s", path, zip_strerror(zip));
+    else if (!status)
+        zip = NULL;
+    if (zip)
+        zip_discard(zip);
+    if (!status)
+        status = save_source(target, path, error);
+    zip_source_free(target);
+    zip_error_fini(&problem);
+    return status;
+}

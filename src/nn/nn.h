@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A place in a network, weights by name, and the layers that take them.
+ *
+ * A network is a function of (config, place, inputs). There is no constructor: a weight is looked
+ * up by name where it is used, with the shape that the layer expects; the place is a linked name on
+ * the C stack, whose path is the weight's prefix and the error's location. The same function
+ *   - runs a model from a file (weights_load),
+ *   - checks the file's names and shapes without arithmetic (weights_survey_begin and _end),
+ *   - makes the weights of a new model and trains it (weights_create). */
+#ifndef HDS_NN_H
+#define HDS_NN_H
+
+#include "io/io.h"
+#include "tensor/tensor.h"
+
+/* ---- weights.c ---- */
+
+typedef struct weights weights;
+
+typedef enum weights_use {
+    WEIGHTS_FROZEN,   /* never collect gradients; float32 is mapped from the file, not copied */
+    WEIGHTS_TRAINABLE /* leaves for gradients, copied */
+} weights_use;
+
+/* Opens a .safetensors file; float16 and bfloat16 become float32 at their first use.
+ * The context must outlive the weights. On failure NULL, and the context has failed. */
+weights *weights_load(tn_context *cx, const char *path, weights_use use);
+/* An empty store that grows: a weight that is asked for is made, as a trainable leaf, from
+ * (seed, name), with the usual initialisation of its kind. */
+weights *weights_create(tn_context *cx, uint64_t seed);
+/* A frozen store of the same names and shapes: copied values, or zeros (optimiser state). */
+weights *weights_duplicate(const weights *w, bool zeros);
+void weights_destroy(weights **w);
+
+/* Between the two, layers state their names and shapes but give zeros without arithmetic, so a
+ * network can be called on the smallest input. The end fails the context with the names that are
+ * missing, of another shape, or left over, the first few of each. */
+void weights_survey_begin(weights *w);
+void weights_survey_end(weights *w);
+
+/* The weights that exist, in order of name (a file) or of creation. */
+size_t weights_count(const weights *w);
+const char *weights_name(const weights *w, size_t i);   /* borrowed */
+tn *weights_tensor(weights *w, size_t i);               /* borrowed */
+tn *weights_find(weights *w, const char *name);         /* borrowed, or NULL */
+/* Calls probe(context, path, output) at the end of every module that uses these weights: for
+ * finding a first difference. NULL: no longer. */
+typedef void (*weights_probe)(void *context, const char *path, const tn *output);
+void weights_set_probe(weights *w, weights_probe probe, void *context);
+/* Writes all as IO_F16 or IO_F32 under their names, in order of name; replaced in one step. */
+HDS_NODISCARD hds_status weights_save(weights *w, const char *path, io_dtype dtype,
+                                      hds_error *error);
+
+/* ---- place.c ---- */
+
+typedef struct at {
+    const struct at *up; /* the module that this one is part of; NULL at the root */
+    const char *name;    /* "resnets" */
+    int index;           /* resnets.1; -1: none */
+    tn_context *cx;
+    weights *w;
+} at;
+
+at at_root(tn_context *cx, weights *w);
+at at_sub(const at *p, const char *name);
+at at_index(const at *p, const char *name, int index);
+void at_path(const at *p, char *text, size_t size); /* "down_blocks.0.resnets.1" */
+
+/* A scope of tensors that is also the place that errors name: a module. */
+size_t nn_enter(const at *p);
+tn *nn_leave(const at *p, size_t scope, tn *kept);
+
+/* How a weight that does not exist yet begins, in a growing store. */
+typedef enum nn_start {
+    NN_ZERO,
+    NN_ONE,
+    NN_UNIFORM, /* in +-scale */
+    NN_NORMAL   /* deviation scale */
+} nn_start;
+/* Borrowed. Fails the context with the full name when it is missing or of another shape. */
+const tn *at_weight(const at *p, const char *leaf, int dims, const int64_t *shape, nn_start start,
+                    double scale);
+bool at_has(const at *p, const char *leaf); /* exists already */
+void at_ignore(const at *p, const char *leaf); /* is not counted as left over */
+bool at_surveyed(const at *p);              /* between weights_survey_begin and _end */
+
+/* ---- layers.c: weights p.name.weight and p.name.bias ---- */
+
+/* x (B,C,H,W) -> (B,out,H',W'), H' = (H + 2 pad - kernel) / stride + 1; with bias */
+tn *nn_conv2d(const at *p, const char *name, const tn *x, int64_t out, int kernel, int stride,
+              int pad);
+/* x (...,I) -> (...,out) */
+tn *nn_linear(const at *p, const char *name, const tn *x, int64_t out, bool bias);
+tn *nn_group_norm(const at *p, const char *name, const tn *x, int groups, double eps);
+tn *nn_layer_norm(const at *p, const char *name, const tn *x, double eps);
+/* ids int64 (...) -> (...,width) */
+tn *nn_embedding(const at *p, const char *name, const tn *ids, int64_t rows, int64_t width);
+
+#endif

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Weights by name: a hash table over a mapped file, or one that grows as a network asks.
+ * Strict: what a survey finds missing, of another shape or left over is an error that lists it. */
+#include "nn/weights_priv.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FIRST_SLOTS = 256 };
+
+static uint64_t hash(const char *text)
+{
+    uint64_t h = 1469598103934665603u; /* FNV-1a */
+    for (; *text; text++)
+        h = (h ^ (unsigned char)*text) * 1099511628211u;
+    return h;
+}
+
+static size_t slot_of(const weights *w, const char *name)
+{
+    size_t i = hash(name) & (w->slots - 1);
+    while (w->slot[i] && strcmp(w->entry[w->slot[i] - 1].name, name))
+        i = (i + 1) & (w->slots - 1);
+    return i;
+}
+
+weights_entry *weights_lookup(const weights *w, const char *name)
+{
+    size_t found = w->slot[slot_of(w, name)];
+    return found ? &w->entry[found - 1] : NULL;
+}
+
+static bool grow(weights *w)
+{
+    size_t slots = w->slots ? 2 * w->slots : FIRST_SLOTS;
+    size_t *slot = calloc(slots, sizeof *slot);
+    weights_entry *entry = realloc(w->entry, slots / 2 * sizeof *entry);
+    if (entry)
+        w->entry = entry;
+    if (!slot || !entry) {
+        free(slot);
+        return false;
+    }
+    free(w->slot);
+    w->slot = slot;
+    w->slots = slots;
+    for (size_t i = 0; i < w->count; i++)
+        w->slot[slot_of(w, w->entry[i].name)] = i + 1;
+    return true;
+}
+
+/* A new entry, which nothing of this name exists for yet; NULL: out of memory. */
+weights_entry *weights_add(weights *w, const char *name, int dims, const int64_t *shape)
+{
+    if (w->count >= w->slots / 2 && !grow(w))
+        return NULL;
+    char *copy = hds_strdup(name);
+    if (!copy)
+        return NULL;
+    w->slot[slot_of(w, name)] = w->count + 1;
+    weights_entry *e = &w->entry[w->count++];
+    *e = (weights_entry){ .name = copy, .dims = dims };
+    memcpy(e->shape, shape, (size_t)dims * sizeof *shape);
+    return e;
+}
+
+static weights *create(tn_context *cx, const char *path)
+{
+    weights *w = tn_failed(cx) ? NULL : calloc(1, sizeof *w);
+    if (w) {
+        w->cx = cx;
+        w->path = hds_strdup(path);
+    }
+    if (!w || !w->path || !grow(w)) {
+        tn_fail(cx, HDS_ERROR_MEMORY, "%s: out of memory", path);
+        weights_destroy(&w);
+    }
+    return w;
+}
+
+weights *weights_load(tn_context *cx, const char *path, weights_use use)
+{
+    weights *w = create(cx, path);
+    if (!w)
+        return NULL;
+    hds_error error = { 0 };
+    w->trainable = use == WEIGHTS_TRAINABLE;
+    if (io_safetensors_open(&w->file, path, &error) != HDS_OK) {
+        tn_fail(cx, error.status, "%s", error.message);
+        weights_destroy(&w);
+        return NULL;
+    }
+    w->mapped = true;
+    for (size_t i = 0; i < w->file.count; i++) {
+        const io_tensor *t = &w->file.tensors[i];
+        weights_entry *e = weights_add(w, t->name, t->dims, t->shape);
+        if (!e) {
+            tn_fail(cx, HDS_ERROR_MEMORY, "%s: out of memory", path);
+            weights_destroy(&w);
+            return NULL;
+        }
+        e->source = t;
+    }
+    return w;
+}
+
+weights *weights_create(tn_context *cx, uint64_t seed)
+{
+    weights *w = create(cx, "new weights");
+    if (w) {
+        w->grows = w->trainable = true;
+        w->seed = seed;
+    }
+    return w;
+}
+
+weights *weights_duplicate(const weights *source, bool zeros)
+{
+    tn_context *cx = source->cx;
+    weights *w = create(cx, source->path);
+    for (size_t i = 0; w && i < source->count; i++) {
+        const weights_entry *from = &source->entry[i];
+        weights_entry *e = weights_add(w, from->name, from->dims, from->shape);
+        if (!e) {
+            tn_fail(cx, HDS_ERROR_MEMORY, "%s: out of memory", source->path);
+            break;
+        }
+        size_t scope = tn_enter(cx);
+        tn *t = tn_zeros(cx, e->dims, e->shape);
+        if (!zeros)
+            tn_copy_in_place(cx, t, weights_tensor((weights *)source, i));
+        e->tensor = tn_own(cx, t);
+        tn_leave(cx, scope, NULL);
+    }
+    if (tn_failed(cx))
+        weights_destroy(&w);
+    return w;
+}
+
+void weights_destroy(weights **w)
+{
+    weights *dead = *w;
+    *w = NULL;
+    if (!dead)
+        return;
+    for (size_t i = 0; i < dead->count; i++) {
+        tn_release(dead->cx, &dead->entry[i].tensor);
+        hds_free(dead->entry[i].name);
+    }
+    free(dead->entry);
+    free(dead->slot);
+    if (dead->mapped)
+        io_safetensors_close(&dead->file);
+    for (int k = 0; k < WEIGHTS_PROBLEMS; k++)
+        free(dead->problem[k].text);
+    hds_free(dead->path);
+    free(dead);
+}
+
+static size_t elements(const weights_entry *e)
+{
+    size_t count = 1;
+    for (int d = 0; d < e->dims; d++)
+        count *= (size_t)e->shape[d];
+    return count;
+}
+
+/* The tensor of an entry that lies in a file: mapped when it can be, else converted. */
+static tn *from_file(weights *w, const weights_entry *e)
+{
+    const io_tensor *source = e->source;
+    if (source->dtype == IO_F32 && (uintptr_t)source->data % sizeof(float) == 0) {
+        tn *mapped = tn_borrow_f32(w->cx, source->data, e->dims, e->shape);
+        if (!w->trainable)
+            return mapped;
+        tn *copy = tn_zeros(w->cx, e->dims, e->shape);
+        tn_copy_in_place(w->cx, copy, mapped);
+        return copy;
+    }
+    size_t count = elements(e);
+    float *numbers = malloc(count ? count * sizeof *numbers : 1);
+    if (!numbers) {
+        tn_fail(w->cx, HDS_ERROR_MEMORY, "%s: %s: out of memory", w->path, e->name);
+        return NULL;
+    }
+    io_to_f32(source->data, source->dtype, numbers, count);
+    tn *t = tn_from_f32(w->cx, numbers, e->dims, e->shape);
+    free(numbers);
+    return t;
+}
+
+/* The tensor of a weight that a growing store makes, the same for a seed in any order of asking. */
+static tn *from_seed(weights *w, const weights_entry *e, nn_start start, double scale)
+{
+    size_t count = elements(e);
+    float *numbers = malloc(count ? count * sizeof *numbers : 1);
+    if (!numbers) {
+        tn_fail(w->cx, HDS_ERROR_MEMORY, "%s: %s: out of memory", w->path, e->name);
+        return NULL;
+    }
+    rng r = rng_make(w->seed, hash(e->name));
+    for (size_t i = 0; i < count; i++)
+        numbers[i] = start == NN_ZERO      ? 0.0f
+                     : start == NN_ONE     ? 1.0f
+                     : start == NN_UNIFORM ? (float)rng_range(&r, -scale, scale)
+                                           : (float)(scale * rng_normal(&r));
+    tn *t = tn_from_f32(w->cx, numbers, e->dims, e->shape);
+    free(numbers);
+    return t;
+}
+
+const tn *weights_realise(weights *w, weights_entry *e, nn_start start, double scale)
+{
+    if (e->tensor || tn_failed(w->cx))
+        return e->tensor;
+    size_t scope = tn_enter(w->cx);
+    tn *t = e->source ? from_file(w, e) : from_seed(w, e, start, scale);
+    if (w->trainable)
+        t = tn_leaf(w->cx, t);
+    e->tensor = tn_own(w->cx, t);
+    tn_leave(w->cx, scope, NULL);
+    return e->tensor;
+}
+
+size_t weights_count(const weights *w)
+{
+    return w->count;
+}
+
+const char *weights_name(const weights *w, size_t i)
+{
+    return w->entry[i].name;
+}
+
+tn *weights_tensor(weights *w, size_t i)
+{
+    weights_realise(w, &w->entry[i], NN_ZERO, 0);
+    return w->entry[i].tensor;
+}
+
+tn *weights_find(weights *w, const char *name)
+{
+    weights_entry *e = weights_lookup(w, name);
+    return e ? weights_tensor(w, (size_t)(e - w->entry)) : NULL;
+}
+
+void weights_set_probe(weights *w, weights_probe probe, void *context)
+{
+    w->probe = probe;
+    w->probe_context = context;
+}

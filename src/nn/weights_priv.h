@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of this room share: the table of weights and what a survey has found. */
+#ifndef HDS_WEIGHTS_PRIV_H
+#define HDS_WEIGHTS_PRIV_H
+
+#include "nn/nn.h"
+
+enum { WEIGHTS_MAX_NAME = 320 };
+
+typedef struct weights_entry {
+    char *name;
+    int dims;
+    int64_t shape[IO_MAX_DIMS];
+    const io_tensor *source; /* in the file; NULL: made here */
+    tn *tensor;              /* owned; NULL until first used */
+    bool used;
+} weights_entry;
+
+/* Names with the same fault: how many, and the first few as text. */
+typedef struct weights_problems {
+    size_t count;
+    char *text; /* or NULL */
+} weights_problems;
+enum { WEIGHTS_MISSING, WEIGHTS_MISSHAPEN, WEIGHTS_LEFT_OVER, WEIGHTS_PROBLEMS };
+
+struct weights {
+    tn_context *cx;
+    char *path; /* for messages */
+    io_safetensors file;
+    bool mapped, trainable, grows, surveyed;
+    uint64_t seed;
+    weights_entry *entry;
+    size_t count;
+    size_t *slot; /* open addressing: index of an entry plus 1, 0 for free */
+    size_t slots; /* a power of two, at least twice the count */
+    weights_probe probe; /* or NULL */
+    void *probe_context;
+    weights_problems problem[WEIGHTS_PROBLEMS];
+};
+
+weights_entry *weights_lookup(const weights *w, const char *name);
+weights_entry *weights_add(weights *w, const char *name, int dims, const int64_t *shape);
+/* Makes the entry's tensor if it has none yet. */
+const tn *weights_realise(weights *w, weights_entry *e, nn_start start, double scale);
+/* Fails the context, or during a survey notes the fault. */
+void weights_report(weights *w, int kind, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#endif

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the binding share: the handle, the context, and the one way to run an
+ * operation, which lets no exception out. C++, never included by C. */
+#ifndef HDS_ATEN_PRIV_H
+#define HDS_ATEN_PRIV_H
+
+#include "tensor/tensor.h"
+
+#include <ATen/ATen.h>
+
+#include <memory>
+#include <stdexcept>
+#include <vector>
+
+struct tn {
+    at::Tensor t;
+};
+
+// An open scope: how many handles there were, and the place to go back to.
+struct aten_scope {
+    size_t handles;
+    tn_where where;
+    const void *place;
+};
+
+struct tn_context {
+    hds_error error = {};
+    std::vector<aten_scope> scopes;
+    std::vector<std::unique_ptr<tn>> scoped;
+    size_t owned = 0;
+    bool grad = false;
+    tn_precision precision = TN_FLOAT32;
+    int threads = 1;
+    tn_where where = nullptr;
+    const void *place = nullptr;
+};
+
+/* Turns the exception in flight into the sticky error; called from a catch block only. */
+void aten_caught(tn_context *cx, const char *operation);
+/* at::set_num_threads is remembered by each thread: set it where the work is done. */
+void aten_use_threads(int threads);
+
+static inline const at::Tensor &aten_get(const tn *x)
+{
+    if (!x)
+        throw std::invalid_argument("a tensor is missing");
+    return x->t;
+}
+
+static inline at::Tensor aten_optional(const tn *x)
+{
+    return x ? x->t : at::Tensor();
+}
+
+/* Runs body() under the context's settings; false when it, or anything before it, failed. */
+template <class Body> bool aten_run(tn_context *cx, const char *operation, Body body)
+{
+    if (cx->error.status != HDS_OK)
+        return false;
+    try {
+        at::AutoGradMode mode(cx->grad);
+        aten_use_threads(cx->threads);
+        body();
+        return true;
+    } catch (...) {
+        aten_caught(cx, operation);
+        return false;
+    }
+}
+
+/* Runs body() and gives its tensor to the innermost scope. */
+template <class Body> tn *aten_make(tn_context *cx, const char *operation, Body body)
+{
+    tn *result = nullptr;
+    aten_run(cx, operation, [&] {
+        cx->scoped.push_back(std::unique_ptr<tn>(new tn{ body() }));
+        result = cx->scoped.back().get();
+    });
+    return result;
+}
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A case of the recorded reference numbers: its inputs by name, and the comparison of each output
+ * with its own tolerance, both from the manifest. */
+#ifndef HDS_TEST_PARITY_H
+#define HDS_TEST_PARITY_H
+
+#include "diffusion/diffusion.h"
+
+typedef struct parity {
+    const char *folder;  /* of the recorded numbers */
+    const json_t *entry; /* of the manifest */
+    const char *id, *prefix;
+    io_safetensors file;
+    json_t *left; /* outputs that have not been compared yet */
+    int failures;
+} parity;
+
+/* The folder of the recorded numbers, new, or NULL where they are not installed. */
+char *parity_folder(void);
+void parity_open(parity *c, const char *folder, const json_t *entry);
+/* Fails when an output of the manifest was not compared or one was out of tolerance. */
+void parity_close(parity *c);
+
+const io_tensor *parity_find(const parity *c, const char *name);
+tn *parity_input(const parity *c, tn_context *cx, const char *name);
+const float *parity_numbers(const parity *c, const char *name);
+int64_t *parity_ids(const parity *c, const char *name, int64_t *count); /* new; rows of 77 */
+char *parity_model(const parity *c, size_t index, const char *below);   /* a path, new */
+
+bool parity_expects(const parity *c, const char *name);
+void parity_check_numbers(parity *c, const char *name, const float *found, size_t count);
+void parity_check(parity *c, const char *name, tn_context *cx, const tn *found);
+void parity_leave_out(parity *c, const char *name); /* says so */
+
+/* Ends the test when the context, or a status, has failed; tells why. */
+void parity_ok(tn_context *cx);
+void parity_status(hds_status status, const hds_error *error);
+
+/* parity_sds.c */
+void parity_sds(parity *c);
+
+#endif
