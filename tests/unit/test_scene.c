@@ -464,8 +464,12 @@ static void test_save_errors(void **state)
     for (size_t i = 0; i < 4; i++) {
         hds_error error = { 0 };
         char name[64];
+        /* Permissions don't stop root; /proc takes files from nobody. */
         snprintf(path, sizeof path, "/proc/headsds.%s", endings[i]);
-        expect_save_error(path, HDS_ERROR_OS, "/proc/headsds");
+        hds_status status = hds_head_save(head, path, &error);
+        assert_true(status == HDS_ERROR_OS || status == HDS_ERROR_NOT_FOUND);
+        assert_non_null(strstr(error.message, path));
+        error = (hds_error){ 0 };
         snprintf(name, sizeof name, "missing/head.%s", endings[i]);
         path_in(path, name);
         assert_int_not_equal(hds_head_save(head, path, &error), HDS_OK);
