@@ -31,6 +31,7 @@ class HEADSDS_PT_panel(bpy.types.Panel):
         settings.prop(fields, "seed")
         settings.prop(fields, "quality")
         if fields.quality == "CUSTOM":
+            settings.label(text="Steps")
             settings.prop(fields, "geometry_steps")
             settings.prop(fields, "texture_steps")
 
@@ -42,6 +43,9 @@ class HEADSDS_PT_panel(bpy.types.Panel):
             row.operator("headsds.generate", icon="SHADERFX")
             if session.last_error:
                 draw_text(layout, context, session.last_error, "ERROR")
+            elif session.current is not None and session.current.key_name:
+                draw_text(layout, context, f"New shape key: {session.current.key_name}",
+                          "CHECKMARK")
 
     def _draw_target(self, layout, context, running):
         if running:
