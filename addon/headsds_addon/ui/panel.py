@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """View3D > Sidebar > HeadSDS: prompt, Generate, Cancel, progress and what went wrong."""
 
-import textwrap
-
+import blf
 import bpy
 
 from ..ops import session
@@ -74,11 +73,23 @@ class HEADSDS_PT_panel(bpy.types.Panel):
 def draw_text(layout, context, text, icon):
     """A message in as many lines as the sidebar's width needs; labels do not wrap by themselves."""
     scale = context.preferences.system.ui_scale
-    columns = max(16, int(context.region.width / (7.0 * scale)) - 6)
+    room = context.region.width - (85 if icon != "NONE" else 60) * scale
     box = layout.box().column(align=True)
-    for number, line in enumerate(textwrap.wrap(text, columns)):
-        box.label(text=line, icon=icon if number == 0 else
-                  ("BLANK1" if icon != "NONE" else "NONE"))
+    for number, line in enumerate(wrap(text, room, 11.0 * scale)):
+        box.label(text=line, icon=icon if number == 0 or icon == "NONE" else "BLANK1")
+
+
+def wrap(text, room, size):
+    """Lines of whole words, no wider than `room` pixels in the interface's font."""
+    blf.size(0, size)
+    line = ""
+    for word in text.split():
+        longer = f"{line} {word}" if line else word
+        if line and blf.dimensions(0, longer)[0] > room:
+            yield line
+            longer = word
+        line = longer
+    yield line
 
 
 def draw_add_menu(self, context):
