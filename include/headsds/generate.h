@@ -17,9 +17,10 @@ typedef struct hds_stage_params {
     int views;               /* pictures a step */
     int resolution;          /* of the rendered pictures, a multiple of 8; 0: what the prior was trained for */
     float guidance_scale;    /* classifier-free guidance: null + s (text - null) */
-    float learning_rate;     /* geometry: standard deviations a step; texture: of [0,1] a step */
-    float l2;                /* weight of the L2 prior: on coefficients / on the change of the texture */
-    float gradient_clip;     /* largest norm of the gradient of one view, in its running mean */
+    float learning_rate;     /* largest change a step: geometry, norm in standard deviations;
+                                texture, root mean square in [0,1] */
+    float l2;                /* pull toward the start: 1 / l2 bounds the change, in the same units */
+    float gradient_clip;     /* a view's gradient is scaled down to so many times the mean norm */
     float timestep_min, timestep_max; /* fractions of the schedule, 0.02 and 0.98 */
 } hds_stage_params;
 

@@ -3,7 +3,8 @@
  *
  *   rest  = template + sum_k shape_k S_k + sum_k expression_k E_k            (V,3)
  *   joint = joint_template + sum_k shape_k J_k                                (J,3)
- *   v_i   = sum_j w_ij (R_j ... R_root)(rest_i - joint_j) + ...               linear blend skinning
+ *   v_i   = sum_j w_ij (W_j (rest_i - joint_j) + W_p joint_j + t_p)           linear blend skinning
+ *   W_j   = R_root ... R_p R_j,  p the parent, (W_p, t_p) its own transform   (skin.c)
  *
  * FLAME: Li et al., "Learning a model of facial shape and expression from 4D scans", 2017. */
 #ifndef HDS_HEAD_H
@@ -77,12 +78,15 @@ typedef struct head_pose {
     real *transforms; /* (J,12) world rotation (row-major 3x3) then translation, to apply to rest */
 } head_pose;
 
-/* shape (S), expression (E), pose (J,3) -> vertices (V,3). Saves state in *saved. */
-void head_skin(const head_model *m, const real *shape, const real *expression, const real *pose,
-               arena *scratch, head_pose *saved, real *vertices);
+/* shape (S), expression (E), pose (J,3) -> vertices (V,3). Saves state in *saved; the vertices must
+ * be apart from it. False, with nothing written to the results, when scratch memory runs out; so
+ * the adjoint. */
+HDS_NODISCARD bool head_skin(const head_model *m, const real *shape, const real *expression,
+                             const real *pose, arena *scratch, head_pose *saved, real *vertices);
 /* dvertices (V,3) -> += dshape (S), dexpression (E), dpose (J,3); each may be NULL. */
-void head_skin_adjoint(const head_model *m, const real *shape, const real *expression,
-                       const real *pose, arena *scratch, const head_pose *saved,
-                       const real *dvertices, real *dshape, real *dexpression, real *dpose);
+HDS_NODISCARD bool head_skin_adjoint(const head_model *m, const real *shape,
+                                     const real *expression, const real *pose, arena *scratch,
+                                     const head_pose *saved, const real *dvertices, real *dshape,
+                                     real *dexpression, real *dpose);
 
 #endif

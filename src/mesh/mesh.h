@@ -20,13 +20,16 @@ void mesh_adjacency_finish(mesh_adjacency *a);
  * vertices (V,3) -> normals (V,3); a vertex whose sum is 0 gets (0,0,1) and no gradient. */
 void mesh_normals(const mesh_adjacency *a, const uint32_t *faces, const real *vertices,
                   real *normals);
-/* dnormals (V,3) -> += dvertices (V,3). scratch holds 3V reals. */
-void mesh_normals_adjoint(const mesh_adjacency *a, const uint32_t *faces, const real *vertices,
-                          const real *normals, const real *dnormals, arena *scratch,
-                          real *dvertices);
+/* dnormals (V,3) -> += dvertices (V,3). Takes 3V reals of scratch; false, with dvertices as it was,
+ * when that memory is not to be had. */
+HDS_NODISCARD bool mesh_normals_adjoint(const mesh_adjacency *a, const uint32_t *faces,
+                                        const real *vertices, const real *normals,
+                                        const real *dnormals, arena *scratch,
+                                        real *dvertices);
 
-/* Whether a foreign mesh has the model's topology: same vertex count, same triangles after quads
- * are split (any face order, any first corner). Polygons: `sizes` corners each, `corners` in a row.
+/* Whether a foreign mesh has the model's topology: same vertex count, and polygons that the model's
+ * triangles tile (either diagonal of a quad, any face order, any first corner), each triangle used
+ * once. Polygons: `sizes` corners each, `corners` in a row.
  * HDS_ERROR_ARGUMENT says what differs first: counts, or the first face that has no partner. */
 HDS_NODISCARD hds_status mesh_match(const uint32_t *model_faces, size_t model_face_count,
                                     size_t model_vertex_count, const uint32_t *sizes,

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A run on disk: what is needed to continue it to the same bytes, as an .npz file. */
+#include "fit/fit.h"
+
+#include "io/io.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { MAX_ARRAYS = 12 };
+
+typedef struct list {
+    io_array arrays[MAX_ARRAYS];
+    size_t count;
+} list;
+
+static void add(list *l, const char *name, char kind, int itemsize, size_t count, const void *data)
+{
+    l->arrays[l->count++] = (io_array){ .name = (char *)(uintptr_t)name, .kind = kind,
+                                        .itemsize = itemsize, .dims = 1,
+                                        .shape = { (int64_t)count },
+                                        .data = (void *)(uintptr_t)data,
+                                        .size = count * (size_t)itemsize };
+}
+
+static json_t *stage_settings(const hds_stage_params *p)
+{
+    return json_pack("{s:b,s:i,s:i,s:i,s:f,s:f,s:f,s:f,s:f,s:f}", "skip", p->skip, "steps",
+                     p->steps, "views", p->views, "resolution", p->resolution, "guidance_scale",
+                     (double)p->guidance_scale, "learning_rate", (double)p->learning_rate, "l2",
+                     (double)p->l2, "gradient_clip", (double)p->gradient_clip, "timestep_min",
+                     (double)p->timestep_min, "timestep_max", (double)p->timestep_max);
+}
+
+/* What must agree for a run to be continued, by name. */
+static json_t *settings_of(const fit_run *run)
+{
+    const fit_settings *s = &run->settings;
+    hds_prior_info prior;
+    hds_prior_get_info(run->prior, &prior);
+    return json_pack("{s:s,s:s,s:I,s:s,s:I,s:I,s:s,s:o,s:o}", "prompt", s->prompt,
+                     "negative_prompt", s->negative_prompt, "seed", (json_int_t)s->seed, "model",
+                     run->model->name, "vertices", (json_int_t)run->model->vertex_count,
+                     "shape_count", (json_int_t)run->model->shape_count, "prior", prior.path,
+                     "geometry", stage_settings(&s->stages[FIT_GEOMETRY]), "texture",
+                     stage_settings(&s->stages[FIT_TEXTURE]));
+}
+
+hds_status fit_checkpoint_save(const fit_run *run, const char *path, hds_error *error)
+{
+    json_t *settings = settings_of(run);
+    char *text = settings ? json_dumps(settings, JSON_SORT_KEYS) : NULL;
+    json_decref(settings);
+    if (!text)
+        return hds_raise(error, HDS_ERROR_MEMORY, "%s: out of memory", path);
+    const head_model *m = run->model;
+    int64_t place[3] = { run->stage, run->step, run->optimiser.steps };
+    size_t texels = run->texture ? run->texture_width * run->texture_height * 3 : 0;
+    list l = { .count = 0 };
+    add(&l, "settings", 'S', (int)strlen(text), 1, text);
+    add(&l, "place", 'i', 8, 3, place);
+    add(&l, "start", 'f', 4, m->shape_count, run->start);
+    add(&l, "shape", 'f', 4, m->shape_count, run->shape);
+    add(&l, "expression", 'f', 4, m->expression_count, run->expression);
+    add(&l, "pose", 'f', 4, 3 * m->joint_count, run->pose);
+    add(&l, "texture", 'f', 4, texels, run->texture);
+    add(&l, "moment", 'f', 4, run->optimiser.count, run->optimiser.m);
+    add(&l, "second_moment", 'f', 8, 1, &run->optimiser.v);
+    add(&l, "history", 'u', 1, run->history_count * sizeof *run->history, run->history);
+    hds_status status = io_npz_write(path, l.arrays, l.count, error);
+    free(text);
+    return status;
+}
+
+static hds_status read_array(const io_npz *npz, const char *name, char kind, int itemsize,
+                             size_t count, void *out, hds_error *error)
+{
+    const io_array *a = io_npz_find(npz, name);
+    if (!a || a->kind != kind || a->itemsize != itemsize || a->size != count * (size_t)itemsize)
+        return hds_raise(error, HDS_ERROR_FORMAT,
+                         "%s: %s: expected %zu numbers; this is no checkpoint of this run",
+                         npz->path, name, count);
+    if (a->size)
+        memcpy(out, a->data, a->size);
+    return HDS_OK;
+}
+
+static hds_status compare(const fit_run *run, const io_npz *npz, hds_error *error)
+{
+    const io_array *a = io_npz_find(npz, "settings");
+    json_t *found = a && a->kind == 'S' ? json_loadb(a->data, strnlen(a->data, a->size), 0, NULL)
+                                        : NULL;
+    if (!found)
+        return hds_raise(error, HDS_ERROR_FORMAT, "%s: settings: missing or damaged; this is no "
+                         "headsds checkpoint", npz->path);
+    json_t *expected = settings_of(run), *value;
+    const char *key;
+    hds_status status = HDS_OK;
+    json_object_foreach(expected, key, value) {
+        char *ours = json_dumps(value, JSON_ENCODE_ANY | JSON_SORT_KEYS);
+        char *theirs = json_dumps(json_object_get(found, key), JSON_ENCODE_ANY | JSON_SORT_KEYS);
+        if (!ours || !theirs || strcmp(ours, theirs))
+            status = hds_raise(error, HDS_ERROR_ARGUMENT,
+                               "%s: the checkpoint is of another run: its %s is %s, here it is %s; "
+                               "start without resume or give another checkpoint file", npz->path,
+                               key, theirs ? theirs : "missing", ours ? ours : "unknown");
+        free(ours);
+        free(theirs);
+    }
+    json_decref(found);
+    json_decref(expected);
+    return status;
+}
+
+/* The optimiser of the stage at which the file stands, then all numbers. */
+static hds_status restore(fit_run *run, const io_npz *npz, hds_error *error)
+{
+    int64_t place[3];
+    hds_status status = read_array(npz, "place", 'i', 8, 3, place, error);
+    if (status == HDS_OK && (place[0] < 0 || place[0] > FIT_STAGES || place[1] < 0))
+        status = hds_raise(error, HDS_ERROR_FORMAT, "%s: place: stage %lld, step %lld", npz->path,
+                           (long long)place[0], (long long)place[1]);
+    if (status == HDS_OK) {
+        run->stage = (int)place[0];
+        run->step = (int)place[1];
+        status = fit_run_enter_stage(run, error);
+    }
+    const head_model *m = run->model;
+    size_t texels = run->texture ? run->texture_width * run->texture_height * 3 : 0;
+    if (status == HDS_OK)
+        status = read_array(npz, "start", 'f', 4, m->shape_count, run->start, error);
+    if (status == HDS_OK)
+        status = read_array(npz, "shape", 'f', 4, m->shape_count, run->shape, error);
+    if (status == HDS_OK)
+        status = read_array(npz, "expression", 'f', 4, m->expression_count, run->expression, error);
+    if (status == HDS_OK)
+        status = read_array(npz, "pose", 'f', 4, 3 * m->joint_count, run->pose, error);
+    if (status == HDS_OK)
+        status = read_array(npz, "texture", 'f', 4, texels, run->texture, error);
+    if (status == HDS_OK)
+        status = read_array(npz, "moment", 'f', 4, run->optimiser.count, run->optimiser.m, error);
+    if (status == HDS_OK)
+        status = read_array(npz, "second_moment", 'f', 8, 1, &run->optimiser.v, error);
+    run->optimiser.steps = (int)place[2];
+    return status;
+}
+
+static hds_status restore_history(fit_run *run, const io_npz *npz, hds_error *error)
+{
+    const io_array *a = io_npz_find(npz, "history");
+    size_t room = (size_t)fit_run_total_steps(run) * sizeof *run->history;
+    if (!a || a->kind != 'u' || a->itemsize != 1 || a->size % sizeof *run->history ||
+        a->size > room)
+        return hds_raise(error, HDS_ERROR_FORMAT, "%s: history: missing or of another length",
+                         npz->path);
+    run->history_count = a->size / sizeof *run->history;
+    if (a->size)
+        memcpy(run->history, a->data, a->size);
+    return HDS_OK;
+}
+
+hds_status fit_checkpoint_load(fit_run *run, const char *path, hds_error *error)
+{
+    io_npz npz;
+    hds_status status = io_npz_open(&npz, path, 0, error);
+    if (status != HDS_OK)
+        return status;
+    status = compare(run, &npz, error);
+    if (status == HDS_OK)
+        status = restore(run, &npz, error);
+    if (status == HDS_OK)
+        status = restore_history(run, &npz, error);
+    io_npz_close(&npz);
+    return status;
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Fitting a head to a prompt: random views, the optimiser, the two stages, and the job that runs
+ * them with progress, cancel, checkpoint and resume.
+ *
+ * Every random number is a function of (seed, stage, step, view), so a resumed run continues as the
+ * killed one would have. */
+#ifndef HDS_FIT_H
+#define HDS_FIT_H
+
+#include "head/head.h"
+#include "headsds/generate.h"
+#include "mesh/mesh.h"
+#include "raster/raster.h"
+#include "sds/sds.h"
+
+/* ---- view.c: what the fit looks at, and what priors of our own are trained on ---- */
+
+/* A sphere around the head without the lower neck. */
+typedef struct fit_framing {
+    real centre[3], radius;
+} fit_framing;
+fit_framing fit_framing_of(const real *vertices, size_t vertex_count);
+
+enum { FIT_FIELD_OF_VIEW = 20 }; /* degrees */
+
+/* A random view: azimuth in +-azimuth_range at the place `stratum` in [0,1) of that range,
+ * elevation in +-15 degrees, a distance that fills most of the picture, a random light on grey
+ * albedo and a random grey background (mid-grey for normals). Textures are the caller's to set. */
+void fit_view_random(rng *r, const fit_framing *framing, real azimuth_range, real stratum,
+                     raster_mode mode, int size, raster_view *view);
+
+/* ---- optimiser.c ---- */
+
+/* Adam whose second moment is one number for the whole vector of n coordinates:
+ *   m = b1 m + (1 - b1) g,   v = b2 v + (1 - b2) |g|^2,   d = sqrt(scale) m^ / sqrt(v^)
+ *   x = x - rate (d + decay (x - x0))
+ * Coordinates keep the ratio of their gradients, so a step does not depend on the basis, and
+ * coordinates that the prompt says nothing about are not blown up to full steps as per-coordinate
+ * Adam does. A consistent gradient moves x by rate a step in norm (scale 1) or root mean square
+ * (scale n). The decay is Loshchilov and Hutter's; it bounds the same measure of x - x0 by 1 / decay.
+ * Kingma, Ba: "Adam", 2015. */
+typedef struct fit_optimiser {
+    size_t count;
+    double scale;
+    int steps;
+    double v;
+    float *m; /* (count) */
+} fit_optimiser;
+HDS_NODISCARD hds_status fit_optimiser_init(fit_optimiser *o, size_t count, double scale,
+                                            hds_error *error);
+void fit_optimiser_finish(fit_optimiser *o);
+/* start: x0 (count), NULL for zeros. gradient is the loss's: x moves against it. */
+void fit_optimiser_step(fit_optimiser *o, double rate, double decay, const float *gradient,
+                        const float *start, float *x);
+
+/* ---- geometry.c, texture.c: one step of a stage ---- */
+
+enum { FIT_GEOMETRY, FIT_TEXTURE, FIT_STAGES };
+
+/* Defaults filled in. */
+typedef struct fit_settings {
+    char *prompt, *negative_prompt; /* owned */
+    uint64_t seed;
+    hds_stage_params stages[FIT_STAGES];
+} fit_settings;
+
+/* Everything that a run changes, and what it reads. */
+typedef struct fit_run {
+    fit_settings settings;
+    head_model *model; /* referenced */
+    hds_prior *prior;  /* referenced */
+    fit_framing framing;
+    mesh_adjacency adjacency;
+    arena scratch;
+    sds_text text[FIT_STAGES];
+    /* The state that a checkpoint holds: */
+    float *start, *shape;         /* (S) */
+    float *expression, *pose;     /* (E), (J,3): given, not changed */
+    float *texture, *start_texture; /* (texture_height, texture_width, 3) sRGB in [0,1], or NULL */
+    size_t texture_width, texture_height;
+    fit_optimiser optimiser;      /* of the stage that runs */
+    int stage, step;              /* the next one */
+    hds_history *history;
+    size_t history_count;
+} fit_run;
+
+HDS_NODISCARD hds_status fit_geometry_step(fit_run *run, hds_history *log, hds_error *error);
+HDS_NODISCARD hds_status fit_texture_step(fit_run *run, hds_history *log, hds_error *error);
+/* The starting texture: the model's mean, or grey; none when the model has no UV layout. */
+HDS_NODISCARD hds_status fit_texture_init(fit_run *run, hds_error *error);
+
+/* The views of one step and their gradient: shared by both stages (step.c). */
+typedef struct fit_views {
+    size_t count;
+    int size;
+    real *vertices, *normals;     /* (V,3) of the head as it is */
+    raster_view *views;           /* (count) */
+    raster_state **states;
+    sds_side *sides;
+    float *timesteps;
+    real *images, *dimages;       /* (count,size,size,3) */
+    head_pose pose;
+} fit_views;
+/* Draws settings.views views of the current head; texture (linear) or NULL for the geometry stage.
+ * Everything lies in run->scratch. */
+HDS_NODISCARD hds_status fit_views_draw(fit_run *run, const real *texture, fit_views *views,
+                                        hds_error *error);
+/* Fills dimages by score distillation; each view's gradient is scaled down to `gradient_clip` times
+ * the mean norm. */
+HDS_NODISCARD hds_status fit_views_distil(fit_run *run, fit_views *views, hds_error *error);
+raster_mesh fit_mesh(const head_model *model, const real *vertices);
+
+/* ---- run.c ---- */
+
+HDS_NODISCARD hds_status fit_run_init(fit_run *run, const hds_generate_params *params,
+                                      hds_error *error);
+void fit_run_finish(fit_run *run);
+/* One step of whichever stage is due; *done when none is left. */
+HDS_NODISCARD hds_status fit_run_step(fit_run *run, bool *done, hds_error *error);
+/* Skips stages that are over or skipped and makes the optimiser of the one that is due. */
+HDS_NODISCARD hds_status fit_run_enter_stage(fit_run *run, hds_error *error);
+int fit_run_total_steps(const fit_run *run);
+/* The head as it is now. */
+HDS_NODISCARD hds_status fit_run_head(const fit_run *run, hds_head **head, hds_error *error);
+
+/* ---- checkpoint.c ---- */
+
+HDS_NODISCARD hds_status fit_checkpoint_save(const fit_run *run, const char *path,
+                                             hds_error *error);
+/* Refuses a file of another prompt, seed, model or settings, naming which. */
+HDS_NODISCARD hds_status fit_checkpoint_load(fit_run *run, const char *path, hds_error *error);
+
+#endif

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The geometry stage: shape coefficients under grey shading and normals, as the first blog post on
+ * tuning a morphable model by SDS and FaceG2E's coarse stage do it. */
+#include "fit/fit.h"
+
+#include <math.h>
+
+/* dimages -> dshape (S), set to the mean over the views. */
+static hds_status pull_back(fit_run *run, fit_views *v, real *dshape, hds_error *error)
+{
+    const head_model *m = run->model;
+    arena *a = &run->scratch;
+    real *dvertices = arena_alloc(a, 3 * m->vertex_count, sizeof(real));
+    real *dnormals = arena_alloc(a, 3 * m->vertex_count, sizeof(real));
+    bool complete = dvertices && dnormals;
+    raster_mesh mesh = fit_mesh(m, v->vertices);
+    size_t each = (size_t)v->size * (size_t)v->size * 3;
+    for (size_t i = 0; complete && i < v->count; i++)
+        complete = raster_draw_adjoint(&mesh, v->normals, &v->views[i], a, v->states[i],
+                                       v->dimages + i * each, dvertices, dnormals, NULL);
+    complete = complete && mesh_normals_adjoint(&run->adjacency, m->faces, v->vertices, v->normals,
+                                                dnormals, a, dvertices);
+    complete = complete && head_skin_adjoint(m, run->shape, run->expression, run->pose, a, &v->pose,
+                                             dvertices, dshape, NULL, NULL);
+    if (!complete)
+        return hds_raise(error, HDS_ERROR_MEMORY, "out of memory for the gradient of %zu views",
+                         v->count);
+    for (size_t k = 0; k < m->shape_count; k++)
+        dshape[k] /= (real)v->count;
+    return HDS_OK;
+}
+
+hds_status fit_geometry_step(fit_run *run, hds_history *log, hds_error *error)
+{
+    const hds_stage_params *p = &run->settings.stages[FIT_GEOMETRY];
+    size_t count = run->model->shape_count;
+    arena_mark mark = arena_enter(&run->scratch);
+    fit_views views;
+    real *dshape = arena_alloc(&run->scratch, count, sizeof(real));
+    hds_status status = dshape ? fit_views_draw(run, NULL, &views, error)
+                               : hds_raise(error, HDS_ERROR_MEMORY, "out of memory");
+    if (status == HDS_OK)
+        status = fit_views_distil(run, &views, error);
+    if (status == HDS_OK)
+        status = pull_back(run, &views, dshape, error);
+    if (status == HDS_OK) {
+        /* The rate falls to a tenth over the last third, so that the end is a mean, not a draw. */
+        double left = 1 - (double)run->step / p->steps;
+        double rate = p->learning_rate * fmin(1, 0.1 + 2.7 * left);
+        fit_optimiser_step(&run->optimiser, rate, p->l2, dshape, run->start, run->shape);
+        double gradient = 0, change = 0, time = 0;
+        for (size_t k = 0; k < count; k++) {
+            gradient += (double)dshape[k] * dshape[k];
+            change += (double)run->shape[k] * run->shape[k] / (double)count;
+        }
+        for (size_t i = 0; i < views.count; i++)
+            time += views.timesteps[i] / (double)views.count;
+        log->timestep = (float)time;
+        log->gradient_norm = (float)sqrt(gradient);
+        log->coefficient_norm = (float)sqrt(change);
+    }
+    arena_leave(&run->scratch, mark);
+    return status;
+}

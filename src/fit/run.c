@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A run: settings with their defaults, the state, and the order of stages and steps. */
+#include "fit/fit.h"
+
+#include <math.h>
+#include <string.h>
+
+static const hds_stage_params defaults[FIT_STAGES] = {
+    [FIT_GEOMETRY] = { .steps = 150, .views = 4, .guidance_scale = 30, .learning_rate = 0.15f,
+                       .l2 = 0.33f, .gradient_clip = 2, .timestep_min = 0.02f,
+                       .timestep_max = 0.98f },
+    [FIT_TEXTURE] = { .steps = 200, .views = 4, .guidance_scale = 30, .learning_rate = 0.012f,
+                      .l2 = 1.5f, .gradient_clip = 2, .timestep_min = 0.02f,
+                      .timestep_max = 0.98f },
+};
+static const char *const stage_names[FIT_STAGES] = { "geometry", "texture" };
+
+static hds_status bad(hds_error *error, int stage, const char *name, double value,
+                      const char *expected)
+{
+    return hds_raise(error, HDS_ERROR_ARGUMENT, "%s.%s is %g, expected %s", stage_names[stage],
+                     name, value, expected);
+}
+
+/* Zeros take the defaults; what is out of range is refused by name. */
+static hds_status settle(hds_stage_params *p, int stage, int sample_size, hds_error *error)
+{
+    const hds_stage_params *d = &defaults[stage];
+    p->steps = p->steps ? p->steps : d->steps;
+    p->views = p->views ? p->views : d->views;
+    p->resolution = p->resolution ? p->resolution : 8 * sample_size;
+    float *values[] = { &p->guidance_scale, &p->learning_rate, &p->l2, &p->gradient_clip,
+                        &p->timestep_min, &p->timestep_max };
+    const float fallback[] = { d->guidance_scale, d->learning_rate, d->l2, d->gradient_clip,
+                               d->timestep_min, d->timestep_max };
+    static const char *const names[] = { "guidance_scale", "learning_rate", "l2", "gradient_clip",
+                                         "timestep_min", "timestep_max" };
+    for (int i = 0; i < 6; i++) {
+        *values[i] = *values[i] == 0 ? fallback[i] : *values[i];
+        if (!(*values[i] > 0) || isinf(*values[i]))
+            return bad(error, stage, names[i], *values[i], "a positive number");
+    }
+    if (p->steps < 1 || p->steps > 100000)
+        return bad(error, stage, "steps", p->steps, "1 to 100000");
+    if (p->views < 1 || p->views > 64)
+        return bad(error, stage, "views", p->views, "1 to 64");
+    if (p->resolution < 32 || p->resolution > 2048 || p->resolution % 8)
+        return bad(error, stage, "resolution", p->resolution, "a multiple of 8 from 32 to 2048");
+    if (p->timestep_max > 1)
+        return bad(error, stage, "timestep_max", p->timestep_max, "at most 1");
+    if (p->timestep_min >= p->timestep_max)
+        return bad(error, stage, "timestep_min", p->timestep_min, "less than timestep_max");
+    return HDS_OK;
+}
+
+static hds_status take_settings(fit_run *run, const hds_generate_params *params, hds_error *error)
+{
+    hds_prior_info prior;
+    hds_prior_get_info(run->prior, &prior);
+    fit_settings *s = &run->settings;
+    s->seed = params->seed;
+    s->prompt = hds_strdup(params->prompt);
+    s->negative_prompt = hds_strdup(params->negative_prompt ? params->negative_prompt : "");
+    if (!s->prompt || !s->negative_prompt)
+        return hds_raise(error, HDS_ERROR_MEMORY, "out of memory for the prompt");
+    s->stages[FIT_GEOMETRY] = params->geometry;
+    s->stages[FIT_TEXTURE] = params->texture;
+    hds_status status = HDS_OK;
+    for (int i = 0; i < FIT_STAGES && status == HDS_OK; i++)
+        status = settle(&s->stages[i], i, prior.sample_size, error);
+    if (status == HDS_OK && !s->stages[FIT_TEXTURE].skip && !run->model->uvs)
+        status = hds_raise(error, HDS_ERROR_ARGUMENT,
+                           "%s has no UV layout, which the texture stage needs: skip that stage",
+                           run->model->name);
+    return status;
+}
+
+static hds_status copy_coefficients(float **out, size_t count, const float *given,
+                                    size_t given_count, const char *name, hds_error *error)
+{
+    if (given_count > count)
+        return hds_raise(error, HDS_ERROR_ARGUMENT, "start: %zu %s coefficients, the model has %zu",
+                         given_count, name, count);
+    *out = hds_alloc(count, sizeof **out);
+    if (!*out)
+        return hds_raise(error, HDS_ERROR_MEMORY, "out of memory for coefficients");
+    for (size_t i = 0; i < given_count; i++) {
+        if (!isfinite(given[i]))
+            return hds_raise(error, HDS_ERROR_ARGUMENT, "start: %s[%zu] is %g, expected a finite "
+                             "number", name, i, (double)given[i]);
+        (*out)[i] = given[i];
+    }
+    return HDS_OK;
+}
+
+static hds_status take_state(fit_run *run, const hds_coefficients *c, hds_error *error)
+{
+    const head_model *m = run->model;
+    hds_status status = copy_coefficients(&run->shape, m->shape_count, c->shape, c->shape_count,
+                                          "shape", error);
+    if (status == HDS_OK)
+        status = copy_coefficients(&run->start, m->shape_count, c->shape, c->shape_count, "shape",
+                                   error);
+    if (status == HDS_OK)
+        status = copy_coefficients(&run->expression, m->expression_count, c->expression,
+                                   c->expression_count, "expression", error);
+    if (status == HDS_OK)
+        status = copy_coefficients(&run->pose, 3 * m->joint_count, c->pose, c->pose_count, "pose",
+                                   error);
+    if (status == HDS_OK)
+        status = mesh_adjacency_init(&run->adjacency, m->faces, m->face_count, m->vertex_count,
+                                     error);
+    run->history = hds_alloc((size_t)fit_run_total_steps(run), sizeof *run->history);
+    if (status == HDS_OK && !run->history)
+        status = hds_raise(error, HDS_ERROR_MEMORY, "out of memory for the history");
+    return status;
+}
+
+hds_status fit_run_init(fit_run *run, const hds_generate_params *params, hds_error *error)
+{
+    *run = (fit_run){ .model = hds_head_model_ref(params->model),
+                      .prior = hds_prior_ref(params->prior) };
+    run->framing = fit_framing_of(run->model->vertices, run->model->vertex_count);
+    hds_status status = take_settings(run, params, error);
+    if (status == HDS_OK)
+        status = take_state(run, &params->start, error);
+    if (status == HDS_OK)
+        status = fit_texture_init(run, error);
+    for (int i = 0; i < FIT_STAGES && status == HDS_OK; i++)
+        if (!run->settings.stages[i].skip)
+            status = sds_text_init(&run->text[i], run->prior, NULL, run->settings.prompt,
+                                   run->settings.negative_prompt, error);
+    if (status == HDS_OK)
+        status = fit_run_enter_stage(run, error);
+    if (status != HDS_OK)
+        fit_run_finish(run);
+    return status;
+}
+
+void fit_run_finish(fit_run *run)
+{
+    for (int i = 0; i < FIT_STAGES; i++)
+        sds_text_finish(&run->text[i]);
+    fit_optimiser_finish(&run->optimiser);
+    mesh_adjacency_finish(&run->adjacency);
+    arena_finish(&run->scratch);
+    hds_free(run->settings.prompt);
+    hds_free(run->settings.negative_prompt);
+    hds_free(run->start);
+    hds_free(run->shape);
+    hds_free(run->expression);
+    hds_free(run->pose);
+    hds_free(run->texture);
+    hds_free(run->start_texture);
+    hds_free(run->history);
+    hds_head_model_unref(run->model);
+    hds_prior_unref(run->prior);
+    *run = (fit_run){ 0 };
+}
+
+int fit_run_total_steps(const fit_run *run)
+{
+    int total = 0;
+    for (int i = 0; i < FIT_STAGES; i++)
+        total += run->settings.stages[i].skip ? 0 : run->settings.stages[i].steps;
+    return total;
+}
+
+hds_status fit_run_enter_stage(fit_run *run, hds_error *error)
+{
+    while (run->stage < FIT_STAGES && (run->settings.stages[run->stage].skip ||
+                                       run->step >= run->settings.stages[run->stage].steps)) {
+        run->stage++;
+        run->step = 0;
+    }
+    if (run->stage == FIT_STAGES)
+        return HDS_OK;
+    fit_optimiser_finish(&run->optimiser);
+    if (run->stage == FIT_GEOMETRY)
+        return fit_optimiser_init(&run->optimiser, run->model->shape_count, 1, error);
+    size_t texels = run->texture_width * run->texture_height * 3;
+    return fit_optimiser_init(&run->optimiser, texels, (double)texels, error);
+}
+
+hds_status fit_run_step(fit_run *run, bool *done, hds_error *error)
+{
+    *done = run->stage == FIT_STAGES;
+    if (*done)
+        return HDS_OK;
+    hds_history *log = &run->history[run->history_count];
+    *log = (hds_history){ .stage = run->stage, .step = run->step };
+    hds_status status = run->stage == FIT_GEOMETRY ? fit_geometry_step(run, log, error)
+                                                   : fit_texture_step(run, log, error);
+    if (status != HDS_OK)
+        return status;
+    run->history_count++;
+    run->step++;
+    if (run->step == run->settings.stages[run->stage].steps)
+        status = fit_run_enter_stage(run, error);
+    *done = run->stage == FIT_STAGES;
+    return status;
+}
+
+hds_status fit_run_head(const fit_run *run, hds_head **head, hds_error *error)
+{
+    const head_model *m = run->model;
+    size_t texels = run->texture ? run->texture_width * run->texture_height * 3 : 0;
+    uint8_t *texture = NULL;
+    if (texels) {
+        texture = hds_alloc(texels, 1);
+        if (!texture)
+            return hds_raise(error, HDS_ERROR_MEMORY, "out of memory for the texture");
+        for (size_t i = 0; i < texels; i++)
+            texture[i] = (uint8_t)lrintf(255 * fminf(fmaxf(run->texture[i], 0), 1));
+    }
+    hds_head_params params = {
+        .model = run->model, .prompt = run->settings.prompt,
+        .coefficients = { .shape = run->shape, .shape_count = m->shape_count,
+                          .expression = run->expression, .expression_count = m->expression_count,
+                          .pose = run->pose, .pose_count = 3 * m->joint_count },
+        .texture = texture, .texture_width = run->texture_width,
+        .texture_height = run->texture_height, .history = run->history,
+        .history_count = run->history_count,
+    };
+    hds_status status = hds_head_create(head, &params, error);
+    hds_free(texture);
+    return status;
+}

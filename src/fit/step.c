@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What both stages do at each step: draw a few random views, distil the prompt into them. */
+#include "fit/fit.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Streams of random numbers: stage, step and view never collide (2^24 steps, 2^16 views). */
+static uint64_t stream(const fit_run *run, size_t view, bool noise)
+{
+    return ((uint64_t)(2 * run->stage + noise) << 40) + ((uint64_t)run->step << 16) + view;
+}
+
+raster_mesh fit_mesh(const head_model *model, const real *vertices)
+{
+    return (raster_mesh){ .vertex_count = model->vertex_count, .face_count = model->face_count,
+                          .uv_count = model->uv_count, .vertices = vertices,
+                          .faces = model->faces, .uvs = model->uvs,
+                          .uv_faces = model->uv_faces };
+}
+
+static hds_status no_memory(hds_error *error, const fit_views *views)
+{
+    return hds_raise(error, HDS_ERROR_MEMORY, "out of memory drawing %zu views of %d pixels",
+                     views->count, views->size);
+}
+
+static hds_status allocate(fit_run *run, fit_views *v, hds_error *error)
+{
+    arena *a = &run->scratch;
+    size_t pixels = v->count * (size_t)v->size * (size_t)v->size * 3;
+    v->vertices = arena_alloc(a, 3 * run->model->vertex_count, sizeof(real));
+    v->normals = arena_alloc(a, 3 * run->model->vertex_count, sizeof(real));
+    v->views = arena_alloc(a, v->count, sizeof *v->views);
+    v->states = arena_alloc(a, v->count, sizeof *v->states);
+    v->sides = arena_alloc(a, v->count, sizeof *v->sides);
+    v->timesteps = arena_alloc(a, v->count, sizeof *v->timesteps);
+    v->images = arena_alloc(a, pixels, sizeof(real));
+    v->dimages = arena_alloc(a, pixels, sizeof(real));
+    if (!v->vertices || !v->normals || !v->views || !v->states || !v->sides || !v->timesteps ||
+        !v->images || !v->dimages)
+        return no_memory(error, v);
+    return HDS_OK;
+}
+
+/* Camera, light and timestep of one view; views of a step share out the circle and the schedule. */
+static void choose(const fit_run *run, const hds_stage_params *p, const real *texture, size_t i,
+                   fit_views *v)
+{
+    hds_prior_info info;
+    hds_prior_get_info(run->prior, &info);
+    rng r = rng_make(run->settings.seed, stream(run, i, false));
+    bool normals = !texture && rng_uniform(&r) < 0.5;
+    real azimuths = texture ? 150 : 100;
+    real stratum = (real)(((double)i + rng_uniform(&r)) / (double)v->count);
+    raster_view *view = &v->views[i];
+    fit_view_random(&r, &run->framing, azimuths, stratum,
+                    normals ? RASTER_NORMALS : RASTER_SHADED, v->size, view);
+    view->texture = texture;
+    view->texture_width = (int)run->texture_width;
+    view->texture_height = (int)run->texture_height;
+    v->sides[i] = sds_side_of((float)view->camera.azimuth);
+    size_t slot = (i + (size_t)run->step) % v->count;
+    double t = ((double)slot + rng_uniform(&r)) / (double)v->count;
+    t = p->timestep_min + (p->timestep_max - p->timestep_min) * t;
+    v->timesteps[i] = (float)floor(t * info.timestep_count);
+}
+
+hds_status fit_views_draw(fit_run *run, const real *texture, fit_views *v, hds_error *error)
+{
+    const hds_stage_params *p = &run->settings.stages[run->stage];
+    *v = (fit_views){ .count = (size_t)p->views, .size = p->resolution };
+    hds_status status = allocate(run, v, error);
+    if (status != HDS_OK)
+        return status;
+    if (!head_skin(run->model, run->shape, run->expression, run->pose, &run->scratch, &v->pose,
+                   v->vertices))
+        return no_memory(error, v);
+    mesh_normals(&run->adjacency, run->model->faces, v->vertices, v->normals);
+    raster_mesh mesh = fit_mesh(run->model, v->vertices);
+    size_t each = (size_t)v->size * (size_t)v->size * 3;
+    for (size_t i = 0; i < v->count; i++) {
+        choose(run, p, texture, i, v);
+        v->states[i] = raster_draw(&mesh, v->normals, &v->views[i], &run->scratch,
+                                   v->images + i * each);
+        if (!v->states[i])
+            return no_memory(error, v);
+    }
+    return HDS_OK;
+}
+
+/* Where a value leaves [0,1] the encoder sees it clamped: no gradient passes there outward. */
+static void clamp_images(fit_views *v, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        v->images[i] = fmin(fmax(v->images[i], 0), 1);
+}
+
+static void clip(fit_views *v, size_t each, double limit)
+{
+    double mean = 0, norms[64];
+    size_t counted = v->count < 64 ? v->count : 64;
+    for (size_t i = 0; i < counted; i++) {
+        norms[i] = 0;
+        for (size_t k = i * each; k < (i + 1) * each; k++)
+            norms[i] += (double)v->dimages[k] * v->dimages[k];
+        norms[i] = sqrt(norms[i]);
+        mean += norms[i] / (double)counted;
+    }
+    for (size_t i = 0; i < counted; i++)
+        if (norms[i] > limit * mean)
+            for (size_t k = i * each; k < (i + 1) * each; k++)
+                v->dimages[k] *= (real)(limit * mean / norms[i]);
+}
+
+hds_status fit_views_distil(fit_run *run, fit_views *v, hds_error *error)
+{
+    const hds_stage_params *p = &run->settings.stages[run->stage];
+    size_t each = (size_t)v->size * (size_t)v->size * 3;
+    clamp_images(v, v->count * each);
+    sds_batch batch = { .count = v->count, .height = (size_t)v->size, .width = (size_t)v->size,
+                        .images = v->images, .sides = v->sides, .timesteps = v->timesteps,
+                        .seed = run->settings.seed, .stream = stream(run, 0, true),
+                        .guidance_scale = p->guidance_scale };
+    hds_status status = sds_gradient(run->prior, &run->text[run->stage], &batch, v->dimages, error);
+    if (status == HDS_OK)
+        clip(v, each, p->gradient_clip);
+    return status;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Score distillation: from rendered pictures and a prompt to the gradient on the pictures.
+ *
+ *   z = encode(x),  z_t = sqrt(abar_t) z + sqrt(1 - abar_t) eps
+ *   eps_hat = eps(z_t, null) + s (eps(z_t, text) - eps(z_t, null))
+ *   dx = (dz/dx)^T (1 - abar_t) (eps_hat - eps)
+ *
+ * No gradient passes through the UNet. Poole et al., "DreamFusion", 2022, equation 3; the weight
+ * is theirs for a DDPM schedule. Signs: dx is the gradient of a loss, to descend. */
+#ifndef HDS_SDS_H
+#define HDS_SDS_H
+
+#include "base/base.h"
+#include "headsds/prior.h"
+
+/* The states of one prompt seen from three sides, and of the negative prompt. */
+typedef enum sds_side { SDS_FRONT, SDS_SIDE, SDS_BACK, SDS_SIDES } sds_side;
+typedef struct sds_text {
+    size_t states;   /* floats of one text: 77 * text width */
+    float *sides;    /* (SDS_SIDES, states) */
+    float *negative; /* (states) */
+} sds_text;
+/* Encodes "<prompt>, front view" and so on. prefix ("a grey render of "; NULL: none) comes first. */
+HDS_NODISCARD hds_status sds_text_init(sds_text *text, hds_prior *prior, const char *prefix,
+                                       const char *prompt, const char *negative, hds_error *error);
+/* A text without view words: all sides the same. */
+HDS_NODISCARD hds_status sds_text_init_plain(sds_text *text, hds_prior *prior, const char *prompt,
+                                             const char *negative, hds_error *error);
+void sds_text_finish(sds_text *text);
+/* Front within 45 degrees of azimuth, back beyond 135, else side. */
+sds_side sds_side_of(float azimuth);
+
+typedef struct sds_batch {
+    size_t count, height, width;
+    const float *images;    /* (count,height,width,3) in [0,1] */
+    const sds_side *sides;  /* (count) */
+    const float *timesteps; /* (count) whole numbers in [0, timestep_count) */
+    uint64_t seed, stream;  /* of the noise: equal values give equal noise */
+    float guidance_scale;
+} sds_batch;
+/* dimages (count,height,width,3) is set. A view whose prediction is not finite contributes zero;
+ * HDS_ERROR_INTERNAL when that holds for all of them. */
+HDS_NODISCARD hds_status sds_gradient(hds_prior *prior, const sds_text *text,
+                                      const sds_batch *batch, float *dimages, hds_error *error);
+
+#endif

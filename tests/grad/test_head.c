@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Skinning against a plain loop, and its adjoint, on a random model. */
+#include "check.h"
+
+#include "head/head.h"
+
+enum { V = 1000, S = 11, E = 6, J = 5, K = 3, N = S + E + 3 * J };
+
+typedef struct fixture {
+    head_model model;
+    int32_t parents[J];
+    uint32_t skin_joints[V * K];
+    real *inputs; /* shape (S), expression (E), pose (J,3) */
+} fixture;
+
+static int setup(void **state)
+{
+    fixture *f = calloc(1, sizeof *f);
+    assert_non_null(f);
+    head_model *m = &f->model;
+    *m = (head_model){ .vertex_count = V, .shape_count = S, .expression_count = E,
+                       .joint_count = J, .skin_count = K, .joint_parents = f->parents,
+                       .skin_joints = f->skin_joints };
+    m->vertices = check_random(1, 3 * V, 1);
+    m->shape_basis = check_random(2, 3 * V * S, 0.1);
+    m->expression_basis = check_random(3, 3 * V * E, 0.1);
+    m->joints = check_random(4, 3 * J, 1);
+    m->joint_shape_basis = check_random(5, 3 * J * S, 0.1);
+    m->skin_weights = check_random(6, V * K, 1);
+    const int32_t parents[J] = { -1, 0, 1, 1, 3 };
+    memcpy(f->parents, parents, sizeof parents);
+    rng r = rng_make(7, 0);
+    for (size_t i = 0; i < V; i++) {
+        real *w = m->skin_weights + K * i, sum = 0;
+        for (size_t k = 0; k < K; k++) {
+            f->skin_joints[K * i + k] = rng_below(&r, J);
+            w[k] = w[k] * w[k] * (real)(rng_below(&r, 3) > 0) + (real)1e-3;
+            sum += w[k];
+        }
+        for (size_t k = 0; k < K; k++)
+            w[k] /= sum;
+    }
+    f->inputs = check_random(8, N, 0.7);
+    f->inputs[2] = 0; /* a term that is skipped still has a gradient */
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    fixture *f = *state;
+    real *arrays[] = { f->model.vertices, f->model.shape_basis, f->model.expression_basis,
+                       f->model.joints, f->model.joint_shape_basis, f->model.skin_weights,
+                       f->inputs };
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
+        free(arrays[i]);
+    free(f);
+    return 0;
+}
+
+/* ---- the plain reference: one vertex at a time, every chain of joints walked to the root ---- */
+
+static void turn_about(const real *axis, const double *pivot, double *x)
+{
+    double s = 0, along = 0, p[3], r[3];
+    for (int i = 0; i < 3; i++) {
+        p[i] = x[i] - pivot[i];
+        r[i] = axis[i];
+        s += r[i] * r[i];
+        along += r[i] * p[i];
+    }
+    double angle = sqrt(s), a = angle > 0 ? sin(angle) / angle : 1;
+    double b = angle > 0 ? (1 - cos(angle)) / s : 0.5;
+    for (int i = 0; i < 3; i++) {
+        int j = (i + 1) % 3, k = (i + 2) % 3;
+        x[i] = pivot[i] + cos(angle) * p[i] + a * (r[j] * p[k] - r[k] * p[j]) + b * along * r[i];
+    }
+}
+
+static void reference(const head_model *m, const real *inputs, double *vertices)
+{
+    const real *shape = inputs, *expression = inputs + S, *pose = inputs + S + E;
+    double joints[3 * J];
+    for (size_t i = 0; i < 3 * J; i++) {
+        joints[i] = m->joints[i];
+        for (size_t k = 0; k < S; k++)
+            joints[i] += (double)shape[k] * m->joint_shape_basis[3 * J * k + i];
+    }
+    for (size_t v = 0; v < V; v++) {
+        double rest[3];
+        for (size_t i = 0; i < 3; i++) {
+            rest[i] = m->vertices[3 * v + i];
+            for (size_t k = 0; k < S; k++)
+                rest[i] += (double)shape[k] * m->shape_basis[3 * V * k + 3 * v + i];
+            for (size_t k = 0; k < E; k++)
+                rest[i] += (double)expression[k] * m->expression_basis[3 * V * k + 3 * v + i];
+            vertices[3 * v + i] = 0;
+        }
+        for (size_t k = 0; k < K; k++) {
+            double x[3] = { rest[0], rest[1], rest[2] };
+            for (int32_t j = (int32_t)m->skin_joints[K * v + k]; j >= 0; j = m->joint_parents[j])
+                turn_about(pose + 3 * j, joints + 3 * j, x);
+            for (size_t i = 0; i < 3; i++)
+                vertices[3 * v + i] += m->skin_weights[K * v + k] * x[i];
+        }
+    }
+}
+
+static void skin(const head_model *m, const real *inputs, arena *scratch, head_pose *saved,
+                 real *vertices)
+{
+    assert_true(head_skin(m, inputs, inputs + S, inputs + S + E, scratch, saved, vertices));
+}
+
+static void adjoint(const head_model *m, const real *inputs, arena *scratch,
+                    const head_pose *saved, const real *dvertices, real *dinputs)
+{
+    assert_true(head_skin_adjoint(m, inputs, inputs + S, inputs + S + E, scratch, saved,
+                                  dvertices, dinputs, dinputs + S, dinputs + S + E));
+}
+
+static void test_skin_is_the_reference(void **state)
+{
+    const fixture *f = *state;
+    arena scratch = { 0 };
+    head_pose saved;
+    real *vertices = calloc(3 * V, sizeof *vertices);
+    double *expected = calloc(3 * V, sizeof *expected);
+    assert_true(vertices && expected);
+    skin(&f->model, f->inputs, &scratch, &saved, vertices);
+    reference(&f->model, f->inputs, expected);
+    for (size_t i = 0; i < 3 * V; i++)
+        check_close(vertices[i], expected[i], sizeof(real) == 8 ? 1e-13 : 2e-6, 1);
+    arena_finish(&scratch);
+    free(vertices);
+    free(expected);
+}
+
+static void evaluate(void *context, const real *inputs, real *vertices)
+{
+    arena scratch = { 0 };
+    head_pose saved;
+    skin(context, inputs, &scratch, &saved, vertices);
+    arena_finish(&scratch);
+}
+
+/* Directions in all inputs at once, then in shape, expression and pose alone. In float the finite
+ * difference is as coarse as the rounding of the vertices over the step. */
+static void test_skin_adjoint(void **state)
+{
+    fixture *f = *state;
+    const size_t first[] = { 0, 0, S, S + E }, end[] = { N, S, S + E, N };
+    const double step = sizeof(real) == 8 ? 1e-5 : 1e-2;
+    const double tolerance = sizeof(real) == 8 ? 1e-8 : 2e-3;
+    for (uint64_t trial = 0; trial < 8; trial++) {
+        arena scratch = { 0 };
+        head_pose saved;
+        real dinputs[N] = { 0 }, once[N];
+        real *vertices = calloc(3 * V, sizeof *vertices);
+        real *v = check_random(10 + trial, N, 1), *u = check_random(20 + trial, 3 * V, 1);
+        assert_non_null(vertices);
+        for (size_t i = 0; i < N; i++)
+            if (i < first[trial % 4] || i >= end[trial % 4])
+                v[i] = 0;
+        skin(&f->model, f->inputs, &scratch, &saved, vertices);
+        adjoint(&f->model, f->inputs, &scratch, &saved, u, dinputs);
+        double size = sqrt(check_dot(v, v, N) * check_dot(dinputs, dinputs, N));
+        double jv = check_directional(evaluate, &f->model, f->inputs, v, u, N, 3 * V, step);
+        check_close(jv, check_dot(dinputs, v, N), tolerance, size);
+        memcpy(once, dinputs, sizeof once);
+        adjoint(&f->model, f->inputs, &scratch, &saved, u, dinputs);
+        for (size_t i = 0; i < N; i++)
+            check_close(dinputs[i], 2 * once[i], 1e-6, 1e-3);
+        arena_finish(&scratch);
+        free(vertices);
+        free(v);
+        free(u);
+    }
+}
+
+/* What is not asked for changes nothing in what is. */
+static void test_null_gradients(void **state)
+{
+    const fixture *f = *state;
+    arena scratch = { 0 };
+    head_pose saved;
+    real *vertices = check_random(30, 3 * V, 1), dinputs[N] = { 0 }, alone[N] = { 0 };
+    const real *in = f->inputs;
+    skin(&f->model, in, &scratch, &saved, vertices);
+    adjoint(&f->model, in, &scratch, &saved, vertices, dinputs);
+    for (int i = 0; i < 3; i++)
+        assert_true(head_skin_adjoint(&f->model, in, in + S, in + S + E, &scratch, &saved,
+                                      vertices, i == 0 ? alone : NULL, i == 1 ? alone + S : NULL,
+                                      i == 2 ? alone + S + E : NULL));
+    assert_memory_equal(dinputs, alone, sizeof alone);
+    arena_finish(&scratch);
+    free(vertices);
+}
+
+static void test_rest_pose_is_the_blend(void **state)
+{
+    const fixture *f = *state;
+    arena scratch = { 0 };
+    head_pose saved;
+    real inputs[N] = { 0 }, *vertices = calloc(3 * V, sizeof *vertices);
+    assert_non_null(vertices);
+    inputs[S - 1] = 2;
+    skin(&f->model, inputs, &scratch, &saved, vertices);
+    for (size_t i = 0; i < 3 * V; i++) {
+        double expected = f->model.vertices[i] + 2 * f->model.shape_basis[3 * V * (S - 1) + i];
+        check_close(vertices[i], expected, sizeof(real) == 8 ? 1e-14 : 1e-6, 1);
+    }
+    arena_finish(&scratch);
+    free(vertices);
+}
+
+static void test_threads_change_nothing(void **state)
+{
+    const fixture *f = *state;
+    real *vertices[2], dinputs[2][N], *u = check_random(40, 3 * V, 1);
+    for (int i = 0; i < 2; i++) {
+        arena scratch = { 0 };
+        head_pose saved;
+        vertices[i] = calloc(3 * V, sizeof(real));
+        assert_non_null(vertices[i]);
+        memset(dinputs[i], 0, sizeof dinputs[i]);
+        threads_set_count(i + 1);
+        skin(&f->model, f->inputs, &scratch, &saved, vertices[i]);
+        adjoint(&f->model, f->inputs, &scratch, &saved, u, dinputs[i]);
+        arena_finish(&scratch);
+    }
+    threads_set_count(0);
+    assert_memory_equal(vertices[0], vertices[1], 3 * V * sizeof(real));
+    assert_memory_equal(dinputs[0], dinputs[1], sizeof dinputs[0]);
+    free(vertices[0]);
+    free(vertices[1]);
+    free(u);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_skin_is_the_reference), cmocka_unit_test(test_skin_adjoint),
+        cmocka_unit_test(test_null_gradients),        cmocka_unit_test(test_rest_pose_is_the_blend),
+        cmocka_unit_test(test_threads_change_nothing),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}

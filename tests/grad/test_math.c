@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Small matrices and rotations against their definitions, and their adjoints, in double. */
+#include "check.h"
+
+#include "math/math.h"
+
+static const double angles[] = { 0, 1e-12, 1e-6, 1e-3, 0.1, 0.9, 0.999999, 1, 1.000001, 2,
+                                 3.141592653589793, 5, 20 };
+
+static void axis_angle(size_t i, real r[3])
+{
+    rng g = rng_make(3, i);
+    for (int k = 0; k < 3; k++)
+        r[k] = (real)rng_normal(&g);
+    vec3_normalise(r);
+    for (int k = 0; k < 3; k++)
+        r[k] *= (real)angles[i];
+}
+
+/* The exponential of [r]x by scaling and squaring. */
+static void exponential(const real r[3], real out[9])
+{
+    enum { HALVINGS = 12 };
+    real k[9] = { 0, -r[2], r[1], r[2], 0, -r[0], -r[1], r[0], 0 };
+    real term[9] = { 1, 0, 0, 0, 1, 0, 0, 0, 1 }, sum[9], next[9];
+    for (int i = 0; i < 9; i++)
+        k[i] = (real)ldexp(k[i], -HALVINGS);
+    memcpy(sum, term, sizeof sum);
+    for (int n = 1; n < 12; n++) {
+        mat3_mul(term, k, next);
+        for (int i = 0; i < 9; i++) {
+            term[i] = next[i] / n;
+            sum[i] += term[i];
+        }
+    }
+    for (int n = 0; n < HALVINGS; n++) {
+        mat3_mul(sum, sum, next);
+        memcpy(sum, next, sizeof sum);
+    }
+    memcpy(out, sum, sizeof sum);
+}
+
+static void test_rotation_is_the_exponential(void **state)
+{
+    for (size_t i = 0; i < sizeof angles / sizeof *angles; i++) {
+        real r[3], rotation[9], expected[9];
+        axis_angle(i, r);
+        math_rotation(r, rotation);
+        exponential(r, expected);
+        for (int k = 0; k < 9; k++)
+            check_close(rotation[k], expected[k], 1e-11, 1);
+    }
+}
+
+static void test_rotation_turns_counter_clockwise(void **state)
+{
+    real r[3] = { 0, 0, (real)1.5707963267948966 }, x[3] = { 1, 0, 0 }, rotation[9], y[3];
+    math_rotation(r, rotation);
+    mat3_mul_vec(rotation, x, y);
+    check_close(y[1], 1, 1e-15, 1);
+    check_close(y[0], 0, 1e-15, 1);
+}
+
+static void evaluate_rotation(void *context, const real *r, real *rotation)
+{
+    math_rotation(r, rotation);
+}
+
+static void test_rotation_adjoint(void **state)
+{
+    for (size_t i = 0; i < sizeof angles / sizeof *angles; i++) {
+        real r[3], dr[3] = { 0 };
+        axis_angle(i, r);
+        real *v = check_random(10 + i, 3, 1), *u = check_random(40 + i, 9, 1);
+        math_rotation_adjoint(r, u, dr);
+        double forward = check_directional(evaluate_rotation, NULL, r, v, u, 3, 9, 1e-5);
+        check_close(forward, check_dot(dr, v, 3), 1e-8, 1);
+        real once[3] = { dr[0], dr[1], dr[2] };
+        math_rotation_adjoint(r, u, dr);
+        for (int k = 0; k < 3; k++)
+            check_close(dr[k], 2 * once[k], 1e-15, 1);
+        free(v);
+        free(u);
+    }
+}
+
+static void test_products(void **state)
+{
+    real *a = check_random(1, 16, 1), *b = check_random(2, 16, 1), *c = check_random(3, 9, 1);
+    real ab[9], da[9] = { 0 }, db[9] = { 0 }, v[3], w[3];
+    /* <A B, C> is linear in each, so its gradients give it back. */
+    mat3_mul(a, b, ab);
+    mat3_mul_adjoint(a, b, c, da, db);
+    check_close(check_dot(ab, c, 9), check_dot(a, da, 9), 1e-13, 1);
+    check_close(check_dot(ab, c, 9), check_dot(b, db, 9), 1e-13, 1);
+    mat3_mul_vec(a, b, v);
+    mat3_transpose_mul_vec(a, c, w);
+    check_close(vec3_dot(v, c), vec3_dot(b, w), 1e-13, 1);
+    real outer[9] = { 0 };
+    mat3_add_outer(outer, 2, c, b);
+    check_close(check_dot(outer, a, 9), 2 * vec3_dot(c, v), 1e-13, 1);
+    free(a);
+    free(b);
+    free(c);
+}
+
+static void test_points(void **state)
+{
+    real *a = check_random(4, 16, 1), *b = check_random(5, 16, 1), *p = check_random(6, 3, 1);
+    real ab[16], q[4], chained[4], expected[4], dp[3] = { 0 }, zero[3] = { 0 }, origin[4];
+    mat4_mul(a, b, ab);
+    mat4_mul_point(b, p, q);
+    mat4_mul_point(ab, p, chained);
+    for (int i = 0; i < 4; i++) {
+        expected[i] = 0;
+        for (int j = 0; j < 4; j++)
+            expected[i] += a[4 * i + j] * q[j];
+        check_close(chained[i], expected[i], 1e-13, 1);
+    }
+    mat4_mul_point(b, zero, origin);
+    mat4_mul_point_adjoint(b, expected, dp);
+    for (int i = 0; i < 4; i++)
+        q[i] -= origin[i];
+    check_close(check_dot(q, expected, 4), vec3_dot(dp, p), 1e-13, 1);
+    free(a);
+    free(b);
+    free(p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rotation_is_the_exponential),
+        cmocka_unit_test(test_rotation_turns_counter_clockwise),
+        cmocka_unit_test(test_rotation_adjoint),
+        cmocka_unit_test(test_products),
+        cmocka_unit_test(test_points),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
