@@ -13,8 +13,7 @@ static hds_status write_bytes(const char *path, const char *place, const void *b
                               hds_error *error)
 {
     FILE *file = fopen(place, "wb");
-    bool written = file && fwrite(bytes, 1, size, file) == size && fflush(file) == 0 &&
-                   fsync(fileno(file)) == 0;
+    bool written = file && fwrite(bytes, 1, size, file) == size && fflush(file) == 0;
     int reason = errno;
     if (file && fclose(file) != 0 && written) {
         written = false;

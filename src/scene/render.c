@@ -4,6 +4,7 @@
  * the head, so that pictures of an evolution or of a turntable don't jump. */
 #include "scene/scene.h"
 
+#include "image/image.h"
 #include "mesh/mesh.h"
 #include "raster/raster.h"
 
@@ -12,25 +13,14 @@
 
 enum { DEFAULT_SIZE = 512, LARGEST_SIZE = 4096, LARGEST_SUPERSAMPLED = 2048 };
 
-static float to_linear(float s)
-{
-    return s <= .04045f ? s / 12.92f : powf((s + .055f) / 1.055f, 2.4f);
-}
-
-static float to_srgb(float l)
-{
-    return l <= .0031308f ? 12.92f * l : 1.055f * powf(l, 1 / 2.4f) - .055f;
-}
-
 static float *linear_texture(const hds_head_info *head) /* new */
 {
-    float table[256];
-    for (int i = 0; i < 256; i++)
-        table[i] = to_linear((float)i / 255);
     size_t count = 3 * head->texture_width * head->texture_height;
     float *out = hds_alloc(count, sizeof *out);
-    for (size_t i = 0; out && i < count; i++)
-        out[i] = table[head->texture[i]];
+    if (out) {
+        image_from_u8(head->texture, count, out);
+        image_to_linear(out, count, out);
+    }
     return out;
 }
 
@@ -85,20 +75,22 @@ static void face_camera(scene_shape *shape, raster_camera *camera)
     camera->azimuth = 0;
 }
 
-/* (factor * size)^2 sRGB floats -> size^2 bytes. */
-static void downsample(const float *image, int size, int factor, uint8_t *pixels)
+/* (factor * size)^2 sRGB floats, which are used up, -> size^2 bytes. */
+static void downsample(float *image, int size, int factor, uint8_t *pixels)
 {
-    size_t wide = (size_t)size * (size_t)factor;
-    for (size_t i = 0; i < (size_t)size * (size_t)size * 3; i++) {
-        size_t c = i % 3, x = i / 3 % (size_t)size * (size_t)factor;
-        size_t y = i / 3 / (size_t)size * (size_t)factor;
-        float sum = 0;
-        for (size_t k = 0; k < (size_t)(factor * factor); k++) {
-            size_t at = (y + k / (size_t)factor) * wide + x + k % (size_t)factor;
-            sum += to_linear(fminf(fmaxf(image[3 * at + c], 0), 1));
-        }
-        pixels[i] = (uint8_t)lrintf(255 * to_srgb(sum / (float)(factor * factor)));
+    int wide = size * factor;
+    size_t count = (size_t)wide * (size_t)wide * 3;
+    if (factor > 1) {
+        for (size_t i = 0; i < count; i++)
+            image[i] = fminf(fmaxf(image[i], 0), 1);
+        image_to_linear(image, count, image);
+        float *small = image + count; /* room left for it behind the picture */
+        image_resize(image, wide, wide, 3, size, size, IMAGE_AREA, small);
+        count = (size_t)size * (size_t)size * 3;
+        image_to_srgb(small, count, small);
+        image = small;
     }
+    image_to_u8(image, count, pixels);
 }
 
 static hds_status draw(const hds_head_info *head, const scene_shape *shape,
@@ -116,10 +108,11 @@ static hds_status draw(const hds_head_info *head, const scene_shape *shape,
         .uv_faces = model.uv_faces,
     };
     arena scratch = { 0 };
-    float *image = hds_alloc((size_t)view->width * (size_t)view->height, 3 * sizeof *image);
+    size_t wide = (size_t)view->width, size = wide / (size_t)factor;
+    float *image = hds_alloc(wide * wide + size * size, 3 * sizeof *image);
     bool drawn = image && raster_draw(&mesh, shape->normals, view, &scratch, image);
     if (drawn)
-        downsample(image, view->width / factor, factor, pixels);
+        downsample(image, (int)size, factor, pixels);
     arena_finish(&scratch);
     hds_free(image);
     if (drawn)
