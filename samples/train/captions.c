@@ -140,6 +140,17 @@ static int visible(rng *r, const float *attributes, caption_medium medium, float
     return count;
 }
 
+/* Letters that mean nothing: what an unknown word looks like to the encoder. */
+static void unknown_word(rng *r, char *text, size_t size)
+{
+    size_t length = 3 + rng_below(r, 6);
+    for (size_t i = 0; i < length && i + 1 < size; i++) {
+        static const char vowels[] = "aeiou";
+        text[i] = rng_below(r, 5) < 2 ? vowels[rng_below(r, 5)] : (char)('a' + rng_below(r, 26));
+        text[i + 1] = 0;
+    }
+}
+
 void caption_write(rng *r, const float *attributes, caption_medium medium, float azimuth, char *text,
                    size_t size)
 {
@@ -166,7 +177,9 @@ void caption_write(rng *r, const float *attributes, caption_medium medium, float
             first = 1;
         }
     }
-    append(noun, sizeof noun, PICK(r, nouns));
+    char unknown[16];
+    unknown_word(r, unknown, sizeof unknown);
+    append(noun, sizeof noun, rng_uniform(r) < 0.12 ? unknown : PICK(r, nouns));
     append(text, size, strchr("aeiou", noun[0]) ? "an " : "a ");
     append(text, size, noun);
     for (int i = first; i < named; i++) {

@@ -15,7 +15,7 @@
 
 /* ---- view.c: what the fit looks at, and what priors of our own are trained on ---- */
 
-/* A sphere that holds the template. */
+/* A sphere around the head without the lower neck. */
 typedef struct fit_framing {
     real centre[3], radius;
 } fit_framing;

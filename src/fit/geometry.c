@@ -18,13 +18,13 @@ static hds_status pull_back(fit_run *run, fit_views *v, real *dshape, hds_error 
     for (size_t i = 0; complete && i < v->count; i++)
         complete = raster_draw_adjoint(&mesh, v->normals, &v->views[i], a, v->states[i],
                                        v->dimages + i * each, dvertices, dnormals, NULL);
+    complete = complete && mesh_normals_adjoint(&run->adjacency, m->faces, v->vertices, v->normals,
+                                                dnormals, a, dvertices);
+    complete = complete && head_skin_adjoint(m, run->shape, run->expression, run->pose, a, &v->pose,
+                                             dvertices, dshape, NULL, NULL);
     if (!complete)
         return hds_raise(error, HDS_ERROR_MEMORY, "out of memory for the gradient of %zu views",
                          v->count);
-    mesh_normals_adjoint(&run->adjacency, m->faces, v->vertices, v->normals, dnormals, a,
-                         dvertices);
-    head_skin_adjoint(m, run->shape, run->expression, run->pose, a, &v->pose, dvertices, dshape,
-                      NULL, NULL);
     for (size_t k = 0; k < m->shape_count; k++)
         dshape[k] /= (real)v->count;
     return HDS_OK;

@@ -11,21 +11,18 @@ fit_framing fit_framing_of(const real *vertices, size_t vertex_count)
         low[i % 3] = fmin(low[i % 3], vertices[i]);
         high[i % 3] = fmax(high[i % 3], vertices[i]);
     }
-    fit_framing framing = { .radius = 0 };
-    for (int k = 0; k < 3; k++) {
-        framing.centre[k] = (low[k] + high[k]) / 2;
-        framing.radius += (high[k] - low[k]) * (high[k] - low[k]) / 4;
-    }
-    framing.radius = (real)sqrt(framing.radius);
-    return framing;
+    /* Head models end somewhere below the neck: the upper four fifths are the head. */
+    real height = high[1] - low[1], depth = high[2] - low[2];
+    return (fit_framing){ .centre = { (low[0] + high[0]) / 2, high[1] - (real)0.4 * height,
+                                      (low[2] + high[2]) / 2 },
+                          .radius = (real)fmax(0.44 * height, 0.56 * depth) };
 }
 
 void fit_view_random(rng *r, const fit_framing *framing, real azimuth_range, real stratum,
                      raster_mode mode, int size, raster_view *view)
 {
     real half = FIT_FIELD_OF_VIEW / 2 * (real)(M_PI / 180);
-    /* The sphere through the corners of the box is larger than the head: 0.8 of it fills. */
-    real near = (real)0.8 * framing->radius / (real)sin(half);
+    real near = framing->radius / (real)sin(half);
     *view = (raster_view){
         .camera = { .azimuth = azimuth_range * (2 * stratum - 1),
                     .elevation = (real)rng_range(r, -15, 15),

@@ -23,8 +23,8 @@ raster_state *raster_draw(const raster_mesh *mesh, const real *normals, const ra
         return NULL;
     s->width = view->width;
     s->height = view->height;
-    s->band_rows = view->height <= 256 ? 8 : 16;
-    s->band_count = (s->height + s->band_rows - 1) / s->band_rows;
+    s->band_bits = view->height <= 256 ? 3 : 4;
+    s->band_count = ((s->height - 1) >> s->band_bits) + 1;
     s->screen = arena_alloc(scratch, mesh->vertex_count, 3 * sizeof *s->screen);
     s->snapped = arena_alloc(scratch, mesh->vertex_count, 2 * sizeof *s->snapped);
     if (!s->screen || !s->snapped)

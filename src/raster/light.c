@@ -65,6 +65,19 @@ void raster_irradiance_adjoint(const real light[9], const real normal[3], real d
     dnormal[2] += dirradiance * (band1 * l[2] + band2 * (l[5] * y + l[7] * x) + 6 * band20 * l[6] * z);
 }
 
+void raster_light_polynomial(const real light[9], real p[9])
+{
+    p[0] = band0 * light[0] - band20 * light[6];
+    p[1] = band1 * light[3];
+    p[2] = band1 * light[1];
+    p[3] = band1 * light[2];
+    p[4] = band2 * light[4];
+    p[5] = band2 * light[5];
+    p[6] = band2 * light[7];
+    p[7] = 3 * band20 * light[6];
+    p[8] = band22 * light[8];
+}
+
 static void make_light(const setting *s, real light[9])
 {
     const double pi = 3.14159265358979323846, degree = pi / 180;

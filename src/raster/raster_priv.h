@@ -12,6 +12,13 @@
 
 #include "raster/raster.h"
 
+/* Plain loops that gain from wider vectors are compiled for each kind of machine. */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define RASTER_WIDE __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define RASTER_WIDE
+#endif
+
 enum {
     RASTER_SUBPIXEL_BITS = 8,
     RASTER_SUBPIXELS = 1 << RASTER_SUBPIXEL_BITS,
@@ -53,12 +60,13 @@ typedef struct raster_crossing {
 struct raster_state {
     raster_lens lens;
     int width, height;
-    int band_rows, band_count; /* depend on the size of the picture only */
+    int band_bits, band_count; /* 2^band_bits rows each; depend on the picture's size only */
     real *screen;              /* (V,3) x, y, 1/w */
     int32_t *snapped;          /* (V,2) x, y in 1/256 pixel */
     int8_t *facing;            /* (F) orientation on screen; 0: not drawn */
     uint32_t *bands;           /* (band_count + 1) first slot of each */
-    raster_slot *slots;
+    uint32_t *covered;         /* (band_count + 1) covered pixels before each */
+    raster_slot *slots;        /* faces that are seen, by band */
     uint32_t *visible;         /* (H,W) slot + 1, 0: background */
     real *depth;               /* (H,W) 1/w, 0: background */
     raster_crossing *crossings;
@@ -76,9 +84,11 @@ void raster_project_adjoint(const raster_lens *lens, const real *vertices, size_
 /* ---- visible.c ---- */
 /* Fills facing, bands, slots, visible and depth. False: out of memory. */
 bool raster_visible(raster_state *state, const raster_mesh *mesh, arena *scratch);
-/* dplane[i] (3,3) of one slot -> += dscreen (V,3) */
+/* plane, from face, x0 and y0 */
+void raster_set_planes(const raster_state *state, const raster_mesh *mesh, raster_slot *slot);
+/* The gradient of a slot's planes becomes that of its corners: per corner x, y, 1/w. */
 void raster_plane_adjoint(const raster_state *state, const raster_mesh *mesh,
-                          const raster_slot *slot, real dplane[3][3], real *dscreen);
+                          const raster_slot *slot, real gradient[9]);
 
 /* ---- shade.c ---- */
 void raster_shade(const raster_state *state, const raster_mesh *mesh, const real *normals,
@@ -89,12 +99,27 @@ bool raster_shade_adjoint(const raster_state *state, const raster_mesh *mesh, co
                           const raster_view *view, arena *scratch, const real *draw,
                           real *dscreen, real *dnormals, real *dtexture);
 
+/* ---- plain.c: the same with a plain loop over pixels and faces, for the tests ---- */
+bool raster_visible_plain(raster_state *state, const raster_mesh *mesh, arena *scratch);
+void raster_shade_plain(const raster_state *state, const raster_mesh *mesh, const real *normals,
+                        const raster_view *view, real *image);
+void raster_shade_plain_adjoint(const raster_state *state, const raster_mesh *mesh,
+                                const real *normals, const raster_view *view, const real *draw,
+                                real *dscreen, real *dnormals, real *dtexture);
+
 /* ---- texture.c ---- */
+/* A lookup and the gradient of its colour. */
+typedef struct raster_texel {
+    real uv[2], dcolour[3];
+} raster_texel;
 /* Bilinear lookup at uv, edges repeated. texture (th,tw,3) -> colour, and its slope by u and v. */
 void raster_texture(const raster_view *view, const real uv[2], real colour[3], real slope[2][3]);
-/* dcolour -> += dtexture */
-void raster_texture_adjoint(const raster_view *view, const real uv[2], const real dcolour[3],
-                            real *dtexture);
+/* One lookup -> += dtexture in rows [begin, end) */
+void raster_texel_adjoint(const raster_view *view, const raster_texel *texel, int begin, int end,
+                          real *dtexture);
+/* All of them: those of band i are [first[i], first[i + 1]). False: out of memory. */
+bool raster_texture_adjoint(const raster_view *view, const raster_texel *texels,
+                            const uint32_t *first, int bands, arena *scratch, real *dtexture);
 
 /* ---- silhouette.c ---- */
 /* Finds the crossings of visible silhouette edges and blends them. False: out of memory. */
@@ -104,6 +129,8 @@ void raster_blend_adjoint(const raster_state *state, const real *dimage, real *d
                           real *dscreen);
 
 /* ---- light.c ---- */
+/* E(n) / pi = p0 + p1 x + p2 y + p3 z + p4 xy + p5 yz + p6 xz + p7 zz + p8 (xx - yy) */
+void raster_light_polynomial(const real light[9], real p[9]);
 /* d(irradiance / pi) -> += dnormal */
 void raster_irradiance_adjoint(const real light[9], const real normal[3], real dirradiance,
                                real dnormal[3]);

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a run is asked for, and the steps that the quality presets stand for."""
+
+from dataclasses import dataclass
+
+# name: (label, description, geometry steps, texture steps); None is the core's own default.
+PRESETS = {
+    "DRAFT": ("Draft", "A first look, in a quarter of the time", 60, 100),
+    "STANDARD": ("Standard", "The number of steps that headsds recommends", None, None),
+    "FINE": ("Fine", "Twice as long", 400, 800),
+    "CUSTOM": ("Custom", "Numbers of your own; 0 leaves a stage out", None, None),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One run. Steps: None for the core's default, 0 to leave the stage out."""
+    prompt: str
+    seed: int = 0
+    geometry_steps: int = None
+    texture_steps: int = None
+    model_path: str = ""
+    prior_path: str = ""
+
+    def check(self):
+        """ValueError that says what to do about it."""
+        if not self.prompt.strip():
+            raise ValueError("the prompt is empty: write what the head should look like")
+        for stage, steps in (("geometry", self.geometry_steps), ("texture", self.texture_steps)):
+            if steps is not None and steps < 0:
+                raise ValueError(f"{stage} steps: {steps}, expected 0 or more")
+        if self.geometry_steps == 0 and self.texture_steps == 0:
+            raise ValueError("both stages have 0 steps: give at least one of them some")
+
+    def arguments(self, model, prior):
+        """Keyword arguments of headsds.Job."""
+        return {"prompt": self.prompt, "head_model": model, "prior": prior, "seed": self.seed,
+                "geometry": _stage(self.geometry_steps), "texture": _stage(self.texture_steps)}
+
+
+def preset_steps(preset, geometry_steps, texture_steps):
+    """Steps of a preset; the two numbers are those of CUSTOM."""
+    if preset == "CUSTOM":
+        return geometry_steps, texture_steps
+    return PRESETS[preset][2:]
+
+
+def _stage(steps):
+    if steps == 0:
+        return None
+    return {} if steps is None else {"steps": steps}

@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Blender's data and operators: all calls of bpy that change a scene, on the main thread."""
+
+import bpy
+
+
+def register():
+    from . import operators
+    for cls in operators.classes:
+        bpy.utils.register_class(cls)
+
+
+def unregister():
+    from . import operators, session
+    if session.running():
+        session.current.cancel()
+    for cls in reversed(operators.classes):
+        bpy.utils.unregister_class(cls)

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Head meshes in Blender: making one, reading one's polygons, and its shape keys."""
+
+import bpy
+import numpy as np
+
+from ..core import coordinates, topology
+
+UV_NAME = "HeadSDS"
+PREVIEW_KEY = "HeadSDS preview"
+RECORDS = "headsds_keys"        # custom property of the object: what each of our keys came from
+
+
+def polygons(mesh):
+    """Corners of each polygon (P,) and vertices of all corners (L,), both uint32."""
+    sizes = np.empty(len(mesh.polygons), dtype=np.uint32)
+    corners = np.empty(len(mesh.loops), dtype=np.uint32)
+    mesh.polygons.foreach_get("loop_total", sizes)
+    mesh.loops.foreach_get("vertex_index", corners)
+    return sizes, corners
+
+
+def basis(mesh):
+    """(V,3) float64: the basis key where there are keys, else the vertices."""
+    keys = mesh.shape_keys
+    source = keys.reference_key.data if keys else mesh.vertices
+    flat = np.empty(len(mesh.vertices) * 3, dtype=np.float32)
+    source.foreach_get("co", flat)
+    return coordinates.points(flat)
+
+
+def check(headsds, model, obj):
+    """ValueError, for the artist, unless `obj` is a mesh that can take a head of `model`."""
+    if obj is None:
+        raise ValueError("no object is active: select a head mesh, or use Add Head")
+    if obj.type != "MESH":
+        raise ValueError(f"{obj.name}: a {obj.type.lower()}, expected a mesh")
+    if obj.library or obj.data.library:
+        raise ValueError(f"{obj.name}: linked from another file; make it local first "
+                         "(Object > Relations > Make Local)")
+    if obj.mode != "OBJECT":
+        raise ValueError(f"{obj.name}: in {obj.mode.lower()} mode; go back to object mode first")
+    sizes, corners = polygons(obj.data)
+    topology.check(headsds, model, obj.name, sizes, corners, len(obj.data.vertices))
+
+
+def add_head(model, collection, location=(0.0, 0.0, 0.0)):
+    """A new object: the template of `model` with its UVs and expressions as shape keys."""
+    template = coordinates.to_blender(model.vertices())
+    faces = np.asarray(model.faces, dtype=np.int64).reshape(-1, 3)
+    mesh = bpy.data.meshes.new("Head")
+    mesh.from_pydata(template.tolist(), [], faces.tolist())
+    mesh.polygons.foreach_set("use_smooth", np.ones(len(faces), dtype=bool))
+    mesh.update()
+    obj = bpy.data.objects.new("Head", mesh)
+    obj.location = location
+    collection.objects.link(obj)
+    ensure_uvs(obj, model)
+    if model.expression_count:
+        obj.shape_key_add(name="Basis", from_mix=False)
+    for number, name in enumerate(model.expression_names):
+        weights = [0.0] * model.expression_count
+        weights[number] = 1.0
+        key = obj.shape_key_add(name=name, from_mix=False)
+        write_key(obj, key, coordinates.to_blender(model.vertices(expression=weights)))
+    return obj
+
+
+def ensure_uvs(obj, model):
+    """Gives the mesh the model's UV layout, under our name, beside the artist's own."""
+    if model.uvs is None or UV_NAME in obj.data.uv_layers:
+        return
+    layer = obj.data.uv_layers.new(name=UV_NAME, do_init=False)
+    if layer is None:
+        raise ValueError(f"{obj.name}: has no room for another UV map (Blender's limit is 8); "
+                         "remove one")
+    sizes, corners = polygons(obj.data)
+    uvs = topology.corner_uvs(model, sizes, corners)
+    layer.data.foreach_set("uv", np.ascontiguousarray(uvs, dtype=np.float32).ravel())
+
+
+def write_key(obj, key, vertices):
+    """(V,3) into a shape key, and tells Blender to show it."""
+    key.data.foreach_set("co", np.ascontiguousarray(vertices, dtype=np.float32).ravel())
+    obj.data.update()
+    obj.data.update_tag()
+
+
+def records(obj):
+    """{key name: what it came from} as plain Python."""
+    stored = obj.get(RECORDS)
+    return stored.to_dict() if stored is not None else {}
+
+
+def add_record(obj, name, record):
+    """Remembers what key `name` came from; forgets keys that are gone."""
+    kept = {key: value for key, value in records(obj).items()
+            if key in obj.data.shape_keys.key_blocks}
+    kept[name] = record
+    obj[RECORDS] = kept
+
+
+class KeyPreview:
+    """A shape key that shows the run so far, and everything needed to take it back."""
+
+    def __init__(self, obj):
+        keys = obj.data.shape_keys
+        remove_preview(obj)
+        self._had_keys = keys is not None
+        self._active = obj.active_shape_key_index
+        self._values = {}
+        if keys:
+            ours = records(obj)
+            self._values = {key.name: key.value for key in keys.key_blocks if key.name in ours}
+
+    def show(self, obj, vertices):
+        """Writes `vertices` into the preview key (made again should an undo have taken it)."""
+        if obj.data.shape_keys is None:
+            obj.shape_key_add(name="Basis", from_mix=False)
+        blocks = obj.data.shape_keys.key_blocks
+        key = blocks.get(PREVIEW_KEY)
+        if key is None:
+            key = obj.shape_key_add(name=PREVIEW_KEY, from_mix=False)
+            key.value = 1.0
+            obj.active_shape_key_index = len(blocks) - 1
+            for name in self._values:
+                if name in blocks:
+                    blocks[name].value = 0.0
+        write_key(obj, key, vertices)
+        return key
+
+    def restore(self, obj):
+        """As if nothing had been."""
+        remove_preview(obj)
+        keys = obj.data.shape_keys
+        if keys is None:
+            return
+        if not self._had_keys and len(keys.key_blocks) == 1:
+            obj.shape_key_clear()
+            return
+        for name, value in self._values.items():
+            if name in keys.key_blocks:
+                keys.key_blocks[name].value = value
+        obj.active_shape_key_index = self._active
+
+
+def remove_preview(obj):
+    """Removes a preview key, also one that an earlier session left in the file."""
+    keys = obj.data.shape_keys
+    if keys and PREVIEW_KEY in keys.key_blocks:
+        obj.shape_key_remove(keys.key_blocks[PREVIEW_KEY])
+        obj.data.update_tag()

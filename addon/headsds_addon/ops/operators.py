@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Add Head, Generate and Cancel."""
+
+import time
+
+import bpy
+
+from ..core import engine, settings as core_settings
+from . import materials, meshes, session
+
+PACKAGE = __package__.rpartition(".")[0]
+TICK = 0.1                      # seconds between looks at the job
+
+
+def preferences(context):
+    """The add-on's preferences."""
+    return context.preferences.addons[PACKAGE].preferences
+
+
+def read_settings(context):
+    """The panel's fields and the preferences as Settings."""
+    panel = context.scene.headsds
+    prefs = preferences(context)
+    geometry, texture = core_settings.preset_steps(panel.quality, panel.geometry_steps,
+                                                   panel.texture_steps)
+    return core_settings.Settings(
+        prompt=panel.prompt, seed=panel.seed, geometry_steps=geometry, texture_steps=texture,
+        model_path=bpy.path.abspath(prefs.head_model), prior_path=bpy.path.abspath(prefs.prior))
+
+
+class HEADSDS_OT_add_head(bpy.types.Operator):
+    """Add the head model as a mesh with its UV map and expressions"""
+    bl_idname = "headsds.add_head"
+    bl_label = "Add Head"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context):
+        return context.mode == "OBJECT" and not session.running()
+
+    def execute(self, context):
+        try:
+            model = engine.model(bpy.path.abspath(preferences(context).head_model))
+        except Exception as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        obj = meshes.add_head(model, context.collection, context.scene.cursor.location)
+        materials.show_mean_texture(obj, model)
+        for other in context.selected_objects:
+            other.select_set(False)
+        obj.select_set(True)
+        context.view_layer.objects.active = obj
+        return {"FINISHED"}
+
+
+class HEADSDS_OT_generate(bpy.types.Operator):
+    """Turn the active head mesh into what the prompt says, as a new shape key and texture"""
+    bl_idname = "headsds.generate"
+    bl_label = "Generate"
+    bl_options = {"UNDO"}
+
+    @classmethod
+    def poll(cls, context):
+        if session.running():
+            cls.poll_message_set("A head is being generated")
+            return False
+        return True
+
+    def execute(self, context):
+        session.last_error = ""
+        try:
+            session.current = session.Session(context.active_object, read_settings(context))
+        except Exception as error:
+            return self._refuse(str(error))
+        if bpy.app.background:
+            return self._block(context)
+        manager = context.window_manager
+        self._timer = manager.event_timer_add(TICK, window=context.window)
+        manager.modal_handler_add(self)
+        redraw(context)
+        return {"RUNNING_MODAL"}
+
+    def modal(self, context, event):
+        running = session.current
+        if event.type == "ESC" and event.value == "PRESS" and not running.run.cancelling:
+            running.cancel()
+            redraw(context)
+            return {"RUNNING_MODAL"}
+        if event.type != "TIMER":
+            return {"PASS_THROUGH"}
+        running.tick()
+        redraw(context)
+        if not running.over:
+            return {"PASS_THROUGH"}
+        context.window_manager.event_timer_remove(self._timer)
+        return self._result()
+
+    def cancel(self, context):
+        """Blender's own call when it ends the operator: another file, the window closed."""
+        session.current.run.cancel()
+        session.current.over = True
+
+    def _block(self, context):
+        """Without a window there are no timers: works until the end."""
+        while not session.current.over:
+            session.current.tick()
+            time.sleep(TICK)
+        return self._result()
+
+    def _result(self):
+        ended = session.current
+        if ended.error:
+            return self._refuse(ended.error)
+        if not ended.key_name:
+            self.report({"INFO"}, "Cancelled: the mesh is as it was")
+            return {"CANCELLED"}
+        self.report({"INFO"}, f"New shape key: {ended.key_name}")
+        return {"FINISHED"}
+
+    def _refuse(self, message):
+        session.last_error = message
+        self.report({"ERROR"}, message)
+        return {"CANCELLED"}
+
+
+class HEADSDS_OT_cancel(bpy.types.Operator):
+    """Stop generating and leave the mesh as it was"""
+    bl_idname = "headsds.cancel"
+    bl_label = "Cancel"
+
+    @classmethod
+    def poll(cls, context):
+        return session.running() and not session.current.run.cancelling
+
+    def execute(self, context):
+        session.current.cancel()
+        redraw(context)
+        return {"FINISHED"}
+
+
+def redraw(context):
+    """Panels show what changed outside of Blender's sight."""
+    for window in context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.type == "VIEW_3D":
+                area.tag_redraw()
+
+
+classes = (HEADSDS_OT_add_head, HEADSDS_OT_generate, HEADSDS_OT_cancel)

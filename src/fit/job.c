@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A generation on a thread of its own: progress and previews for any thread, cancel within a step,
+ * a checkpoint now and then. */
+#include "fit/fit.h"
+
+#include "io/io.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <string.h>
+#include <time.h>
+
+enum { CHECKPOINT_STEPS = 25 };
+
+struct hds_job {
+    /* Set at creation, then read by the thread only. */
+    hds_generate_params params;
+    char *prompt, *negative_prompt, *checkpoint;
+    float *start; /* shape, expression, pose in a row */
+    pthread_t thread;
+    bool started;
+    fit_run run;
+
+    pthread_mutex_t lock; /* guards what follows */
+    pthread_cond_t ended;
+    bool cancel;
+    hds_job_progress progress;
+    struct timespec began;
+    int first_step; /* steps that a checkpoint had behind it */
+    hds_head *preview;
+    hds_error error;
+};
+
+static double seconds_since(const struct timespec *then)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)(now.tv_sec - then->tv_sec) + 1e-9 * (double)(now.tv_nsec - then->tv_nsec);
+}
+
+static bool blank(const char *text)
+{
+    return !text || !text[strspn(text, " \t\r\n")];
+}
+
+static hds_status copy_text(char **out, const char *text, hds_error *error)
+{
+    *out = text ? hds_strdup(text) : NULL;
+    if (text && !*out)
+        return hds_raise(error, HDS_ERROR_MEMORY, "out of memory for the job's settings");
+    return HDS_OK;
+}
+
+static hds_status copy_params(hds_job *job, const hds_generate_params *p, hds_error *error)
+{
+    const hds_coefficients *c = &p->start;
+    size_t counts[3] = { c->shape_count, c->expression_count, c->pose_count };
+    const float *arrays[3] = { c->shape, c->expression, c->pose };
+    job->params = *p;
+    hds_status status = copy_text(&job->prompt, p->prompt, error);
+    if (status == HDS_OK)
+        status = copy_text(&job->negative_prompt, p->negative_prompt, error);
+    if (status == HDS_OK)
+        status = copy_text(&job->checkpoint, p->checkpoint, error);
+    job->start = hds_alloc(counts[0] + counts[1] + counts[2], sizeof(float));
+    if (status == HDS_OK && !job->start)
+        status = hds_raise(error, HDS_ERROR_MEMORY, "out of memory for the job's settings");
+    if (status != HDS_OK)
+        return status;
+    float *at = job->start;
+    for (int i = 0; i < 3; i++) {
+        if (counts[i])
+            memcpy(at, arrays[i], counts[i] * sizeof *at);
+        arrays[i] = at;
+        at += counts[i];
+    }
+    job->params.prompt = job->prompt;
+    job->params.negative_prompt = job->negative_prompt;
+    job->params.checkpoint = job->checkpoint;
+    job->params.start = (hds_coefficients){ arrays[0], counts[0], arrays[1], counts[1],
+                                            arrays[2], counts[2] };
+    job->params.model = p->model ? hds_head_model_ref(p->model) : NULL;
+    job->params.prior = p->prior ? hds_prior_ref(p->prior) : NULL;
+    return HDS_OK;
+}
+
+hds_status hds_job_create(hds_job **out, const hds_generate_params *params, hds_error *error)
+{
+    *out = NULL;
+    if (blank(params->prompt))
+        return hds_raise(error, HDS_ERROR_ARGUMENT,
+                         "the prompt is empty: say what the head should look like");
+    if (params->geometry.skip && params->texture.skip)
+        return hds_raise(error, HDS_ERROR_ARGUMENT,
+                         "geometry and texture are both skipped: nothing is left to do");
+    if (params->resume && !params->checkpoint)
+        return hds_raise(error, HDS_ERROR_ARGUMENT, "resume needs the path of a checkpoint");
+    hds_job *job = hds_alloc(1, sizeof *job);
+    if (!job)
+        return hds_raise(error, HDS_ERROR_MEMORY, "out of memory for a job");
+    pthread_mutex_init(&job->lock, NULL);
+    pthread_condattr_t clock;
+    pthread_condattr_init(&clock);
+    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+    pthread_cond_init(&job->ended, &clock);
+    pthread_condattr_destroy(&clock);
+    job->progress.seconds_left = -1;
+    hds_status status = copy_params(job, params, error);
+    if (status != HDS_OK)
+        hds_job_destroy(job);
+    else
+        *out = job;
+    return status;
+}
+
+static void set_state(hds_job *job, hds_job_state state)
+{
+    pthread_mutex_lock(&job->lock);
+    job->progress.state = state;
+    pthread_mutex_unlock(&job->lock);
+}
+
+static bool cancelled(hds_job *job)
+{
+    pthread_mutex_lock(&job->lock);
+    bool cancel = job->cancel;
+    pthread_mutex_unlock(&job->lock);
+    return cancel;
+}
+
+static hds_status load(hds_job *job, hds_error *error)
+{
+    hds_generate_params *p = &job->params;
+    hds_status status = HDS_OK;
+    if (!p->model)
+        status = hds_head_model_load(&p->model, &(hds_head_model_params){ 0 }, error);
+    if (status == HDS_OK && !p->prior)
+        status = hds_prior_load(&p->prior, &(hds_prior_params){ 0 }, error);
+    if (status == HDS_OK)
+        status = fit_run_init(&job->run, p, error);
+    if (status == HDS_OK && p->resume && io_exists(p->checkpoint))
+        status = fit_checkpoint_load(&job->run, p->checkpoint, error);
+    return status;
+}
+
+/* After each step: the numbers and the picture that other threads may ask for. */
+static hds_status publish(hds_job *job, hds_error *error)
+{
+    const fit_run *run = &job->run;
+    hds_head *head = NULL;
+    hds_status status = fit_run_head(run, &head, error);
+    if (status != HDS_OK)
+        return status;
+    hds_head *old;
+    pthread_mutex_lock(&job->lock);
+    hds_job_progress *p = &job->progress;
+    old = job->preview;
+    job->preview = head;
+    p->stage = run->stage < FIT_STAGES ? run->stage : FIT_STAGES - 1;
+    p->step = (int)run->history_count;
+    p->step_count = fit_run_total_steps(run);
+    int taken = p->step - job->first_step;
+    if (taken > 0)
+        p->seconds_left = seconds_since(&job->began) / taken * (p->step_count - p->step);
+    if (run->history_count)
+        p->last = run->history[run->history_count - 1];
+    pthread_mutex_unlock(&job->lock);
+    hds_head_unref(old);
+    return HDS_OK;
+}
+
+static hds_status save_checkpoint(hds_job *job, hds_error *error)
+{
+    return job->checkpoint ? fit_checkpoint_save(&job->run, job->checkpoint, error) : HDS_OK;
+}
+
+static hds_status run_steps(hds_job *job, hds_error *error)
+{
+    hds_status status = load(job, error);
+    if (status != HDS_OK)
+        return status;
+    pthread_mutex_lock(&job->lock);
+    job->progress.state = HDS_JOB_RUNNING;
+    job->first_step = (int)job->run.history_count;
+    clock_gettime(CLOCK_MONOTONIC, &job->began);
+    pthread_mutex_unlock(&job->lock);
+    bool done = job->run.stage == FIT_STAGES;
+    status = publish(job, error);
+    while (status == HDS_OK && !done) {
+        if (cancelled(job)) {
+            status = save_checkpoint(job, error);
+            return status == HDS_OK ? hds_raise(error, HDS_ERROR_CANCELLED, "cancelled") : status;
+        }
+        status = fit_run_step(&job->run, &done, error);
+        if (status == HDS_OK)
+            status = publish(job, error);
+        if (status == HDS_OK && (done || job->run.history_count % CHECKPOINT_STEPS == 0))
+            status = save_checkpoint(job, error);
+    }
+    return status;
+}
+
+static void *job_thread(void *argument)
+{
+    hds_job *job = argument;
+    hds_error error = { 0 };
+    hds_status status = run_steps(job, &error);
+    fit_run_finish(&job->run);
+    pthread_mutex_lock(&job->lock);
+    job->error = error;
+    job->progress.state = status == HDS_OK                ? HDS_JOB_DONE
+                          : status == HDS_ERROR_CANCELLED ? HDS_JOB_CANCELLED
+                                                          : HDS_JOB_FAILED;
+    job->progress.seconds_left = status == HDS_OK ? 0 : -1;
+    job->progress.seconds = seconds_since(&job->began);
+    pthread_cond_broadcast(&job->ended);
+    pthread_mutex_unlock(&job->lock);
+    return NULL;
+}
+
+hds_status hds_job_start(hds_job *job, hds_error *error)
+{
+    if (job->started)
+        return hds_raise(error, HDS_ERROR_ARGUMENT, "the job was started already");
+    clock_gettime(CLOCK_MONOTONIC, &job->began);
+    set_state(job, HDS_JOB_LOADING);
+    if (pthread_create(&job->thread, NULL, job_thread, job)) {
+        set_state(job, HDS_JOB_NEW);
+        return hds_raise(error, HDS_ERROR_OS, "no thread could be started for the job");
+    }
+    job->started = true;
+    return HDS_OK;
+}
+
+static bool has_ended(const hds_job *job)
+{
+    return job->progress.state >= HDS_JOB_DONE;
+}
+
+void hds_job_get_progress(hds_job *job, hds_job_progress *progress)
+{
+    pthread_mutex_lock(&job->lock);
+    *progress = job->progress;
+    if (job->started && !has_ended(job))
+        progress->seconds = seconds_since(&job->began);
+    pthread_mutex_unlock(&job->lock);
+}
+
+void hds_job_cancel(hds_job *job)
+{
+    pthread_mutex_lock(&job->lock);
+    job->cancel = true;
+    pthread_mutex_unlock(&job->lock);
+}
+
+hds_head *hds_job_preview(hds_job *job)
+{
+    pthread_mutex_lock(&job->lock);
+    hds_head *head = job->preview ? hds_head_ref(job->preview) : NULL;
+    pthread_mutex_unlock(&job->lock);
+    return head;
+}
+
+hds_status hds_job_wait(hds_job *job, double seconds, hds_head **head, hds_error *error)
+{
+    *head = NULL;
+    if (!job->started)
+        return hds_raise(error, HDS_ERROR_ARGUMENT, "the job was not started");
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    double whole = floor(fmax(seconds, 0)), nanoseconds = (fmax(seconds, 0) - whole) * 1e9;
+    until.tv_sec += (time_t)fmin(whole, 1e9);
+    until.tv_nsec += (long)nanoseconds;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_nsec -= 1000000000;
+        until.tv_sec++;
+    }
+    pthread_mutex_lock(&job->lock);
+    int expired = 0;
+    while (!has_ended(job) && !expired)
+        expired = seconds < 0 ? pthread_cond_wait(&job->ended, &job->lock)
+                              : pthread_cond_timedwait(&job->ended, &job->lock, &until);
+    hds_status status = HDS_OK;
+    if (job->progress.state == HDS_JOB_DONE)
+        *head = hds_head_ref(job->preview);
+    else if (has_ended(job))
+        status = hds_raise(error, job->error.status, "%s", job->error.message);
+    pthread_mutex_unlock(&job->lock);
+    return status;
+}
+
+void hds_job_destroy(hds_job *job)
+{
+    if (!job)
+        return;
+    if (job->started) {
+        hds_job_cancel(job);
+        pthread_join(job->thread, NULL);
+    }
+    hds_head_unref(job->preview);
+    hds_head_model_unref(job->params.model);
+    hds_prior_unref(job->params.prior);
+    hds_free(job->prompt);
+    hds_free(job->negative_prompt);
+    hds_free(job->checkpoint);
+    hds_free(job->start);
+    pthread_cond_destroy(&job->ended);
+    pthread_mutex_destroy(&job->lock);
+    hds_free(job);
+}

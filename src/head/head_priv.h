@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the head room share: a model under construction, and the OBJ reader. */
+#ifndef HDS_HEAD_PRIV_H
+#define HDS_HEAD_PRIV_H
+
+#include "head/head.h"
+
+enum { HEAD_MAX_TEXTURE = 16384 }; /* pixels each way */
+
+/* ---- model.c ---- */
+
+/* An empty model with one reference and a copy of path. */
+HDS_NODISCARD hds_status head_begin(head_model **model /* new */, const char *path,
+                                    hds_error *error);
+/* The end of every loader: a model without joints gets its root, and all is validated. */
+HDS_NODISCARD hds_status head_complete(head_model *m, const char *path, hds_error *error);
+
+/* Refuses counts beyond the model's and non-finite numbers by place. The results hold S, E and 3J
+ * floats; what the caller leaves out is 0. */
+HDS_NODISCARD hds_status head_expand_coefficients(const head_model *m, const hds_coefficients *c,
+                                                  float *shape, float *expression, float *pose,
+                                                  hds_error *error);
+
+/* ---- obj.c ---- */
+
+typedef enum head_obj_parts { HEAD_OBJ_ALL, HEAD_OBJ_POSITIONS } head_obj_parts;
+typedef struct head_obj {
+    size_t vertex_count, uv_count, face_count;
+    double *vertices;   /* (V,3) as in the file */
+    float *uvs;         /* (T,2) */
+    uint32_t *faces;    /* (F,3) polygons split as fans */
+    uint32_t *uv_faces; /* (F,3), or NULL when no face has texture coordinates */
+} head_obj;
+/* Reads v, vt and f lines; errors name path and line. */
+HDS_NODISCARD hds_status head_obj_read(head_obj *obj, const char *path, head_obj_parts parts,
+                                       hds_error *error);
+void head_obj_finish(head_obj *obj);
+
+#endif

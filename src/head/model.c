@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Head models as handles: recognising and loading one, its description, and its vertices. */
+#include "head/head_priv.h"
+#include "io/io.h"
+
+#include <math.h>
+#include <string.h>
+#include <strings.h>
+
+hds_status head_begin(head_model **model, const char *path, hds_error *error)
+{
+    head_model *m = hds_alloc(1, sizeof *m);
+    *model = m;
+    if (m) {
+        m->references = 1;
+        m->path = hds_strdup(path);
+    }
+    if (m && m->path)
+        return HDS_OK;
+    hds_head_model_unref(m);
+    *model = NULL;
+    return hds_raise(error, HDS_ERROR_MEMORY, "%s: no memory for a head model", path);
+}
+
+static hds_status add_root(head_model *m, const char *path, hds_error *error)
+{
+    m->joint_count = m->skin_count = 1;
+    m->joints = hds_alloc(3, sizeof *m->joints);
+    m->joint_shape_basis = hds_alloc(m->shape_count, 3 * sizeof *m->joint_shape_basis);
+    m->joint_parents = hds_alloc(1, sizeof *m->joint_parents);
+    m->joint_names = hds_alloc(1, sizeof *m->joint_names);
+    m->skin_joints = hds_alloc(m->vertex_count, sizeof *m->skin_joints);
+    m->skin_weights = hds_alloc(m->vertex_count, sizeof *m->skin_weights);
+    if (!m->joints || !m->joint_shape_basis || !m->joint_parents || !m->joint_names ||
+        !m->skin_joints || !m->skin_weights || !(m->joint_names[0] = hds_strdup("root")))
+        return hds_raise(error, HDS_ERROR_MEMORY, "%s: no memory for the root joint", path);
+    m->joint_parents[0] = -1;
+    for (size_t i = 0; i < m->vertex_count; i++)
+        m->skin_weights[i] = 1;
+    return HDS_OK;
+}
+
+hds_status head_complete(head_model *m, const char *path, hds_error *error)
+{
+    hds_status status = m->joint_count ? HDS_OK : add_root(m, path, error);
+    return status ? status : head_validate(m, path, error);
+}
+
+/* ---- recognising ---- */
+
+static bool ends_with(const char *text, const char *ending)
+{
+    size_t length = strlen(text), tail = strlen(ending);
+    return length >= tail && strcasecmp(text + length - tail, ending) == 0;
+}
+
+/* *folder: `path` or its FaceXModel, whichever holds an ICT-FaceKit; new, or NULL for neither. */
+static hds_status find_ict(char **folder, const char *path, hds_error *error)
+{
+    char *below = io_join(path, "FaceXModel");
+    char *candidates[] = { hds_strdup(path), below };
+    hds_status status = HDS_OK;
+    *folder = NULL;
+    for (int i = 0; i < 2; i++) {
+        char *mesh = candidates[i] ? io_join(candidates[i], "generic_neutral_mesh.obj") : NULL;
+        if (!mesh)
+            status = hds_raise(error, HDS_ERROR_MEMORY, "%s: no memory for its path", path);
+        if (mesh && !*folder && io_exists(mesh)) {
+            *folder = candidates[i];
+            candidates[i] = NULL;
+        }
+        hds_free(mesh);
+    }
+    hds_free(candidates[0]);
+    hds_free(candidates[1]);
+    if (status) {
+        hds_free(*folder);
+        *folder = NULL;
+    }
+    return status;
+}
+
+static hds_status load_path(head_model **model, const char *path, hds_error *error)
+{
+    char *folder = NULL;
+    if (!io_exists(path))
+        return hds_raise(error, HDS_ERROR_NOT_FOUND,
+                         "%s: no such file or folder, expected a headsds .npz file or an "
+                         "ICT-FaceKit FaceXModel folder",
+                         path);
+    if (!io_is_folder(path) && ends_with(path, ".npz"))
+        return head_load_npz(model, path, error);
+    hds_status status = io_is_folder(path) ? find_ict(&folder, path, error) : HDS_OK;
+    if (status)
+        return status;
+    if (!folder)
+        return hds_raise(error, HDS_ERROR_FORMAT,
+                         "%s: not a known head model; looked for a file that ends in .npz, and "
+                         "for a folder with generic_neutral_mesh.obj or "
+                         "FaceXModel/generic_neutral_mesh.obj in it (ICT-FaceKit)",
+                         path);
+    status = head_load_ict(model, folder, error);
+    hds_free(folder);
+    return status;
+}
+
+static hds_status load_built_in(head_model **model, hds_error *error)
+{
+    char *path;
+    hds_status status = io_data_path(&path, "head/head.npz", error);
+    if (status)
+        return status;
+    status = head_load_npz(model, path, error);
+    if (!status) {
+        hds_free((*model)->path);
+        (*model)->path = NULL;
+    }
+    hds_free(path);
+    return status;
+}
+
+static void limit(head_model *m, size_t shape_count, size_t expression_count)
+{
+    if (shape_count && shape_count < m->shape_count)
+        m->shape_count = shape_count;
+    while (expression_count && expression_count < m->expression_count)
+        hds_free(m->expression_names[--m->expression_count]);
+}
+
+static hds_status keep_path(head_model *m, const char *path, hds_error *error)
+{
+    char *copy = hds_strdup(path);
+    if (!copy)
+        return hds_raise(error, HDS_ERROR_MEMORY, "%s: no memory for its path", path);
+    hds_free(m->path);
+    m->path = copy;
+    return HDS_OK;
+}
+
+hds_status hds_head_model_load(hds_head_model **model, const hds_head_model_params *params,
+                               hds_error *error)
+{
+    *model = NULL;
+    if (params->shape_count < 0 || params->expression_count < 0)
+        return hds_raise(error, HDS_ERROR_ARGUMENT, "%s is %d, expected 0 (all) or more",
+                         params->shape_count < 0 ? "shape_count" : "expression_count",
+                         params->shape_count < 0 ? params->shape_count : params->expression_count);
+    head_model *m = NULL;
+    hds_status status =
+        params->path ? load_path(&m, params->path, error) : load_built_in(&m, error);
+    if (!status && params->path)
+        status = keep_path(m, params->path, error);
+    if (status) {
+        hds_head_model_unref(m);
+        return status;
+    }
+    limit(m, (size_t)params->shape_count, (size_t)params->expression_count);
+    *model = m;
+    return HDS_OK;
+}
+
+/* ---- handles ---- */
+
+hds_head_model *hds_head_model_ref(hds_head_model *model)
+{
+    __atomic_add_fetch(&model->references, 1, __ATOMIC_RELAXED);
+    return model;
+}
+
+void hds_head_model_unref(hds_head_model *m)
+{
+    if (!m || __atomic_sub_fetch(&m->references, 1, __ATOMIC_ACQ_REL))
+        return;
+    for (size_t i = 0; m->expression_names && i < m->expression_count; i++)
+        hds_free(m->expression_names[i]);
+    for (size_t i = 0; m->joint_names && i < m->joint_count; i++)
+        hds_free(m->joint_names[i]);
+    void *arrays[] = { m->name,
+                       m->path,
+                       m->vertices,
+                       m->shape_basis,
+                       m->expression_basis,
+                       m->faces,
+                       m->uvs,
+                       m->uv_faces,
+                       m->joints,
+                       m->joint_shape_basis,
+                       m->joint_parents,
+                       m->skin_joints,
+                       m->skin_weights,
+                       m->expression_names,
+                       m->joint_names,
+                       m->mean_texture };
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
+        hds_free(arrays[i]);
+    hds_free(m);
+}
+
+void hds_head_model_get_info(const hds_head_model *m, hds_head_model_info *info)
+{
+    *info = (hds_head_model_info){
+        .name = m->name,
+        .vertex_count = m->vertex_count,
+        .face_count = m->face_count,
+        .uv_count = m->uv_count,
+        .shape_count = m->shape_count,
+        .expression_count = m->expression_count,
+        .joint_count = m->joint_count,
+        .faces = m->faces,
+        .uvs = m->uvs,
+        .uv_faces = m->uv_faces,
+        .expression_names = (const char *const *)m->expression_names,
+        .joint_names = (const char *const *)m->joint_names,
+        .mean_texture = m->mean_texture,
+        .texture_width = m->texture_width,
+        .texture_height = m->texture_height,
+    };
+}
+
+/* ---- vertices ---- */
+
+static hds_status expand(const char *name, const float *values, size_t count, size_t limit_count,
+                         float *out, hds_error *error)
+{
+    if (count > limit_count)
+        return hds_raise(error, HDS_ERROR_ARGUMENT,
+                         "%s has %zu numbers, expected at most the model's %zu", name, count,
+                         limit_count);
+    if (!values && count)
+        return hds_raise(error, HDS_ERROR_ARGUMENT, "%s is NULL, expected %zu numbers", name,
+                         count);
+    memset(out, 0, limit_count * sizeof *out);
+    for (size_t i = 0; i < count; i++) {
+        if (!isfinite(values[i]))
+            return hds_raise(error, HDS_ERROR_ARGUMENT, "%s[%zu] is %s, expected a finite number",
+                             name, i,
+                             isnan(values[i]) ? "nan"
+                             : values[i] > 0  ? "inf"
+                                              : "-inf");
+        out[i] = values[i];
+    }
+    return HDS_OK;
+}
+
+hds_status head_expand_coefficients(const head_model *m, const hds_coefficients *c, float *shape,
+                                    float *expression, float *pose, hds_error *error)
+{
+    hds_status status = expand("shape", c->shape, c->shape_count, m->shape_count, shape, error);
+    if (!status)
+        status = expand("expression", c->expression, c->expression_count, m->expression_count,
+                        expression, error);
+    if (!status)
+        status = expand("pose", c->pose, c->pose_count, 3 * m->joint_count, pose, error);
+    return status;
+}
+
+hds_status hds_head_model_vertices(const hds_head_model *m, const hds_coefficients *coefficients,
+                                   float *vertices, hds_error *error)
+{
+    arena scratch = { 0 };
+    head_pose saved;
+    size_t shapes = m->shape_count, expressions = m->expression_count;
+    size_t count = shapes + expressions + 3 * m->joint_count;
+    float *given = arena_alloc(&scratch, count, sizeof *given);
+    real *all = arena_alloc(&scratch, count, sizeof *all);
+    real *out = arena_alloc(&scratch, m->vertex_count, 3 * sizeof *out);
+    hds_status status = HDS_ERROR_MEMORY;
+    bool done = false;
+    if (given && all && out) {
+        status = head_expand_coefficients(m, coefficients, given, given + shapes,
+                                          given + shapes + expressions, error);
+        for (size_t i = 0; i < count; i++)
+            all[i] = given[i];
+        done = !status &&
+               head_skin(m, all, all + shapes, all + shapes + expressions, &scratch, &saved, out);
+    }
+    for (size_t i = 0; done && i < 3 * m->vertex_count; i++)
+        vertices[i] = (float)out[i];
+    if (!done && (status == HDS_OK || status == HDS_ERROR_MEMORY))
+        status = hds_raise(error, HDS_ERROR_MEMORY, "no memory for %zu vertices", m->vertex_count);
+    arena_finish(&scratch);
+    return status;
+}

@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Our own format of head models: a .npz with the arrays that head.h lists. Others are ignored. */
+#include "head/head_priv.h"
+#include "io/io.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef struct reader {
+    io_npz npz;
+    head_model *model;
+    hds_error *error;
+    hds_status status; /* the first failure; later reads do nothing */
+} reader;
+
+enum { ANY = -1 }; /* a dimension that the array itself decides */
+
+static void fail_memory(reader *r, const char *name)
+{
+    if (!r->status)
+        r->status =
+            hds_raise(r->error, HDS_ERROR_MEMORY, "%s: %s: no memory for it", r->npz.path, name);
+}
+
+/* "(S,5023,3)" */
+static void format_shape(char *text, size_t size, int dims, const int64_t *shape)
+{
+    size_t length = (size_t)snprintf(text, size, "(");
+    for (int i = 0; i < dims && length + 24 < size; i++) {
+        const char *comma = i ? "," : "";
+        if (shape[i] == ANY)
+            length += (size_t)snprintf(text + length, size - length, "%sany", comma);
+        else
+            length += (size_t)snprintf(text + length, size - length, "%s%lld", comma,
+                                       (long long)shape[i]);
+    }
+    snprintf(text + length, size - length, ")");
+}
+
+/* The named array if it has this kind, one of the item sizes (a set of bits: 2 | 4 | 8; 0: any) and
+ * this shape; otherwise NULL and a failure. */
+static const io_array *take(reader *r, const char *name, char kind, int sizes, int dims,
+                            const int64_t *shape)
+{
+    const io_array *a = r->status ? NULL : io_npz_find(&r->npz, name);
+    if (!a) {
+        if (!r->status)
+            r->status = hds_raise(r->error, HDS_ERROR_FORMAT,
+                                  "%s: %s is missing, expected it in a headsds head model",
+                                  r->npz.path, name);
+        return NULL;
+    }
+    bool power_of_two = a->itemsize && !(a->itemsize & (a->itemsize - 1));
+    if (a->kind != kind || (sizes && !(power_of_two && (a->itemsize & sizes)))) {
+        r->status = hds_raise(r->error, HDS_ERROR_FORMAT, "%s: %s: type %c%d, expected %s",
+                              r->npz.path, name, a->kind, a->itemsize,
+                              kind == 'f'   ? "f2, f4 or f8"
+                              : kind == 'S' ? "S (bytes)"
+                              : kind == 'i' ? "i4"
+                              : sizes == 1  ? "u1"
+                                            : "u4");
+        return NULL;
+    }
+    bool same = a->dims == dims;
+    for (int i = 0; same && i < dims; i++)
+        same = shape[i] == ANY ? a->shape[i] >= 0 : a->shape[i] == shape[i];
+    if (!same) {
+        char found[160], expected[160];
+        format_shape(found, sizeof found, a->dims, a->shape);
+        format_shape(expected, sizeof expected, dims, shape);
+        r->status = hds_raise(r->error, HDS_ERROR_FORMAT, "%s: %s: shape %s, expected %s",
+                              r->npz.path, name, found, expected);
+        return NULL;
+    }
+    return a;
+}
+
+static size_t count_of(const io_array *a)
+{
+    return a->itemsize ? a->size / (size_t)a->itemsize : 0;
+}
+
+static real *take_reals(reader *r, const char *name, int dims, const int64_t *shape)
+{
+    const io_array *a = take(r, name, 'f', 2 | 4 | 8, dims, shape);
+    real *out = a ? hds_alloc(count_of(a), sizeof *out) : NULL;
+    if (!out) {
+        fail_memory(r, name);
+        return NULL;
+    }
+    for (size_t i = 0; i < count_of(a); i++) {
+        float narrow;
+        if (a->itemsize == 8) {
+            out[i] = (real)((const double *)a->data)[i];
+        } else if (a->itemsize == 4) {
+            out[i] = ((const float *)a->data)[i];
+        } else {
+            io_to_f32((const uint16_t *)a->data + i, IO_F16, &narrow, 1);
+            out[i] = narrow;
+        }
+    }
+    return out;
+}
+
+/* A copy of an array of integers as it is. */
+static void *take_integers(reader *r, const char *name, char kind, int size, int dims,
+                           const int64_t *shape)
+{
+    const io_array *a = take(r, name, kind, size, dims, shape);
+    void *out = a ? hds_alloc(a->size, 1) : NULL;
+    if (out)
+        memcpy(out, a->data, a->size);
+    else
+        fail_memory(r, name);
+    return out;
+}
+
+static char *take_text(reader *r, const io_array *a, size_t index)
+{
+    const char *from = (const char *)a->data + index * (size_t)a->itemsize;
+    size_t length = strnlen(from, (size_t)a->itemsize);
+    char *text = hds_alloc(length + 1, 1);
+    if (text)
+        memcpy(text, from, length);
+    else
+        fail_memory(r, a->name);
+    return text;
+}
+
+static char **take_names(reader *r, const char *name, size_t count)
+{
+    const io_array *a = take(r, name, 'S', 0, 1, (int64_t[]){ (int64_t)count });
+    char **names = a ? hds_alloc(count, sizeof *names) : NULL;
+    if (!names)
+        fail_memory(r, name);
+    for (size_t i = 0; names && i < count; i++)
+        names[i] = take_text(r, a, i);
+    return names;
+}
+
+static size_t rows_of(const reader *r, const char *name)
+{
+    const io_array *a = io_npz_find(&r->npz, name);
+    return a && a->dims > 0 && a->shape[0] > 0 ? (size_t)a->shape[0] : 0;
+}
+
+static size_t need_rows(reader *r, const char *name)
+{
+    size_t rows = rows_of(r, name);
+    if (!rows && !r->status)
+        r->status = hds_raise(r->error, HDS_ERROR_FORMAT, "%s: %s is empty, expected at least one",
+                              r->npz.path, name);
+    return rows;
+}
+
+static bool any_of(const reader *r, const char *const *names, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (io_npz_find(&r->npz, names[i]))
+            return true;
+    return false;
+}
+
+static void read_shape(reader *r)
+{
+    head_model *m = r->model;
+    const io_array *name = take(r, "name", 'S', 0, 0, NULL);
+    m->name = name ? take_text(r, name, 0) : NULL;
+    m->vertices = take_reals(r, "vertices", 2, (int64_t[]){ ANY, 3 });
+    m->vertex_count = need_rows(r, "vertices");
+    m->faces = take_integers(r, "faces", 'u', 4, 2, (int64_t[]){ ANY, 3 });
+    m->face_count = need_rows(r, "faces");
+    int64_t basis[] = { ANY, (int64_t)m->vertex_count, 3 };
+    m->shape_basis = take_reals(r, "shape_basis", 3, basis);
+    m->shape_count = rows_of(r, "shape_basis");
+    if (any_of(r, (const char *[]){ "expression_basis", "expression_names" }, 2)) {
+        m->expression_basis = take_reals(r, "expression_basis", 3, basis);
+        size_t count = rows_of(r, "expression_basis");
+        m->expression_names = take_names(r, "expression_names", count);
+        m->expression_count = m->expression_names ? count : 0;
+    }
+}
+
+static void read_appearance(reader *r)
+{
+    head_model *m = r->model;
+    if (any_of(r, (const char *[]){ "uvs", "uv_faces" }, 2)) {
+        real *uvs = take_reals(r, "uvs", 2, (int64_t[]){ ANY, 2 });
+        m->uv_count = rows_of(r, "uvs");
+        m->uvs = hds_alloc(m->uv_count, 2 * sizeof *m->uvs);
+        if (!m->uvs)
+            fail_memory(r, "uvs");
+        for (size_t i = 0; uvs && m->uvs && i < 2 * m->uv_count; i++)
+            m->uvs[i] = (float)uvs[i];
+        hds_free(uvs);
+        m->uv_faces =
+            take_integers(r, "uv_faces", 'u', 4, 2, (int64_t[]){ (int64_t)m->face_count, 3 });
+    }
+    const io_array *texture = io_npz_find(&r->npz, "mean_texture");
+    if (!texture)
+        return;
+    m->mean_texture = take_integers(r, "mean_texture", 'u', 1, 3, (int64_t[]){ ANY, ANY, 3 });
+    if (m->mean_texture) {
+        m->texture_height = (size_t)texture->shape[0];
+        m->texture_width = (size_t)texture->shape[1];
+    }
+}
+
+/* weights (V,J) -> K pairs a vertex, joints rising, unused pairs with weight 0. Rounded weights (of
+ * half precision) are scaled to a sum of 1; a sum far from it is left for validation. */
+static void pack_weights(reader *r, const real *weights)
+{
+    head_model *m = r->model;
+    size_t joints = m->joint_count;
+    m->skin_count = 1;
+    for (size_t i = 0; i < m->vertex_count; i++) {
+        size_t used = 0;
+        for (size_t j = 0; j < joints; j++)
+            used += weights[i * joints + j] != 0;
+        if (used > m->skin_count)
+            m->skin_count = used;
+    }
+    m->skin_joints = hds_alloc(m->vertex_count, m->skin_count * sizeof *m->skin_joints);
+    m->skin_weights = hds_alloc(m->vertex_count, m->skin_count * sizeof *m->skin_weights);
+    if (!m->skin_joints || !m->skin_weights) {
+        fail_memory(r, "skin_weights");
+        return;
+    }
+    for (size_t i = 0; i < m->vertex_count; i++) {
+        double sum = 0;
+        for (size_t j = 0; j < joints; j++)
+            sum += (double)weights[i * joints + j];
+        double scale = fabs(sum - 1) > 1e-6 && fabs(sum - 1) < 1e-2 ? 1 / sum : 1;
+        size_t at = i * m->skin_count;
+        for (size_t j = 0; j < joints; j++)
+            if (weights[i * joints + j] != 0) {
+                m->skin_joints[at] = (uint32_t)j;
+                m->skin_weights[at++] = (real)((double)weights[i * joints + j] * scale);
+            }
+    }
+}
+
+static void read_joints(reader *r)
+{
+    head_model *m = r->model;
+    static const char *const names[] = { "joints", "joint_parents", "joint_names",
+                                         "joint_shape_basis", "skin_weights" };
+    if (!any_of(r, names, sizeof names / sizeof *names))
+        return;
+    m->joints = take_reals(r, "joints", 2, (int64_t[]){ ANY, 3 });
+    size_t count = need_rows(r, "joints");
+    int64_t joints = (int64_t)count, shapes = (int64_t)m->shape_count;
+    m->joint_parents = take_integers(r, "joint_parents", 'i', 4, 1, &joints);
+    m->joint_names = take_names(r, "joint_names", count);
+    m->joint_count = m->joint_names ? count : 0;
+    m->joint_shape_basis = take_reals(r, "joint_shape_basis", 3, (int64_t[]){ shapes, joints, 3 });
+    real *weights =
+        take_reals(r, "skin_weights", 2, (int64_t[]){ (int64_t)m->vertex_count, joints });
+    if (weights)
+        pack_weights(r, weights);
+    hds_free(weights);
+}
+
+hds_status head_load_npz(head_model **model, const char *path, hds_error *error)
+{
+    reader r = { .error = error };
+    *model = NULL;
+    hds_status status = io_npz_open(&r.npz, path, 0, error);
+    if (status)
+        return status;
+    r.status = head_begin(&r.model, path, error);
+    if (!r.status)
+        read_shape(&r);
+    if (!r.status)
+        read_appearance(&r);
+    if (!r.status)
+        read_joints(&r);
+    if (!r.status)
+        r.status = head_complete(r.model, path, error);
+    if (r.status)
+        hds_head_model_unref(r.model);
+    else
+        *model = r.model;
+    io_npz_close(&r.npz);
+    return r.status;
+}
+
+/* ---- writing ---- */
+
+enum { MAX_ARRAYS = 16 };
+typedef struct writer {
+    io_array arrays[MAX_ARRAYS];
+    size_t count;
+    void *owned[3]; /* names and weights that were made for the file */
+    size_t owned_count;
+    bool failed; /* out of memory */
+} writer;
+
+static void put(writer *w, const char *name, char kind, size_t itemsize, int dims,
+                const size_t *shape, const void *data)
+{
+    io_array *a = &w->arrays[w->count++];
+    *a = (io_array){ .name = (char *)name,
+                     .kind = kind,
+                     .itemsize = (int)itemsize,
+                     .dims = dims,
+                     .data = (void *)data,
+                     .size = itemsize };
+    for (int i = 0; i < dims; i++) {
+        a->shape[i] = (int64_t)shape[i];
+        a->size *= shape[i];
+    }
+}
+
+static void put_names(writer *w, const char *name, char *const *names, size_t count)
+{
+    size_t width = 1;
+    for (size_t i = 0; i < count; i++)
+        width = strlen(names[i]) > width ? strlen(names[i]) : width;
+    char *text = w->owned[w->owned_count++] = hds_alloc(count, width);
+    w->failed |= !text;
+    for (size_t i = 0; text && i < count; i++)
+        memcpy(text + i * width, names[i], strlen(names[i]));
+    put(w, name, 'S', width, 1, &count, text);
+}
+
+static void put_weights(writer *w, const head_model *m)
+{
+    real *weights = w->owned[w->owned_count++] =
+        hds_alloc(m->vertex_count, m->joint_count * sizeof *weights);
+    w->failed |= !weights;
+    for (size_t k = 0; weights && k < m->vertex_count * m->skin_count; k++)
+        weights[k / m->skin_count * m->joint_count + m->skin_joints[k]] += m->skin_weights[k];
+    put(w, "skin_weights", 'f', sizeof *weights, 2, (size_t[]){ m->vertex_count, m->joint_count },
+        weights);
+}
+
+hds_status head_save_npz(const head_model *m, const char *path, hds_error *error)
+{
+    writer w = { 0 };
+    size_t vertices = m->vertex_count, shapes = m->shape_count, joints = m->joint_count;
+    size_t expressions = m->expression_count;
+    put(&w, "name", 'S', *m->name ? strlen(m->name) : 1, 0, NULL, m->name);
+    put(&w, "vertices", 'f', sizeof(real), 2, (size_t[]){ vertices, 3 }, m->vertices);
+    put(&w, "faces", 'u', 4, 2, (size_t[]){ m->face_count, 3 }, m->faces);
+    put(&w, "shape_basis", 'f', sizeof(real), 3, (size_t[]){ shapes, vertices, 3 }, m->shape_basis);
+    if (expressions) {
+        put(&w, "expression_basis", 'f', sizeof(real), 3, (size_t[]){ expressions, vertices, 3 },
+            m->expression_basis);
+        put_names(&w, "expression_names", m->expression_names, expressions);
+    }
+    if (m->uv_count) {
+        put(&w, "uvs", 'f', sizeof *m->uvs, 2, (size_t[]){ m->uv_count, 2 }, m->uvs);
+        put(&w, "uv_faces", 'u', 4, 2, (size_t[]){ m->face_count, 3 }, m->uv_faces);
+    }
+    put(&w, "joints", 'f', sizeof(real), 2, (size_t[]){ joints, 3 }, m->joints);
+    put(&w, "joint_parents", 'i', 4, 1, &joints, m->joint_parents);
+    put_names(&w, "joint_names", m->joint_names, joints);
+    put(&w, "joint_shape_basis", 'f', sizeof(real), 3, (size_t[]){ shapes, joints, 3 },
+        m->joint_shape_basis);
+    put_weights(&w, m);
+    if (m->mean_texture)
+        put(&w, "mean_texture", 'u', 1, 3, (size_t[]){ m->texture_height, m->texture_width, 3 },
+            m->mean_texture);
+    hds_status status = w.failed
+                            ? hds_raise(error, HDS_ERROR_MEMORY, "%s: no memory to write it", path)
+                            : io_npz_write(path, w.arrays, w.count, error);
+    for (size_t i = 0; i < w.owned_count; i++)
+        hds_free(w.owned[i]);
+    return status;
+}

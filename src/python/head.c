@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* headsds.Head: what hds_head is to C. Immutable. */
+#include "python/python.h"
+
+#include <string.h>
+
+typedef struct head_object {
+    PyObject_HEAD
+    hds_head *head;
+    PyObject *model; /* a HeadModel */
+} head_object;
+
+static hds_head_info info_of(PyObject *self)
+{
+    hds_head_info info;
+    hds_head_get_info(((head_object *)self)->head, &info);
+    return info;
+}
+
+static hds_head_model_info model_of(PyObject *self)
+{
+    hds_head_model_info info;
+    hds_head_model_get_info(info_of(self).model, &info);
+    return info;
+}
+
+PyObject *python_head_wrap(const python_state *state, hds_head *head, PyObject *model)
+{
+    hds_head_info info;
+    hds_head_get_info(head, &info);
+    PyObject *wrapper = model ? Py_NewRef(model)
+                              : python_head_model_wrap(state, hds_head_model_ref(info.model));
+    head_object *self = wrapper ? PyObject_New(head_object, state->head) : NULL;
+    if (!self) {
+        Py_XDECREF(wrapper);
+        hds_head_unref(head);
+        return NULL;
+    }
+    self->head = head;
+    self->model = wrapper;
+    return (PyObject *)self;
+}
+
+static void head_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    hds_head_unref(((head_object *)self)->head);
+    Py_DECREF(((head_object *)self)->model);
+    PyObject_Free(self);
+    Py_DECREF(type);
+}
+
+static PyObject *head_repr(PyObject *self)
+{
+    return PyUnicode_FromFormat("<headsds.Head '%s' of %s>", info_of(self).prompt,
+                                model_of(self).name);
+}
+
+/* The built-in model, where the caller names none. */
+static hds_status create(const hds_head_params *params, hds_head **head, hds_error *error)
+{
+    hds_head_params with_model = *params;
+    hds_head_model *own = NULL;
+    hds_status status = HDS_OK;
+    if (!params->model) {
+        status = hds_head_model_load(&own, &(hds_head_model_params){ .path = NULL }, error);
+        with_model.model = own;
+    }
+    if (status == HDS_OK)
+        status = hds_head_create(head, &with_model, error);
+    hds_head_model_unref(own);
+    return status;
+}
+
+static PyObject *head_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
+{
+    static char *names[] = { "model", "shape", "expression", "pose", "texture", "prompt", NULL };
+    const python_state *state = PyType_GetModuleState(type);
+    PyObject *model = NULL, *shape = NULL, *expression = NULL, *pose = NULL, *texture = Py_None;
+    PyObject *made = NULL;
+    hds_head_params params = { .prompt = "" };
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|O$OOOOs:Head", names, &model, &shape,
+                                     &expression, &pose, &texture, &params.prompt) ||
+        !python_head_model_get(state, model, "model", &params.model))
+        return NULL;
+    python_coefficients c = { .values = { .shape = NULL } };
+    python_input picture = { .held = false };
+    if (python_coefficients_get(&c, shape, expression, pose) &&
+        (texture == Py_None ||
+         python_input_get(&picture, texture, "texture", 'B', "(H, W, 3)"))) {
+        params.coefficients = c.values;
+        params.texture = picture.data;
+        params.texture_height = picture.shape[0];
+        params.texture_width = picture.shape[1];
+        hds_head *head = NULL;
+        hds_error error = { .status = HDS_OK };
+        hds_status status;
+        Py_BEGIN_ALLOW_THREADS
+        status = create(&params, &head, &error);
+        Py_END_ALLOW_THREADS
+        made = status == HDS_OK ? python_head_wrap(state, head, params.model ? model : NULL)
+                                : python_raise(state, status, &error);
+    }
+    python_coefficients_finish(&c);
+    python_input_finish(&picture);
+    return made;
+}
+
+PyDoc_STRVAR(load_doc,
+"load($type, /, path, model=None)\n--\n\n"
+"Read a .headsds file. model: the HeadModel it was made on; None loads the one the file names.\n\n"
+"Raises FileNotFoundError, FormatError where the file is no head, ValueError where the model is\n"
+"another one.");
+
+static PyObject *head_load(PyObject *type, PyObject *arguments, PyObject *keywords)
+{
+    static char *names[] = { "path", "model", NULL };
+    const python_state *state = PyType_GetModuleState((PyTypeObject *)type);
+    PyObject *path_object, *model = NULL, *path = NULL;
+    hds_head_model *handle;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|O:load", names, &path_object,
+                                     &model) ||
+        !python_head_model_get(state, model, "model", &handle) ||
+        !PyUnicode_FSConverter(path_object, &path))
+        return NULL;
+    const char *file = PyBytes_AsString(path);
+    hds_head *head = NULL;
+    hds_error error = { .status = HDS_OK };
+    hds_status status;
+    Py_BEGIN_ALLOW_THREADS
+    status = hds_head_load(&head, file, handle, &error);
+    Py_END_ALLOW_THREADS
+    Py_DECREF(path);
+    return status == HDS_OK ? python_head_wrap(state, head, handle ? model : NULL)
+                            : python_raise(state, status, &error);
+}
+
+PyDoc_STRVAR(save_doc,
+"save($self, path, /)\n--\n\n"
+"Save by the ending of path: .glb and .gltf (mesh, expressions as shape keys, texture), .obj (with\n"
+".mtl and .png; keeps the model's vertex order), .headsds (everything, exact).\n\n"
+"A file is replaced only when all is written. Raises ValueError for another ending, OSError.");
+
+static PyObject *head_save(PyObject *self, PyObject *path_object)
+{
+    PyObject *path;
+    if (!PyUnicode_FSConverter(path_object, &path))
+        return NULL;
+    const char *file = PyBytes_AsString(path);
+    hds_error error = { .status = HDS_OK };
+    hds_status status;
+    Py_BEGIN_ALLOW_THREADS
+    status = hds_head_save(((head_object *)self)->head, file, &error);
+    Py_END_ALLOW_THREADS
+    Py_DECREF(path);
+    if (status != HDS_OK)
+        return python_raise(python_state_of(self), status, &error);
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(render_doc,
+"render($self, /, azimuth=0, elevation=0, size=512, mode='textured')\n--\n\n"
+"A picture for people, (size, size, 3) uint8 sRGB, row 0 at the top, on mid-grey.\n\n"
+"azimuth, elevation: degrees; positive azimuth sees the head's own left side, elevation is from\n"
+"-90 to 90. size: 1 to 4096. mode: 'textured' (grey without a texture), 'grey' or 'normals'.");
+
+static bool get_mode(const char *name, hds_render_mode *mode)
+{
+    static const char *const names[] = { "textured", "grey", "normals" };
+    for (int i = 0; i < 3; i++)
+        if (strcmp(name, names[i]) == 0) {
+            *mode = (hds_render_mode)i;
+            return true;
+        }
+    PyErr_Format(PyExc_ValueError, "mode: '%s', expected 'textured', 'grey' or 'normals'", name);
+    return false;
+}
+
+static PyObject *head_render(PyObject *self, PyObject *arguments, PyObject *keywords)
+{
+    static char *names[] = { "azimuth", "elevation", "size", "mode", NULL };
+    hds_render_params params = { .size = 512 };
+    const char *mode = "textured";
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|ffis:render", names, &params.azimuth,
+                                     &params.elevation, &params.size, &mode) ||
+        !get_mode(mode, &params.mode))
+        return NULL;
+    if (params.size < 1 || params.size > 4096)
+        return PyErr_Format(PyExc_ValueError, "size: %d, expected 1 to 4096", params.size);
+    size_t extents[3] = { (size_t)params.size, (size_t)params.size, 3 };
+    void *pixels;
+    PyObject *view = python_array_new(python_state_of(self), 'B', 3, extents, &pixels);
+    if (!view)
+        return NULL;
+    hds_error error = { .status = HDS_OK };
+    hds_status status;
+    Py_BEGIN_ALLOW_THREADS
+    status = hds_head_render(((head_object *)self)->head, &params, pixels, &error);
+    Py_END_ALLOW_THREADS
+    if (status == HDS_OK)
+        return view;
+    Py_DECREF(view);
+    return python_raise(python_state_of(self), status, &error);
+}
+
+PyDoc_STRVAR(vertices_doc,
+"vertices($self, /)\n--\n\n"
+"Vertices (V, 3), float32: metres, y up, right-handed, the face looks to +z.");
+
+static PyObject *head_vertices(PyObject *self, PyObject *none)
+{
+    hds_head_info info = info_of(self);
+    hds_head_model_info model = model_of(self);
+    hds_coefficients c = {
+        .shape = info.shape,
+        .shape_count = model.shape_count,
+        .expression = info.expression,
+        .expression_count = model.expression_count,
+        .pose = info.pose,
+        .pose_count = 3 * model.joint_count,
+    };
+    size_t extents[2] = { model.vertex_count, 3 };
+    void *vertices;
+    PyObject *view = python_array_new(python_state_of(self), 'f', 2, extents, &vertices);
+    if (!view)
+        return NULL;
+    hds_error error = { .status = HDS_OK };
+    hds_status status;
+    Py_BEGIN_ALLOW_THREADS
+    status = hds_head_model_vertices(info.model, &c, vertices, &error);
+    Py_END_ALLOW_THREADS
+    if (status == HDS_OK)
+        return view;
+    Py_DECREF(view);
+    return python_raise(python_state_of(self), status, &error);
+}
+
+static PyObject *get_model(PyObject *self, void *closure)
+{
+    return Py_NewRef(((head_object *)self)->model);
+}
+
+static PyObject *get_prompt(PyObject *self, void *closure)
+{
+    const char *prompt = info_of(self).prompt;
+    return PyUnicode_DecodeUTF8(prompt, (Py_ssize_t)strlen(prompt), "replace");
+}
+
+static PyObject *get_shape(PyObject *self, void *closure)
+{
+    size_t extents[1] = { model_of(self).shape_count };
+    return python_array_borrow(python_state_of(self), self, info_of(self).shape, 'f', 1, extents);
+}
+
+static PyObject *get_expression(PyObject *self, void *closure)
+{
+    size_t extents[1] = { model_of(self).expression_count };
+    return python_array_borrow(python_state_of(self), self, info_of(self).expression, 'f', 1,
+                               extents);
+}
+
+static PyObject *get_pose(PyObject *self, void *closure)
+{
+    size_t extents[2] = { model_of(self).joint_count, 3 };
+    return python_array_borrow(python_state_of(self), self, info_of(self).pose, 'f', 2, extents);
+}
+
+static PyObject *get_texture(PyObject *self, void *closure)
+{
+    hds_head_info info = info_of(self);
+    size_t extents[3] = { info.texture_height, info.texture_width, 3 };
+    return python_array_borrow(python_state_of(self), self, info.texture, 'B', 3, extents);
+}
+
+static PyObject *get_history(PyObject *self, void *closure)
+{
+    hds_head_info info = info_of(self);
+    return python_history(python_state_of(self), info.history, info.history_count);
+}
+
+static PyMethodDef head_methods[] = {
+    { "load", (PyCFunction)(void (*)(void))head_load, METH_VARARGS | METH_KEYWORDS | METH_CLASS,
+      load_doc },
+    { "save", head_save, METH_O, save_doc },
+    { "render", (PyCFunction)(void (*)(void))head_render, METH_VARARGS | METH_KEYWORDS,
+      render_doc },
+    { "vertices", head_vertices, METH_NOARGS, vertices_doc },
+    { NULL, NULL, 0, NULL },
+};
+
+static PyGetSetDef head_getters[] = {
+    { "model", get_model, NULL, "The HeadModel.", NULL },
+    { "prompt", get_prompt, NULL, "The words it was made from.", NULL },
+    { "shape", get_shape, NULL, "(S,) float32, standard deviations.", NULL },
+    { "expression", get_expression, NULL, "(E,) float32, weights.", NULL },
+    { "pose", get_pose, NULL, "(J, 3) float32, axis-angle in radians.", NULL },
+    { "texture", get_texture, NULL, "(H, W, 3) uint8 sRGB, row 0 at v = 1; or None.", NULL },
+    { "history", get_history, NULL, "A tuple of HistoryEntry, a step each.", NULL },
+    { NULL, NULL, NULL, NULL, NULL },
+};
+
+PyDoc_STRVAR(head_doc,
+"Head(model=None, *, shape=None, expression=None, pose=None, texture=None, prompt='')\n--\n\n"
+"One head: coefficients of a head model, a texture, and where they came from. Immutable.\n\n"
+"model: a HeadModel; None is the built-in sample head. shape, expression, pose: as for\n"
+"HeadModel.vertices. texture: (H, W, 3) uint8 sRGB, row 0 at v = 1; None is the model's own.");
+
+static PyType_Slot head_slots[] = {
+    { Py_tp_doc, (void *)head_doc },
+    { Py_tp_new, head_new },
+    { Py_tp_dealloc, head_dealloc },
+    { Py_tp_repr, head_repr },
+    { Py_tp_methods, head_methods },
+    { Py_tp_getset, head_getters },
+    { 0, NULL },
+};
+
+PyType_Spec python_head_spec = {
+    .name = "headsds.Head",
+    .basicsize = sizeof(head_object),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = head_slots,
+};

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* headsds.HeadModel: what hds_head_model is to C. Immutable. */
+#include "python/python.h"
+
+typedef struct head_model_object {
+    PyObject_HEAD
+    hds_head_model *model;
+} head_model_object;
+
+static hds_head_model_info info_of(PyObject *self)
+{
+    hds_head_model_info info;
+    hds_head_model_get_info(((head_model_object *)self)->model, &info);
+    return info;
+}
+
+PyObject *python_head_model_wrap(const python_state *state, hds_head_model *model)
+{
+    head_model_object *self = PyObject_New(head_model_object, state->head_model);
+    if (self)
+        self->model = model;
+    else
+        hds_head_model_unref(model);
+    return (PyObject *)self;
+}
+
+bool python_head_model_get(const python_state *state, PyObject *object, const char *name,
+                           hds_head_model **model)
+{
+    *model = NULL;
+    if (!object || object == Py_None)
+        return true;
+    if (!Py_IS_TYPE(object, state->head_model)) {
+        PyErr_Format(PyExc_TypeError, "%s: %R, expected a headsds.HeadModel or None", name,
+                     (PyObject *)Py_TYPE(object));
+        return false;
+    }
+    *model = ((head_model_object *)object)->model;
+    return true;
+}
+
+static void head_model_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    hds_head_model_unref(((head_model_object *)self)->model);
+    PyObject_Free(self);
+    Py_DECREF(type);
+}
+
+static PyObject *head_model_repr(PyObject *self)
+{
+    hds_head_model_info info = info_of(self);
+    return PyUnicode_FromFormat("<headsds.HeadModel %s: %zu vertices, %zu shapes, %zu expressions>",
+                                info.name, info.vertex_count, info.shape_count,
+                                info.expression_count);
+}
+
+PyDoc_STRVAR(load_doc,
+"load($type, /, path=None, *, shape_count=0, expression_count=0)\n--\n\n"
+"Load a head model.\n\n"
+"path: a headsds .npz file or an ICT-FaceKit FaceXModel folder; None is the built-in sample\n"
+"head. shape_count, expression_count: keep at most so many components; 0 keeps all.\n\n"
+"Raises FileNotFoundError, FormatError where the file is no head model, ValueError.");
+
+static PyObject *head_model_load(PyObject *type, PyObject *arguments, PyObject *keywords)
+{
+    static char *names[] = { "path", "shape_count", "expression_count", NULL };
+    const python_state *state = PyType_GetModuleState((PyTypeObject *)type);
+    PyObject *path_object = Py_None, *path = NULL;
+    hds_head_model_params params = { .path = NULL };
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|O$ii:load", names, &path_object,
+                                     &params.shape_count, &params.expression_count))
+        return NULL;
+    if (path_object != Py_None && !PyUnicode_FSConverter(path_object, &path))
+        return NULL;
+    params.path = path ? PyBytes_AsString(path) : NULL;
+    hds_head_model *model = NULL;
+    hds_error error = { .status = HDS_OK };
+    hds_status status;
+    Py_BEGIN_ALLOW_THREADS
+    status = hds_head_model_load(&model, &params, &error);
+    Py_END_ALLOW_THREADS
+    Py_XDECREF(path);
+    return status == HDS_OK ? python_head_model_wrap(state, model)
+                            : python_raise(state, status, &error);
+}
+
+PyDoc_STRVAR(vertices_doc,
+"vertices($self, /, shape=None, expression=None, pose=None)\n--\n\n"
+"Vertices (V, 3), float32: metres, y up, right-handed, the face looks to +z.\n\n"
+"shape: at most shape_count numbers, in standard deviations; expression: at most\n"
+"expression_count weights; pose: axis-angle rotations in radians, (J, 3) or 3 J numbers, joint 0\n"
+"turns the whole head. What is missing is zero. Raises ValueError for too many or for NaN.");
+
+static PyObject *head_model_vertices(PyObject *self, PyObject *arguments, PyObject *keywords)
+{
+    static char *names[] = { "shape", "expression", "pose", NULL };
+    const python_state *state = python_state_of(self);
+    PyObject *shape = NULL, *expression = NULL, *pose = NULL;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|OOO:vertices", names, &shape,
+                                     &expression, &pose))
+        return NULL;
+    python_coefficients c = { .values = { .shape = NULL } };
+    size_t extents[2] = { info_of(self).vertex_count, 3 };
+    void *vertices;
+    PyObject *view = NULL;
+    if (python_coefficients_get(&c, shape, expression, pose))
+        view = python_array_new(state, 'f', 2, extents, &vertices);
+    if (view) {
+        hds_error error = { .status = HDS_OK };
+        hds_status status;
+        Py_BEGIN_ALLOW_THREADS
+        status = hds_head_model_vertices(((head_model_object *)self)->model, &c.values, vertices,
+                                         &error);
+        Py_END_ALLOW_THREADS
+        if (status != HDS_OK) {
+            Py_DECREF(view);
+            view = python_raise(state, status, &error);
+        }
+    }
+    python_coefficients_finish(&c);
+    return view;
+}
+
+static PyObject *get_name(PyObject *self, void *closure)
+{
+    return PyUnicode_FromString(info_of(self).name);
+}
+
+/* closure: the offset of a size_t in the info. */
+static PyObject *get_count(PyObject *self, void *closure)
+{
+    hds_head_model_info info = info_of(self);
+    return PyLong_FromSize_t(*(const size_t *)((const char *)&info + (size_t)closure));
+}
+
+static PyObject *get_faces(PyObject *self, void *closure)
+{
+    hds_head_model_info info = info_of(self);
+    size_t extents[2] = { info.face_count, 3 };
+    return python_array_borrow(python_state_of(self), self, info.faces, 'I', 2, extents);
+}
+
+static PyObject *get_uvs(PyObject *self, void *closure)
+{
+    hds_head_model_info info = info_of(self);
+    size_t extents[2] = { info.uv_count, 2 };
+    return python_array_borrow(python_state_of(self), self, info.uvs, 'f', 2, extents);
+}
+
+static PyObject *get_uv_faces(PyObject *self, void *closure)
+{
+    hds_head_model_info info = info_of(self);
+    size_t extents[2] = { info.face_count, 3 };
+    return python_array_borrow(python_state_of(self), self, info.uv_faces, 'I', 2, extents);
+}
+
+static PyObject *get_mean_texture(PyObject *self, void *closure)
+{
+    hds_head_model_info info = info_of(self);
+    size_t extents[3] = { info.texture_height, info.texture_width, 3 };
+    return python_array_borrow(python_state_of(self), self, info.mean_texture, 'B', 3, extents);
+}
+
+static PyObject *get_expression_names(PyObject *self, void *closure)
+{
+    hds_head_model_info info = info_of(self);
+    return python_strings(info.expression_names, info.expression_count);
+}
+
+static PyObject *get_joint_names(PyObject *self, void *closure)
+{
+    hds_head_model_info info = info_of(self);
+    return python_strings(info.joint_names, info.joint_count);
+}
+
+static PyMethodDef head_model_methods[] = {
+    { "load", (PyCFunction)(void (*)(void))head_model_load,
+      METH_VARARGS | METH_KEYWORDS | METH_CLASS, load_doc },
+    { "vertices", (PyCFunction)(void (*)(void))head_model_vertices, METH_VARARGS | METH_KEYWORDS,
+      vertices_doc },
+    { NULL, NULL, 0, NULL },
+};
+
+#define COUNT(field) (void *)offsetof(hds_head_model_info, field)
+static PyGetSetDef head_model_getters[] = {
+    { "name", get_name, NULL, "What the model calls itself.", NULL },
+    { "vertex_count", get_count, NULL, "V", COUNT(vertex_count) },
+    { "face_count", get_count, NULL, "F", COUNT(face_count) },
+    { "shape_count", get_count, NULL, "Shape components.", COUNT(shape_count) },
+    { "expression_count", get_count, NULL, "Expression components.", COUNT(expression_count) },
+    { "joint_count", get_count, NULL, "J", COUNT(joint_count) },
+    { "faces", get_faces, NULL, "(F, 3) uint32, vertices, counter-clockwise seen from outside.",
+      NULL },
+    { "uvs", get_uvs, NULL, "(T, 2) float32, v up; None without a UV layout.", NULL },
+    { "uv_faces", get_uv_faces, NULL, "(F, 3) uint32, indices of uvs; None without.", NULL },
+    { "expression_names", get_expression_names, NULL, "A tuple of str.", NULL },
+    { "joint_names", get_joint_names, NULL, "A tuple of str; joint 0 turns the whole head.",
+      NULL },
+    { "mean_texture", get_mean_texture, NULL, "(H, W, 3) uint8 sRGB, row 0 at v = 1; or None.",
+      NULL },
+    { NULL, NULL, NULL, NULL, NULL },
+};
+
+PyDoc_STRVAR(head_model_doc,
+"A morphable head: blend shapes, joints and skinning over a fixed topology.\n\n"
+"HeadModel.load() makes one. Immutable, may be shared between threads. Its arrays are read-only\n"
+"memoryviews; numpy.asarray() takes them without a copy.");
+
+static PyType_Slot head_model_slots[] = {
+    { Py_tp_doc, (void *)head_model_doc },
+    { Py_tp_dealloc, head_model_dealloc },
+    { Py_tp_repr, head_model_repr },
+    { Py_tp_methods, head_model_methods },
+    { Py_tp_getset, head_model_getters },
+    { 0, NULL },
+};
+
+PyType_Spec python_head_model_spec = {
+    .name = "headsds.HeadModel",
+    .basicsize = sizeof(head_model_object),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = head_model_slots,
+};

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What editors and type checkers know of the extension module; help(headsds) says more."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Buffer, Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, final
+
+__version__: str
+
+class Error(Exception): ...
+class FormatError(Error, ValueError): ...
+class Cancelled(Error): ...
+
+_Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+_Floats = Buffer | Sequence[float]
+_Integers = Buffer | Sequence[int]
+_Stage = Mapping[str, float] | None
+
+class HistoryEntry(NamedTuple):
+    stage: Literal["geometry", "texture"]
+    step: int
+    timestep: float
+    gradient_norm: float
+    coefficient_norm: float
+
+class Progress(NamedTuple):
+    state: Literal["new", "loading", "running", "done", "cancelled", "failed"]
+    stage: Literal["geometry", "texture"]
+    step: int
+    step_count: int
+    seconds: float
+    seconds_left: float | None
+    last: HistoryEntry
+
+@final
+class HeadModel:
+    @classmethod
+    def load(
+        cls, path: _Path | None = None, *, shape_count: int = 0, expression_count: int = 0
+    ) -> HeadModel: ...
+    def vertices(
+        self,
+        shape: _Floats | None = None,
+        expression: _Floats | None = None,
+        pose: _Floats | None = None,
+    ) -> memoryview: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def vertex_count(self) -> int: ...
+    @property
+    def face_count(self) -> int: ...
+    @property
+    def shape_count(self) -> int: ...
+    @property
+    def expression_count(self) -> int: ...
+    @property
+    def joint_count(self) -> int: ...
+    @property
+    def faces(self) -> memoryview: ...
+    @property
+    def uvs(self) -> memoryview | None: ...
+    @property
+    def uv_faces(self) -> memoryview | None: ...
+    @property
+    def expression_names(self) -> tuple[str, ...]: ...
+    @property
+    def joint_names(self) -> tuple[str, ...]: ...
+    @property
+    def mean_texture(self) -> memoryview | None: ...
+
+@final
+class Prior:
+    @classmethod
+    def load(cls, path: _Path | None = None) -> Prior: ...
+    def tokenize(self, texts: Sequence[str], /) -> memoryview: ...
+    def encode_text(self, texts: Sequence[str], /) -> memoryview: ...
+    def encode_tokens(self, ids: Buffer, /) -> memoryview: ...
+    def encode_image(self, image: Buffer, /) -> memoryview: ...
+    def decode_latents(self, latents: Buffer, /) -> memoryview: ...
+    def predict_noise(
+        self, latents: Buffer, timestep: float | _Floats, text: Buffer
+    ) -> memoryview: ...
+    @property
+    def path(self) -> str | None: ...
+    @property
+    def text_width(self) -> int: ...
+    @property
+    def latent_channels(self) -> int: ...
+    @property
+    def sample_size(self) -> int: ...
+    @property
+    def timestep_count(self) -> int: ...
+    @property
+    def alphas_cumprod(self) -> memoryview: ...
+
+@final
+class Head:
+    def __new__(
+        cls,
+        model: HeadModel | None = None,
+        *,
+        shape: _Floats | None = None,
+        expression: _Floats | None = None,
+        pose: _Floats | None = None,
+        texture: Buffer | None = None,
+        prompt: str = "",
+    ) -> Head: ...
+    @classmethod
+    def load(cls, path: _Path, model: HeadModel | None = None) -> Head: ...
+    def save(self, path: _Path, /) -> None: ...
+    def render(
+        self,
+        azimuth: float = 0,
+        elevation: float = 0,
+        size: int = 512,
+        mode: Literal["textured", "grey", "normals"] = "textured",
+    ) -> memoryview: ...
+    def vertices(self) -> memoryview: ...
+    @property
+    def model(self) -> HeadModel: ...
+    @property
+    def prompt(self) -> str: ...
+    @property
+    def shape(self) -> memoryview: ...
+    @property
+    def expression(self) -> memoryview: ...
+    @property
+    def pose(self) -> memoryview: ...
+    @property
+    def texture(self) -> memoryview | None: ...
+    @property
+    def history(self) -> tuple[HistoryEntry, ...]: ...
+
+@final
+class Job:
+    def __new__(
+        cls,
+        prompt: str,
+        head_model: HeadModel | None = None,
+        prior: Prior | None = None,
+        *,
+        seed: int = 0,
+        geometry: _Stage = {},
+        texture: _Stage = {},
+        on_progress: Callable[[Progress], Any] | None = None,
+        checkpoint: _Path | None = None,
+        resume: bool = False,
+    ) -> Job: ...
+    def start(self) -> None: ...
+    def progress(self) -> Progress: ...
+    def preview(self) -> Head | None: ...
+    def cancel(self) -> None: ...
+    def wait(self, timeout: float | None = None) -> Head | None: ...
+
+def generate(
+    prompt: str,
+    head_model: HeadModel | None = None,
+    prior: Prior | None = None,
+    *,
+    seed: int = 0,
+    geometry: _Stage = {},
+    texture: _Stage = {},
+    on_progress: Callable[[Progress], Any] | None = None,
+    checkpoint: _Path | None = None,
+    resume: bool = False,
+) -> Head: ...
+def write_png(path: _Path, image: Buffer, /) -> None: ...
+def match_topology(
+    model: HeadModel, sizes: _Integers, corners: _Integers, vertex_count: int, /
+) -> None: ...

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* import headsds: the extension module on the stable ABI. As Python it would read
+ *
+ *   __version__ = "..."
+ *   class Error(Exception); class FormatError(Error, ValueError); class Cancelled(Error)
+ *   class HeadModel; class Prior; class Head; class Job; class Progress; class HistoryEntry
+ *   def generate(prompt, ...): job = Job(prompt, ...); job.start(); return job.wait()
+ *   def match_topology(model, sizes, corners, vertex_count)
+ *   def write_png(path, image)
+ *
+ * One file a type; nothing here knows how heads are made. */
+#include "python/python.h"
+
+#include "io/io.h"
+#include "mesh/mesh.h"
+
+PyDoc_STRVAR(write_png_doc,
+"write_png($module, path, image, /)\n--\n\n"
+"Write a picture (H, W, 3), uint8 sRGB, row 0 at the top. Raises OSError.");
+
+static PyObject *write_png(PyObject *module, PyObject *arguments)
+{
+    const python_state *state = PyModule_GetState(module);
+    PyObject *path = NULL, *object, *result = NULL;
+    python_input image = { .held = false };
+    if (!PyArg_ParseTuple(arguments, "O&O:write_png", PyUnicode_FSConverter, &path, &object))
+        return NULL;
+    if (!python_input_get(&image, object, "image", 'B', "(H, W, 3)"))
+        goto done;
+    if (image.count == 0 || image.shape[0] > INT32_MAX || image.shape[1] > INT32_MAX) {
+        PyErr_Format(PyExc_ValueError, "image: %zu x %zu pixels", image.shape[0], image.shape[1]);
+        goto done;
+    }
+    const char *file = PyBytes_AsString(path);
+    hds_error error = { .status = HDS_OK };
+    hds_status status;
+    Py_BEGIN_ALLOW_THREADS
+    status = io_png_write(file, image.data, (int)image.shape[1], (int)image.shape[0], 3, &error);
+    Py_END_ALLOW_THREADS
+    result = status == HDS_OK ? Py_NewRef(Py_None) : python_raise(state, status, &error);
+done:
+    python_input_finish(&image);
+    Py_DECREF(path);
+    return result;
+}
+
+PyDoc_STRVAR(match_topology_doc,
+"match_topology($module, model, sizes, corners, vertex_count, /)\n--\n\n"
+"Check that a mesh has a HeadModel's topology: the same number of vertices, and the same triangles\n"
+"once polygons are split, in any order.\n\n"
+"sizes (P,): corners of each polygon; corners (sum of sizes,): their vertices in a row; both of any\n"
+"integer type. Raises ValueError that says what differs first.");
+
+static PyObject *match_topology(PyObject *module, PyObject *arguments)
+{
+    const python_state *state = PyModule_GetState(module);
+    PyObject *model_object, *sizes_object, *corners_object, *result = NULL;
+    Py_ssize_t vertex_count;
+    hds_head_model *model;
+    if (!PyArg_ParseTuple(arguments, "OOOn:match_topology", &model_object, &sizes_object,
+                          &corners_object, &vertex_count) ||
+        !python_head_model_get(state, model_object, "model", &model))
+        return NULL;
+    if (!model) {
+        PyErr_SetString(PyExc_TypeError, "model: None, expected a headsds.HeadModel");
+        return NULL;
+    }
+    python_input sizes = { .held = false }, corners = { .held = false };
+    if (!python_input_get(&sizes, sizes_object, "sizes", 'I', "(P,)") ||
+        !python_input_get(&corners, corners_object, "corners", 'I', "(C,)"))
+        goto done;
+    size_t sum = 0;
+    for (size_t i = 0; i < sizes.count; i++)
+        sum += ((const uint32_t *)sizes.data)[i];
+    if (sum != corners.count || vertex_count < 0) {
+        PyErr_Format(PyExc_ValueError, "corners: %zu numbers for polygons of %zu corners in all",
+                     corners.count, sum);
+        goto done;
+    }
+    hds_head_model_info info;
+    hds_head_model_get_info(model, &info);
+    hds_error error = { .status = HDS_OK };
+    hds_status status;
+    Py_BEGIN_ALLOW_THREADS
+    status = mesh_match(info.faces, info.face_count, info.vertex_count, sizes.data, sizes.count,
+                        corners.data, (size_t)vertex_count, &error);
+    Py_END_ALLOW_THREADS
+    result = status == HDS_OK ? Py_NewRef(Py_None) : python_raise(state, status, &error);
+done:
+    python_input_finish(&sizes);
+    python_input_finish(&corners);
+    return result;
+}
+
+static bool add_type(PyObject *module, PyType_Spec *spec, const char *name, PyTypeObject **type)
+{
+    *type = (PyTypeObject *)PyType_FromModuleAndSpec(module, spec, NULL);
+    return *type && (!name || PyModule_AddObjectRef(module, name, (PyObject *)*type) == 0);
+}
+
+static int module_exec(PyObject *module)
+{
+    python_state *state = PyModule_GetState(module);
+    bool made = python_add_errors(module, state) && python_add_records(module, state) &&
+                add_type(module, &python_array_spec, NULL, &state->array) &&
+                add_type(module, &python_head_model_spec, "HeadModel", &state->head_model) &&
+                add_type(module, &python_prior_spec, "Prior", &state->prior) &&
+                add_type(module, &python_head_spec, "Head", &state->head) &&
+                add_type(module, &python_job_spec, "Job", &state->job) &&
+                PyModule_AddStringConstant(module, "__version__", HDS_VERSION) == 0;
+    return made ? 0 : -1;
+}
+
+static int module_traverse(PyObject *module, visitproc visit, void *arg)
+{
+    python_state *state = PyModule_GetState(module);
+    Py_VISIT(state->error);
+    Py_VISIT(state->format_error);
+    Py_VISIT(state->cancelled);
+    Py_VISIT(state->array);
+    Py_VISIT(state->head_model);
+    Py_VISIT(state->prior);
+    Py_VISIT(state->head);
+    Py_VISIT(state->job);
+    Py_VISIT(state->progress);
+    Py_VISIT(state->history);
+    return 0;
+}
+
+static int module_clear(PyObject *module)
+{
+    python_state *state = PyModule_GetState(module);
+    Py_CLEAR(state->error);
+    Py_CLEAR(state->format_error);
+    Py_CLEAR(state->cancelled);
+    Py_CLEAR(state->array);
+    Py_CLEAR(state->head_model);
+    Py_CLEAR(state->prior);
+    Py_CLEAR(state->head);
+    Py_CLEAR(state->job);
+    Py_CLEAR(state->progress);
+    Py_CLEAR(state->history);
+    return 0;
+}
+
+static void module_free(void *module)
+{
+    module_clear(module);
+}
+
+static PyMethodDef functions[] = {
+    { "generate", (PyCFunction)(void (*)(void))python_generate, METH_VARARGS | METH_KEYWORDS,
+      python_generate_doc },
+    { "write_png", write_png, METH_VARARGS, write_png_doc },
+    { "match_topology", match_topology, METH_VARARGS, match_topology_doc },
+    { NULL, NULL, 0, NULL },
+};
+
+static PyModuleDef_Slot slots[] = {
+    { Py_mod_exec, module_exec },
+    { 0, NULL },
+};
+
+PyDoc_STRVAR(module_doc,
+"3D heads from text: a morphable head tuned by a diffusion model.\n\n"
+"    head = headsds.generate('a head with a long nose')\n"
+"    head.save('out.glb')\n\n"
+"Arrays come back as memoryviews with shape and format, numpy.asarray() takes them as they are;\n"
+"anything with the buffer protocol goes in.");
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "headsds",
+    .m_doc = module_doc,
+    .m_size = sizeof(python_state),
+    .m_methods = functions,
+    .m_slots = slots,
+    .m_traverse = module_traverse,
+    .m_clear = module_clear,
+    .m_free = module_free,
+};
+
+PyMODINIT_FUNC PyInit_headsds(void);
+
+PyMODINIT_FUNC PyInit_headsds(void)
+{
+    return PyModuleDef_Init(&definition);
+}

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Arrays in: anything with the buffer protocol, or a flat sequence of numbers, checked against the
+ * type and the shape that a function wants. What fits is used in place, the rest is converted. */
+#include "python/python.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *type_wanted(char format)
+{
+    return format == 'f'   ? "float32 or float64"
+           : format == 'B' ? "uint8"
+                           : "integers";
+}
+
+static size_t size_of(char format)
+{
+    return format == 'B' ? 1 : format == 'q' ? 8 : 4;
+}
+
+/* "(N, 4, h, w)": how many dimensions, and the extents, -1 for a letter. */
+static int parse_pattern(const char *pattern, long extents[PYTHON_MAX_DIMS])
+{
+    int dims = 0;
+    for (const char *p = pattern; *p; p++) {
+        if (isalpha((unsigned char)*p))
+            extents[dims++] = -1;
+        else if (isdigit((unsigned char)*p))
+            extents[dims++] = strtol(p, (char **)&p, 10);
+        while (isalnum((unsigned char)*p))
+            p++;
+    }
+    return dims;
+}
+
+static bool check_shape(const python_input *in, const char *name, const char *pattern)
+{
+    long extents[PYTHON_MAX_DIMS];
+    int dims = parse_pattern(pattern, extents);
+    bool fits = in->dims == dims;
+    for (int i = 0; fits && i < dims; i++)
+        fits = extents[i] < 0 || (size_t)extents[i] == in->shape[i];
+    if (fits)
+        return true;
+    char found[128] = "";
+    size_t used = 0;
+    for (int i = 0; i < in->dims && used < sizeof found; i++)
+        used += (size_t)snprintf(found + used, sizeof found - used, i ? ", %zu" : "%zu",
+                                 in->shape[i]);
+    PyErr_Format(PyExc_ValueError, "%s: shape (%s%s), expected %s", name, found,
+                 in->dims == 1 ? "," : "", pattern);
+    return false;
+}
+
+/* One number of type code and size; integers through *integer, floats through *real. */
+static void read_number(const char *at, char code, size_t size, int64_t *integer, double *real)
+{
+    union {
+        int8_t i1;
+        int16_t i2;
+        int32_t i4;
+        int64_t i8;
+        uint8_t u1;
+        uint16_t u2;
+        uint32_t u4;
+        float f4;
+        double f8;
+    } u;
+    memcpy(&u, at, size);
+    *integer = 0;
+    *real = code == 'f' ? (double)u.f4 : u.f8;
+    if (islower((unsigned char)code))
+        *integer = size == 1 ? u.i1 : size == 2 ? u.i2 : size == 4 ? u.i4 : u.i8;
+    else /* of the uint64, those above the int64 turn negative and are refused as such */
+        *integer = size == 1 ? u.u1 : size == 2 ? u.u2 : size == 4 ? (int64_t)u.u4 : u.i8;
+}
+
+static bool store(python_input *in, size_t i, char format, int64_t integer, double real,
+                  const char *name)
+{
+    if (format == 'f') {
+        ((float *)in->copy)[i] = (float)real;
+    } else if (format == 'q') {
+        ((int64_t *)in->copy)[i] = integer;
+    } else if (integer < 0 || integer > (format == 'B' ? UINT8_MAX : UINT32_MAX)) {
+        PyErr_Format(PyExc_ValueError, "%s: element %zu is out of range", name, i);
+        return false;
+    } else if (format == 'B') {
+        ((uint8_t *)in->copy)[i] = (uint8_t)integer;
+    } else {
+        ((uint32_t *)in->copy)[i] = (uint32_t)integer;
+    }
+    return true;
+}
+
+static bool reserve(python_input *in, char format)
+{
+    in->copy = PyMem_Calloc(in->count ? in->count : 1, size_of(format));
+    in->data = in->copy;
+    if (!in->copy)
+        PyErr_NoMemory();
+    return in->copy != NULL;
+}
+
+static bool from_buffer(python_input *in, PyObject *object, const char *name, char format)
+{
+    if (PyObject_GetBuffer(object, &in->view, PyBUF_FULL_RO) != 0)
+        return false;
+    in->held = true;
+    const char *code = in->view.format ? in->view.format : "B";
+    if (*code == '@' || *code == '=' || *code == '<')
+        code++;
+    const char *accepted = format == 'f' ? "fd" : format == 'B' ? "B" : "bBhHiIlLqQnN";
+    if (!*code || !strchr(accepted, *code) || code[1]) {
+        PyErr_Format(PyExc_TypeError, "%s: an array of type '%s', expected %s", name,
+                     in->view.format ? in->view.format : "B", type_wanted(format));
+        return false;
+    }
+    if (in->view.ndim > PYTHON_MAX_DIMS || in->view.ndim < 1) {
+        PyErr_Format(PyExc_ValueError, "%s: %d dimensions, expected 1 to %d", name,
+                     in->view.ndim, PYTHON_MAX_DIMS);
+        return false;
+    }
+    if (!PyBuffer_IsContiguous(&in->view, 'C')) {
+        PyErr_Format(PyExc_ValueError,
+                     "%s: not C-contiguous; numpy.ascontiguousarray() makes it so", name);
+        return false;
+    }
+    in->dims = in->view.ndim;
+    for (int i = 0; i < in->dims; i++)
+        in->shape[i] = (size_t)in->view.shape[i];
+    size_t size = (size_t)in->view.itemsize;
+    in->count = (size_t)in->view.len / (size ? size : 1);
+    in->data = in->view.buf;
+    bool same = format == 'f' || format == 'B' ? *code == format
+                : format == 'q'                ? size == 8 && strchr("lqn", *code)
+                                               : size == 4 && strchr("IL", *code);
+    if (same && (uintptr_t)in->data % size_of(format) == 0)
+        return true;
+    if (!reserve(in, format))
+        return false;
+    for (size_t i = 0; i < in->count; i++) {
+        int64_t integer;
+        double real;
+        read_number((const char *)in->view.buf + i * size, *code, size, &integer, &real);
+        if (!store(in, i, format, integer, real, name))
+            return false;
+    }
+    return true;
+}
+
+static bool from_sequence(python_input *in, PyObject *object, const char *name, char format)
+{
+    Py_ssize_t count = PySequence_Size(object);
+    if (count < 0)
+        return false;
+    in->dims = 1;
+    in->shape[0] = in->count = (size_t)count;
+    if (!reserve(in, format))
+        return false;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *item = PySequence_GetItem(object, i);
+        if (!item)
+            return false;
+        int64_t integer = 0;
+        double real = 0;
+        if (format == 'f')
+            real = PyFloat_AsDouble(item);
+        else
+            integer = PyLong_AsLongLong(item);
+        const char *type = PyErr_Occurred() ? "" : NULL;
+        if (type && PyErr_ExceptionMatches(PyExc_TypeError))
+            PyErr_Format(PyExc_TypeError, "%s: element %zd is not a number: %R", name, i, item);
+        Py_DECREF(item);
+        if (type || !store(in, (size_t)i, format, integer, real, name))
+            return false;
+    }
+    return true;
+}
+
+bool python_input_get(python_input *in, PyObject *object, const char *name, char format,
+                      const char *pattern)
+{
+    bool flat = strchr(pattern, ',') == NULL || strcmp(strchr(pattern, ','), ",)") == 0;
+    bool got;
+    if (PyObject_CheckBuffer(object)) {
+        got = from_buffer(in, object, name, format);
+    } else if (flat && (PyList_Check(object) || PyTuple_Check(object))) {
+        got = from_sequence(in, object, name, format);
+    } else {
+        PyErr_Format(PyExc_TypeError, "%s: %R, expected an array %s of %s%s", name,
+                     (PyObject *)Py_TYPE(object), pattern, type_wanted(format),
+                     flat ? " or a list of numbers" : "");
+        return false;
+    }
+    return got && check_shape(in, name, pattern);
+}
+
+void python_input_finish(python_input *in)
+{
+    if (in->held)
+        PyBuffer_Release(&in->view);
+    PyMem_Free(in->copy);
+    *in = (python_input){ .held = false };
+}
+
+/* (J, 3), or the same numbers in a row. */
+static bool get_pose(python_input *in, PyObject *pose)
+{
+    bool row = PyList_Check(pose) || PyTuple_Check(pose);
+    if (!row && PyObject_CheckBuffer(pose)) {
+        Py_buffer view;
+        if (PyObject_GetBuffer(pose, &view, PyBUF_FULL_RO) != 0)
+            return false;
+        row = view.ndim == 1;
+        PyBuffer_Release(&view);
+    }
+    return python_input_get(in, pose, "pose", 'f', row ? "(N,)" : "(J, 3)");
+}
+
+bool python_coefficients_get(python_coefficients *c, PyObject *shape, PyObject *expression,
+                             PyObject *pose)
+{
+    if ((shape && shape != Py_None &&
+         !python_input_get(&c->shape, shape, "shape", 'f', "(N,)")) ||
+        (expression && expression != Py_None &&
+         !python_input_get(&c->expression, expression, "expression", 'f', "(N,)")) ||
+        (pose && pose != Py_None && !get_pose(&c->pose, pose)))
+        return false;
+    c->values = (hds_coefficients){
+        .shape = c->shape.data,
+        .shape_count = c->shape.count,
+        .expression = c->expression.data,
+        .expression_count = c->expression.count,
+        .pose = c->pose.data,
+        .pose_count = c->pose.count,
+    };
+    return true;
+}
+
+void python_coefficients_finish(python_coefficients *c)
+{
+    python_input_finish(&c->shape);
+    python_input_finish(&c->expression);
+    python_input_finish(&c->pose);
+}
+
+PyObject *python_strings(const char *const *strings, size_t count)
+{
+    PyObject *tuple = PyTuple_New((Py_ssize_t)count);
+    for (size_t i = 0; tuple && i < count; i++) {
+        PyObject *text = PyUnicode_DecodeUTF8(strings[i], (Py_ssize_t)strlen(strings[i]),
+                                              "replace");
+        if (!text || PyTuple_SetItem(tuple, (Py_ssize_t)i, text) != 0) {
+            Py_DECREF(tuple);
+            return NULL;
+        }
+    }
+    return tuple;
+}

@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* headsds.Job, and generate(), which is a job made, started and waited for.
+ *
+ * The work runs on the core's own thread, which never touches Python; whoever waits does so in
+ * short slices without the GIL, and calls on_progress between them. */
+#include "python/python.h"
+
+#include <math.h>
+#include <stddef.h>
+#include <string.h>
+#include <time.h>
+
+typedef struct job_object {
+    PyObject_HEAD
+    hds_job *job;
+    PyObject *on_progress; /* or NULL */
+    PyObject *model;       /* the caller's HeadModel or NULL */
+} job_object;
+
+static const double SLICE = 0.05; /* seconds; also how soon an interrupt is seen */
+
+/* ---- arguments ---- */
+
+static const struct setting {
+    const char *name;
+    bool whole;
+    size_t offset;
+} settings[] = {
+    { "steps", true, offsetof(hds_stage_params, steps) },
+    { "views", true, offsetof(hds_stage_params, views) },
+    { "resolution", true, offsetof(hds_stage_params, resolution) },
+    { "guidance_scale", false, offsetof(hds_stage_params, guidance_scale) },
+    { "learning_rate", false, offsetof(hds_stage_params, learning_rate) },
+    { "l2", false, offsetof(hds_stage_params, l2) },
+    { "gradient_clip", false, offsetof(hds_stage_params, gradient_clip) },
+    { "timestep_min", false, offsetof(hds_stage_params, timestep_min) },
+    { "timestep_max", false, offsetof(hds_stage_params, timestep_max) },
+};
+enum { SETTINGS = sizeof settings / sizeof *settings };
+
+static bool set_value(hds_stage_params *stage, const char *stage_name,
+                      const struct setting *setting, PyObject *value)
+{
+    char *field = (char *)stage + setting->offset;
+    double number = PyFloat_AsDouble(value);
+    if (PyErr_Occurred() || (setting->whole && !PyIndex_Check(value))) {
+        PyErr_Clear();
+        PyErr_Format(PyExc_TypeError, "%s[%s]: %R, expected %s", stage_name, setting->name, value,
+                     setting->whole ? "an int" : "a number");
+        return false;
+    }
+    if (!(number > 0) || !isfinite(number) || number > INT32_MAX) {
+        PyErr_Format(PyExc_ValueError,
+                     "%s[%s]: %R, expected a number above 0; leave it out for the default",
+                     stage_name, setting->name, value);
+        return false;
+    }
+    if (setting->whole)
+        *(int *)field = (int)number;
+    else
+        *(float *)field = (float)number;
+    return true;
+}
+
+static bool unknown_key(const char *stage_name, PyObject *key)
+{
+    char allowed[256] = "";
+    size_t used = 0;
+    for (size_t i = 0; i < SETTINGS; i++) {
+        size_t length = strlen(settings[i].name);
+        memcpy(allowed + used, i ? ", " : "", i ? 2 : 0);
+        used += i ? 2 : 0;
+        memcpy(allowed + used, settings[i].name, length + 1);
+        used += length;
+    }
+    PyErr_Format(PyExc_ValueError, "%s: unknown setting %R, expected %s", stage_name, key,
+                 allowed);
+    return false;
+}
+
+/* A dict of settings; None skips the stage; NULL (not given) is all defaults. */
+static bool get_stage(hds_stage_params *stage, const char *stage_name, PyObject *object)
+{
+    if (!object)
+        return true;
+    if (object == Py_None) {
+        stage->skip = true;
+        return true;
+    }
+    if (!PyDict_Check(object)) {
+        PyErr_Format(PyExc_TypeError, "%s: %R, expected a dict of settings, or None to skip it",
+                     stage_name, (PyObject *)Py_TYPE(object));
+        return false;
+    }
+    PyObject *key, *value;
+    for (Py_ssize_t at = 0; PyDict_Next(object, &at, &key, &value);) {
+        size_t i = 0;
+        while (i < SETTINGS && !(PyUnicode_Check(key) &&
+                                 PyUnicode_CompareWithASCIIString(key, settings[i].name) == 0))
+            i++;
+        if (i == SETTINGS)
+            return unknown_key(stage_name, key);
+        if (!set_value(stage, stage_name, &settings[i], value))
+            return false;
+    }
+    return true;
+}
+
+static bool get_seed(PyObject *object, uint64_t *seed)
+{
+    if (!object)
+        return true;
+    *seed = PyLong_AsUnsignedLongLong(object);
+    if (!PyErr_Occurred())
+        return true;
+    if (PyErr_ExceptionMatches(PyExc_OverflowError)) {
+        PyErr_Clear();
+        PyErr_Format(PyExc_ValueError, "seed: %R, expected 0 to 2**64 - 1", object);
+    }
+    return false;
+}
+
+static hds_job *make_job(const python_state *state, const hds_generate_params *params)
+{
+    hds_job *job = NULL;
+    hds_error error = { .status = HDS_OK };
+    hds_status status;
+    Py_BEGIN_ALLOW_THREADS
+    status = hds_job_create(&job, params, &error);
+    Py_END_ALLOW_THREADS
+    if (status != HDS_OK)
+        python_raise(state, status, &error);
+    return job;
+}
+
+/* What the arguments of Job() and of generate() ask for. */
+static PyObject *create(const python_state *state, PyObject *arguments, PyObject *keywords,
+                        const char *format)
+{
+    static char *names[] = { "prompt",  "head_model",  "prior",      "seed",   "geometry",
+                             "texture", "on_progress", "checkpoint", "resume", NULL };
+    PyObject *model = NULL, *prior = NULL, *seed = NULL, *geometry = NULL, *texture = NULL;
+    PyObject *on_progress = Py_None, *checkpoint = Py_None, *path = NULL;
+    hds_generate_params params = { .prompt = NULL };
+    int resume = 0;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, format, names, &params.prompt, &model,
+                                     &prior, &seed, &geometry, &texture, &on_progress,
+                                     &checkpoint, &resume) ||
+        !python_head_model_get(state, model, "head_model", &params.model) ||
+        !python_prior_get(state, prior, "prior", &params.prior) ||
+        !get_seed(seed, &params.seed) || !get_stage(&params.geometry, "geometry", geometry) ||
+        !get_stage(&params.texture, "texture", texture))
+        return NULL;
+    if (on_progress != Py_None && !PyCallable_Check(on_progress))
+        return PyErr_Format(PyExc_TypeError, "on_progress: %R, expected a function or None",
+                            (PyObject *)Py_TYPE(on_progress));
+    if (checkpoint != Py_None && !PyUnicode_FSConverter(checkpoint, &path))
+        return NULL;
+    params.checkpoint = path ? PyBytes_AsString(path) : NULL;
+    params.resume = resume != 0;
+    hds_job *job = make_job(state, &params);
+    Py_XDECREF(path);
+    job_object *self = job ? PyObject_GC_New(job_object, state->job) : NULL;
+    if (!self) {
+        hds_job_destroy(job);
+        return NULL;
+    }
+    self->job = job;
+    self->on_progress = on_progress == Py_None ? NULL : Py_NewRef(on_progress);
+    self->model = params.model ? Py_NewRef(model) : NULL;
+    PyObject_GC_Track(self);
+    return (PyObject *)self;
+}
+
+static PyObject *job_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
+{
+    return create(PyType_GetModuleState(type), arguments, keywords, "s|OO$OOOOOp:Job");
+}
+
+static int job_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(((job_object *)self)->on_progress);
+    Py_VISIT(((job_object *)self)->model);
+    return 0;
+}
+
+static int job_clear(PyObject *self)
+{
+    Py_CLEAR(((job_object *)self)->on_progress);
+    Py_CLEAR(((job_object *)self)->model);
+    return 0;
+}
+
+/* Cancels and waits for the core's thread, so that no work outlives its job. */
+static void job_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    hds_job *job = ((job_object *)self)->job;
+    Py_BEGIN_ALLOW_THREADS
+    hds_job_destroy(job);
+    Py_END_ALLOW_THREADS
+    job_clear(self);
+    PyObject_GC_Del(self);
+    Py_DECREF(type);
+}
+
+/* ---- waiting ---- */
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Calls on_progress where something has changed since *last. */
+static bool report(job_object *self, hds_job_progress *last)
+{
+    hds_job_progress progress;
+    hds_job_get_progress(self->job, &progress);
+    bool same = progress.state == last->state && progress.step == last->step &&
+                progress.stage == last->stage;
+    *last = progress;
+    if (same || !self->on_progress)
+        return true;
+    PyObject *record = python_progress(python_state_of((PyObject *)self), &progress);
+    PyObject *function = Py_NewRef(self->on_progress);
+    PyObject *result = record ? PyObject_CallFunctionObjArgs(function, record, NULL) : NULL;
+    Py_DECREF(function);
+    Py_XDECREF(record);
+    Py_XDECREF(result);
+    return result != NULL;
+}
+
+/* The head; None when seconds (< 0: for ever) have passed; NULL with the job's or a callback's
+ * exception or an interrupt, which leave the job as it is. */
+static PyObject *wait_for(job_object *self, double seconds)
+{
+    const python_state *state = python_state_of((PyObject *)self);
+    hds_job_progress last = { .step = -1 };
+    double end = now() + seconds;
+    for (;;) {
+        double slice = seconds < 0 ? SLICE : fmin(SLICE, fmax(end - now(), 0));
+        hds_head *head = NULL;
+        hds_error error = { .status = HDS_OK };
+        hds_status status;
+        Py_BEGIN_ALLOW_THREADS
+        status = hds_job_wait(self->job, slice, &head, &error);
+        Py_END_ALLOW_THREADS
+        if (!report(self, &last) || PyErr_CheckSignals() != 0) {
+            hds_head_unref(head);
+            return NULL;
+        }
+        if (status != HDS_OK)
+            return python_raise(state, status, &error);
+        if (head)
+            return python_head_wrap(state, head, self->model);
+        if (seconds >= 0 && now() >= end)
+            Py_RETURN_NONE;
+    }
+}
+
+PyDoc_STRVAR(start_doc,
+"start($self, /)\n--\n\nStart the work on a thread of its own, and return.");
+
+static PyObject *job_start(PyObject *self, PyObject *none)
+{
+    hds_error error = { .status = HDS_OK };
+    hds_status status = hds_job_start(((job_object *)self)->job, &error);
+    if (status != HDS_OK)
+        return python_raise(python_state_of(self), status, &error);
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(progress_doc, "progress($self, /)\n--\n\nA Progress: where the job is. Any thread.");
+
+static PyObject *job_progress(PyObject *self, PyObject *none)
+{
+    hds_job_progress progress;
+    hds_job_get_progress(((job_object *)self)->job, &progress);
+    return python_progress(python_state_of(self), &progress);
+}
+
+PyDoc_STRVAR(preview_doc,
+"preview($self, /)\n--\n\nThe Head as of the last whole step; None before the first.");
+
+static PyObject *job_preview(PyObject *self, PyObject *none)
+{
+    hds_head *head;
+    Py_BEGIN_ALLOW_THREADS
+    head = hds_job_preview(((job_object *)self)->job);
+    Py_END_ALLOW_THREADS
+    if (!head)
+        Py_RETURN_NONE;
+    return python_head_wrap(python_state_of(self), head, ((job_object *)self)->model);
+}
+
+PyDoc_STRVAR(cancel_doc,
+"cancel($self, /)\n--\n\n"
+"Ask the job to end; it does within one step, and wait() then raises Cancelled. Any thread.");
+
+static PyObject *job_cancel(PyObject *self, PyObject *none)
+{
+    hds_job_cancel(((job_object *)self)->job);
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(wait_doc,
+"wait($self, /, timeout=None)\n--\n\n"
+"Wait until the job has ended and return its Head; None when timeout seconds have passed before.\n\n"
+"Other Python threads run meanwhile. on_progress is called from here. Raises what the job failed\n"
+"with, Cancelled, what on_progress raises, and KeyboardInterrupt; the last two leave the job\n"
+"running: cancel() ends it.");
+
+static PyObject *job_wait(PyObject *self, PyObject *arguments, PyObject *keywords)
+{
+    static char *names[] = { "timeout", NULL };
+    PyObject *timeout = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|O:wait", names, &timeout))
+        return NULL;
+    double seconds = timeout == Py_None ? -1 : PyFloat_AsDouble(timeout);
+    if (PyErr_Occurred())
+        return NULL;
+    if (timeout != Py_None && !(seconds >= 0))
+        return PyErr_Format(PyExc_ValueError, "timeout: %R, expected seconds from 0, or None",
+                            timeout);
+    hds_job_progress progress;
+    hds_job_get_progress(((job_object *)self)->job, &progress);
+    if (progress.state == HDS_JOB_NEW) {
+        PyErr_SetString(python_state_of(self)->error, "the job has not been started: start() it");
+        return NULL;
+    }
+    return wait_for((job_object *)self, seconds);
+}
+
+const char python_generate_doc[] =
+"generate($module, /, prompt, head_model=None, prior=None, *, seed=0, geometry={}, texture={},\n"
+"         on_progress=None, checkpoint=None, resume=False)\n--\n\n"
+"Make a Head from a prompt: score distillation on shape, then on the texture.\n\n"
+"prompt: not empty. head_model, prior: None takes the built-in samples. seed: 0 to 2**64 - 1;\n"
+"equal seeds give equal heads. geometry, texture: settings of the two stages, any of steps, views,\n"
+"resolution (a multiple of 8), guidance_scale, learning_rate, l2, gradient_clip, timestep_min,\n"
+"timestep_max (fractions of the schedule); {} is all defaults, None skips the stage.\n"
+"on_progress: called with a Progress from the calling thread, at most 20 times a second.\n"
+"checkpoint: a file to keep the state in; with resume=True the run goes on from it when it is\n"
+"there.\n\n"
+"Other Python threads run meanwhile. An exception of on_progress, or an interrupt, cancels the run\n"
+"and comes through. Raises ValueError, FormatError, OSError, Cancelled, Error.";
+
+PyObject *python_generate(PyObject *module, PyObject *arguments, PyObject *keywords)
+{
+    const python_state *state = PyModule_GetState(module);
+    PyObject *job = create(state, arguments, keywords, "s|OO$OOOOOp:generate");
+    if (!job)
+        return NULL;
+    PyObject *started = job_start(job, NULL);
+    PyObject *head = started ? wait_for((job_object *)job, -1) : NULL;
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback); /* the job's end must not disturb it */
+    Py_XDECREF(started);
+    Py_DECREF(job);
+    PyErr_Restore(type, value, traceback);
+    return head;
+}
+
+static PyMethodDef job_methods[] = {
+    { "start", job_start, METH_NOARGS, start_doc },
+    { "progress", job_progress, METH_NOARGS, progress_doc },
+    { "preview", job_preview, METH_NOARGS, preview_doc },
+    { "cancel", job_cancel, METH_NOARGS, cancel_doc },
+    { "wait", (PyCFunction)(void (*)(void))job_wait, METH_VARARGS | METH_KEYWORDS, wait_doc },
+    { NULL, NULL, 0, NULL },
+};
+
+PyDoc_STRVAR(job_doc,
+"Job(prompt, head_model=None, prior=None, *, seed=0, geometry={}, texture={}, on_progress=None,\n"
+"    checkpoint=None, resume=False)\n--\n\n"
+"A generation on a thread of its own; the arguments are those of generate().\n\n"
+"start() begins, progress() and preview() look, cancel() ends it, wait() gives the Head. When the\n"
+"object goes, a running job is cancelled.");
+
+static PyType_Slot job_slots[] = {
+    { Py_tp_doc, (void *)job_doc },
+    { Py_tp_new, job_new },
+    { Py_tp_dealloc, job_dealloc },
+    { Py_tp_traverse, job_traverse },
+    { Py_tp_clear, job_clear },
+    { Py_tp_methods, job_methods },
+    { 0, NULL },
+};
+
+PyType_Spec python_job_spec = {
+    .name = "headsds.Job",
+    .basicsize = sizeof(job_object),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_HAVE_GC,
+    .slots = job_slots,
+};

@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* headsds.Prior: what hds_prior is to C. */
+#include "python/python.h"
+
+typedef struct prior_object {
+    PyObject_HEAD
+    hds_prior *prior;
+} prior_object;
+
+static hds_prior_info info_of(PyObject *self)
+{
+    hds_prior_info info;
+    hds_prior_get_info(((prior_object *)self)->prior, &info);
+    return info;
+}
+
+bool python_prior_get(const python_state *state, PyObject *object, const char *name,
+                      hds_prior **prior)
+{
+    *prior = NULL;
+    if (!object || object == Py_None)
+        return true;
+    if (!Py_IS_TYPE(object, state->prior)) {
+        PyErr_Format(PyExc_TypeError, "%s: %R, expected a headsds.Prior or None", name,
+                     (PyObject *)Py_TYPE(object));
+        return false;
+    }
+    *prior = ((prior_object *)object)->prior;
+    return true;
+}
+
+static void prior_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    hds_prior_unref(((prior_object *)self)->prior);
+    PyObject_Free(self);
+    Py_DECREF(type);
+}
+
+static PyObject *prior_repr(PyObject *self)
+{
+    hds_prior_info info = info_of(self);
+    return PyUnicode_FromFormat("<headsds.Prior %s>", info.path ? info.path : "(built-in)");
+}
+
+PyDoc_STRVAR(load_doc,
+"load($type, /, path=None)\n--\n\n"
+"Load a frozen latent diffusion model.\n\n"
+"path: a Stable Diffusion 1.x folder as diffusers writes it; None is the built-in sample prior.\n\n"
+"Raises FileNotFoundError; FormatError naming a tensor that is missing, left over or of another\n"
+"shape.");
+
+static PyObject *prior_load(PyObject *type, PyObject *arguments, PyObject *keywords)
+{
+    static char *names[] = { "path", NULL };
+    const python_state *state = PyType_GetModuleState((PyTypeObject *)type);
+    PyObject *path_object = Py_None, *path = NULL;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|O:load", names, &path_object))
+        return NULL;
+    if (path_object != Py_None && !PyUnicode_FSConverter(path_object, &path))
+        return NULL;
+    hds_prior_params params = { .path = path ? PyBytes_AsString(path) : NULL };
+    hds_prior *prior = NULL;
+    hds_error error = { .status = HDS_OK };
+    hds_status status;
+    Py_BEGIN_ALLOW_THREADS
+    status = hds_prior_load(&prior, &params, &error);
+    Py_END_ALLOW_THREADS
+    Py_XDECREF(path);
+    if (status != HDS_OK)
+        return python_raise(state, status, &error);
+    prior_object *self = PyObject_New(prior_object, state->prior);
+    if (self)
+        self->prior = prior;
+    else
+        hds_prior_unref(prior);
+    return (PyObject *)self;
+}
+
+/* The result of a call that filled `view`: it, or an exception. */
+static PyObject *finish(PyObject *self, PyObject *view, hds_status status, const hds_error *error)
+{
+    if (status == HDS_OK)
+        return view;
+    Py_DECREF(view);
+    return python_raise(python_state_of(self), status, error);
+}
+
+/* A list of str as UTF-8; the pointers live in *holder. */
+static const char **get_texts(PyObject *texts, size_t *count, PyObject **holder)
+{
+    if (!PyList_Check(texts) && !PyTuple_Check(texts)) {
+        PyErr_Format(PyExc_TypeError, "texts: %R, expected a list of str",
+                     (PyObject *)Py_TYPE(texts));
+        return NULL;
+    }
+    *holder = PySequence_Tuple(texts);
+    *count = *holder ? (size_t)PyTuple_Size(*holder) : 0;
+    const char **pointers = *holder ? PyMem_Calloc(*count + 1, sizeof *pointers) : NULL;
+    for (size_t i = 0; pointers && i < *count; i++) {
+        PyObject *text = PyTuple_GetItem(*holder, (Py_ssize_t)i);
+        Py_ssize_t length;
+        if (!PyUnicode_Check(text))
+            PyErr_Format(PyExc_TypeError, "texts[%zu]: %R, expected str", i,
+                         (PyObject *)Py_TYPE(text));
+        else
+            pointers[i] = PyUnicode_AsUTF8AndSize(text, &length);
+        if (!pointers[i]) {
+            PyMem_Free(pointers);
+            pointers = NULL;
+        }
+    }
+    if (!pointers) {
+        Py_CLEAR(*holder);
+        if (!PyErr_Occurred())
+            PyErr_NoMemory();
+    }
+    return pointers;
+}
+
+static PyObject *tokenize(PyObject *self, PyObject *texts, int64_t **ids, size_t *count)
+{
+    PyObject *holder = NULL;
+    const char **pointers = get_texts(texts, count, &holder);
+    if (!pointers)
+        return NULL;
+    void *data;
+    PyObject *view = python_array_new(python_state_of(self), 'q', 2,
+                                      (size_t[]){ *count, HDS_TOKENS }, &data);
+    if (view) {
+        hds_error error = { .status = HDS_OK };
+        hds_status status;
+        Py_BEGIN_ALLOW_THREADS
+        status = hds_prior_tokenize(((prior_object *)self)->prior, pointers, *count, data,
+                                    &error);
+        Py_END_ALLOW_THREADS
+        view = finish(self, view, status, &error);
+        *ids = data;
+    }
+    PyMem_Free(pointers);
+    Py_DECREF(holder);
+    return view;
+}
+
+static PyObject *encode(PyObject *self, const int64_t *ids, size_t count)
+{
+    size_t extents[3] = { count, HDS_TOKENS, (size_t)info_of(self).text_width };
+    void *states;
+    PyObject *view = python_array_new(python_state_of(self), 'f', 3, extents, &states);
+    if (!view)
+        return NULL;
+    hds_error error = { .status = HDS_OK };
+    hds_status status;
+    Py_BEGIN_ALLOW_THREADS
+    status = hds_prior_encode_tokens(((prior_object *)self)->prior, ids, count, states, &error);
+    Py_END_ALLOW_THREADS
+    return finish(self, view, status, &error);
+}
+
+PyDoc_STRVAR(tokenize_doc,
+"tokenize($self, texts, /)\n--\n\n"
+"Token ids (N, 77), int64, of a list of N str: start, at most 75 tokens, end, padding.");
+
+static PyObject *prior_tokenize(PyObject *self, PyObject *texts)
+{
+    int64_t *ids;
+    size_t count;
+    return tokenize(self, texts, &ids, &count);
+}
+
+PyDoc_STRVAR(encode_text_doc,
+"encode_text($self, texts, /)\n--\n\n"
+"Text states (N, 77, text_width), float32, of a list of N str: tokenize, then encode_tokens.");
+
+static PyObject *prior_encode_text(PyObject *self, PyObject *texts)
+{
+    int64_t *ids;
+    size_t count;
+    PyObject *tokens = tokenize(self, texts, &ids, &count);
+    if (!tokens)
+        return NULL;
+    PyObject *states = encode(self, ids, count);
+    Py_DECREF(tokens);
+    return states;
+}
+
+PyDoc_STRVAR(encode_tokens_doc,
+"encode_tokens($self, ids, /)\n--\n\n"
+"Text states (N, 77, text_width), float32, of token ids (N, 77), any integer type: the last\n"
+"hidden state after the final layer norm. Raises ValueError for an id outside the vocabulary.");
+
+static PyObject *prior_encode_tokens(PyObject *self, PyObject *object)
+{
+    python_input ids = { .held = false };
+    PyObject *states = NULL;
+    if (python_input_get(&ids, object, "ids", 'q', "(N, 77)"))
+        states = encode(self, ids.data, ids.shape[0]);
+    python_input_finish(&ids);
+    return states;
+}
+
+PyDoc_STRVAR(encode_image_doc,
+"encode_image($self, image, /)\n--\n\n"
+"Latents (N, 4, H/8, W/8), float32, of pictures (N, H, W, 3), float RGB in [0, 1], H and W\n"
+"multiples of 8: the mean of the posterior, scaled as the UNet wants it.");
+
+static PyObject *prior_encode_image(PyObject *self, PyObject *object)
+{
+    python_input image = { .held = false };
+    PyObject *view = NULL;
+    if (!python_input_get(&image, object, "image", 'f', "(N, H, W, 3)"))
+        goto done;
+    const size_t *s = image.shape;
+    if (s[1] == 0 || s[2] == 0 || s[1] % 8 || s[2] % 8) {
+        PyErr_Format(PyExc_ValueError, "image: %zu x %zu pixels, expected multiples of 8", s[1],
+                     s[2]);
+        goto done;
+    }
+    size_t extents[4] = { s[0], (size_t)info_of(self).latent_channels, s[1] / 8, s[2] / 8 };
+    void *latents;
+    view = python_array_new(python_state_of(self), 'f', 4, extents, &latents);
+    if (!view)
+        goto done;
+    hds_error error = { .status = HDS_OK };
+    hds_status status;
+    Py_BEGIN_ALLOW_THREADS
+    status = hds_prior_encode_image(((prior_object *)self)->prior, image.data, s[0], s[1], s[2],
+                                    latents, &error);
+    Py_END_ALLOW_THREADS
+    view = finish(self, view, status, &error);
+done:
+    python_input_finish(&image);
+    return view;
+}
+
+PyDoc_STRVAR(decode_latents_doc,
+"decode_latents($self, latents, /)\n--\n\n"
+"Pictures (N, 8 h, 8 w, 3), float32 in [0, 1], of latents (N, 4, h, w).");
+
+static PyObject *prior_decode_latents(PyObject *self, PyObject *object)
+{
+    python_input latents = { .held = false };
+    void *images;
+    PyObject *view = NULL;
+    if (python_input_get(&latents, object, "latents", 'f', "(N, 4, h, w)")) {
+        size_t extents[4] = { latents.shape[0], 8 * latents.shape[2], 8 * latents.shape[3], 3 };
+        view = python_array_new(python_state_of(self), 'f', 4, extents, &images);
+    }
+    if (view) {
+        hds_error error = { .status = HDS_OK };
+        hds_status status;
+        Py_BEGIN_ALLOW_THREADS
+        status = hds_prior_decode_latents(((prior_object *)self)->prior, latents.data,
+                                          latents.shape[0], latents.shape[2], latents.shape[3],
+                                          images, &error);
+        Py_END_ALLOW_THREADS
+        view = finish(self, view, status, &error);
+    }
+    python_input_finish(&latents);
+    return view;
+}
+
+PyDoc_STRVAR(predict_noise_doc,
+"predict_noise($self, /, latents, timestep, text)\n--\n\n"
+"The UNet's noise (N, 4, h, w), float32.\n\n"
+"latents (N, 4, h, w); timestep: a number from 0 to timestep_count - 1, fractions allowed, or one\n"
+"for each item, (N,); text (N, 77, text_width).");
+
+/* One number for all, or (N,). */
+static bool get_timesteps(python_input *in, PyObject *timestep, size_t count)
+{
+    if (!PyFloat_Check(timestep) && !PyLong_Check(timestep)) {
+        if (!python_input_get(in, timestep, "timestep", 'f', "(N,)"))
+            return false;
+        if (in->count == count)
+            return true;
+        PyErr_Format(PyExc_ValueError, "timestep: %zu numbers, expected 1 or one for each of %zu "
+                     "latents", in->count, count);
+        return false;
+    }
+    double value = PyFloat_AsDouble(timestep);
+    if (value == -1 && PyErr_Occurred())
+        return false;
+    float *copy = PyMem_Calloc(count + 1, sizeof *copy);
+    in->data = in->copy = copy;
+    for (size_t i = 0; copy && i < count; i++)
+        copy[i] = (float)value;
+    if (!copy)
+        PyErr_NoMemory();
+    return copy != NULL;
+}
+
+static bool check_text(PyObject *self, const python_input *text, size_t count)
+{
+    size_t width = (size_t)info_of(self).text_width;
+    if (text->shape[0] == count && text->shape[2] == width)
+        return true;
+    PyErr_Format(PyExc_ValueError, "text: shape (%zu, 77, %zu), expected (%zu, 77, %zu)",
+                 text->shape[0], text->shape[2], count, width);
+    return false;
+}
+
+static PyObject *prior_predict_noise(PyObject *self, PyObject *arguments, PyObject *keywords)
+{
+    static char *names[] = { "latents", "timestep", "text", NULL };
+    PyObject *latents_object, *timestep, *text_object, *view = NULL;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OOO:predict_noise", names,
+                                     &latents_object, &timestep, &text_object))
+        return NULL;
+    python_input latents = { .held = false }, steps = { .held = false }, text = { .held = false };
+    void *noise;
+    if (python_input_get(&latents, latents_object, "latents", 'f', "(N, 4, h, w)") &&
+        get_timesteps(&steps, timestep, latents.shape[0]) &&
+        python_input_get(&text, text_object, "text", 'f', "(N, 77, C)") &&
+        check_text(self, &text, latents.shape[0]))
+        view = python_array_new(python_state_of(self), 'f', 4, latents.shape, &noise);
+    if (view) {
+        hds_error error = { .status = HDS_OK };
+        hds_status status;
+        Py_BEGIN_ALLOW_THREADS
+        status = hds_prior_predict_noise(((prior_object *)self)->prior, latents.data,
+                                         latents.shape[0], latents.shape[2], latents.shape[3],
+                                         steps.data, text.data, noise, &error);
+        Py_END_ALLOW_THREADS
+        view = finish(self, view, status, &error);
+    }
+    python_input_finish(&latents);
+    python_input_finish(&steps);
+    python_input_finish(&text);
+    return view;
+}
+
+static PyObject *get_path(PyObject *self, void *closure)
+{
+    hds_prior_info info = info_of(self);
+    if (!info.path)
+        Py_RETURN_NONE;
+    return PyUnicode_DecodeFSDefault(info.path);
+}
+
+/* closure: the offset of an int in the info. */
+static PyObject *get_int(PyObject *self, void *closure)
+{
+    hds_prior_info info = info_of(self);
+    return PyLong_FromLong(*(const int *)((const char *)&info + (size_t)closure));
+}
+
+static PyObject *get_alphas(PyObject *self, void *closure)
+{
+    hds_prior_info info = info_of(self);
+    size_t extents[1] = { (size_t)info.timestep_count };
+    return python_array_borrow(python_state_of(self), self, info.alphas_cumprod, 'f', 1, extents);
+}
+
+static PyMethodDef prior_methods[] = {
+    { "load", (PyCFunction)(void (*)(void))prior_load, METH_VARARGS | METH_KEYWORDS | METH_CLASS,
+      load_doc },
+    { "tokenize", prior_tokenize, METH_O, tokenize_doc },
+    { "encode_text", prior_encode_text, METH_O, encode_text_doc },
+    { "encode_tokens", prior_encode_tokens, METH_O, encode_tokens_doc },
+    { "encode_image", prior_encode_image, METH_O, encode_image_doc },
+    { "decode_latents", prior_decode_latents, METH_O, decode_latents_doc },
+    { "predict_noise", (PyCFunction)(void (*)(void))prior_predict_noise,
+      METH_VARARGS | METH_KEYWORDS, predict_noise_doc },
+    { NULL, NULL, 0, NULL },
+};
+
+#define INT(field) (void *)offsetof(hds_prior_info, field)
+static PyGetSetDef prior_getters[] = {
+    { "path", get_path, NULL, "The folder, or None.", NULL },
+    { "text_width", get_int, NULL, "C of the text states.", INT(text_width) },
+    { "latent_channels", get_int, NULL, "4", INT(latent_channels) },
+    { "sample_size", get_int, NULL, "Height and width of the latents the UNet was trained for.",
+      INT(sample_size) },
+    { "timestep_count", get_int, NULL, "Timesteps of the schedule.", INT(timestep_count) },
+    { "alphas_cumprod", get_alphas, NULL, "(timestep_count,) float32: the share of signal left.",
+      NULL },
+    { NULL, NULL, NULL, NULL, NULL },
+};
+
+PyDoc_STRVAR(prior_doc,
+"A frozen latent diffusion model: Stable Diffusion, or the built-in sample prior.\n\n"
+"Prior.load() makes one. It may be shared: calls from several threads take turns, and let other\n"
+"Python threads run.");
+
+static PyType_Slot prior_slots[] = {
+    { Py_tp_doc, (void *)prior_doc },
+    { Py_tp_dealloc, prior_dealloc },
+    { Py_tp_repr, prior_repr },
+    { Py_tp_methods, prior_methods },
+    { Py_tp_getset, prior_getters },
+    { 0, NULL },
+};
+
+PyType_Spec python_prior_spec = {
+    .name = "headsds.Prior",
+    .basicsize = sizeof(prior_object),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = prior_slots,
+};

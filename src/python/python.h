@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the extension module share: its state, errors, arrays in and out.
+ *
+ * Functions that return PyObject * return a new reference, or NULL with an exception set; those
+ * that return bool return false with an exception set. */
+#ifndef HDS_PYTHON_H
+#define HDS_PYTHON_H
+
+#define PY_SSIZE_T_CLEAN
+#define Py_LIMITED_API 0x030B0000
+#include <Python.h>
+
+#include "headsds/headsds.h"
+
+#include <stdbool.h>
+
+typedef struct python_state {
+    PyObject *error, *format_error, *cancelled;
+    PyTypeObject *array, *head_model, *prior, *head, *job, *progress, *history;
+} python_state;
+
+/* self's state; only for objects of this module's own types, which nobody can subclass. */
+static inline python_state *python_state_of(PyObject *self)
+{
+    return PyType_GetModuleState(Py_TYPE(self));
+}
+
+/* ---- errors.c ---- */
+
+bool python_add_errors(PyObject *module, python_state *state);
+/* Sets the exception that a status stands for; returns NULL. */
+PyObject *python_raise(const python_state *state, hds_status status, const hds_error *error);
+
+/* ---- array.c: out ---- */
+
+enum { PYTHON_MAX_DIMS = 4 };
+extern PyType_Spec python_array_spec;
+/* A memoryview of C-ordered data with shape and format ('f' 'B' 'I' 'q'). Zeroed and writable, its
+ * memory in *data; the view owns it. */
+PyObject *python_array_new(const python_state *state, char format, int dims,
+                           const size_t shape[], void **data);
+/* Read-only, of data that lives as long as owner; None where data is NULL. */
+PyObject *python_array_borrow(const python_state *state, PyObject *owner, const void *data,
+                              char format, int dims, const size_t shape[]);
+
+/* ---- input.c: in ---- */
+
+/* An array argument, held until python_input_finish. Zero-initialise it. */
+typedef struct python_input {
+    Py_buffer view;
+    bool held;
+    void *copy;
+    const void *data; /* C order, of the format asked for */
+    int dims;
+    size_t shape[PYTHON_MAX_DIMS], count;
+} python_input;
+/* format: 'f' from float32 or float64, 'B' from uint8, 'q' and 'I' from any integers. pattern: the
+ * shape wanted, as errors show it: "(N, 4, h, w)", letters stand for any extent. Flat sequences of
+ * numbers are fine where the pattern has one dimension. */
+bool python_input_get(python_input *in, PyObject *object, const char *name, char format,
+                      const char *pattern);
+void python_input_finish(python_input *in);
+
+/* Arguments shape, expression and pose, each an array or None. Zero-initialise it. */
+typedef struct python_coefficients {
+    python_input shape, expression, pose;
+    hds_coefficients values;
+} python_coefficients;
+bool python_coefficients_get(python_coefficients *c, PyObject *shape, PyObject *expression,
+                             PyObject *pose);
+void python_coefficients_finish(python_coefficients *c);
+
+PyObject *python_strings(const char *const *strings, size_t count); /* a tuple of str */
+
+/* ---- the types ---- */
+
+extern PyType_Spec python_head_model_spec, python_prior_spec, python_head_spec, python_job_spec;
+
+/* Each takes the reference, also when it fails. */
+PyObject *python_head_model_wrap(const python_state *state, hds_head_model *model);
+/* model: the wrapper of the head's model if there is one already, else NULL. */
+PyObject *python_head_wrap(const python_state *state, hds_head *head, PyObject *model);
+
+/* The handle of an argument that may be None (NULL then), borrowed. */
+bool python_head_model_get(const python_state *state, PyObject *object, const char *name,
+                           hds_head_model **model);
+bool python_prior_get(const python_state *state, PyObject *object, const char *name,
+                      hds_prior **prior);
+
+bool python_add_records(PyObject *module, python_state *state); /* records.c */
+PyObject *python_history(const python_state *state, const hds_history *lines, size_t count);
+PyObject *python_progress(const python_state *state, const hds_job_progress *progress);
+
+PyObject *python_generate(PyObject *module, PyObject *arguments, PyObject *keywords);
+extern const char python_generate_doc[];
+
+#endif

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Plain records with named fields: where a job is, and one line of a head's history. */
+#include "python/python.h"
+
+static PyStructSequence_Field history_fields[] = {
+    { "stage", "'geometry' or 'texture'" },
+    { "step", "from 0 within the stage" },
+    { "timestep", "mean diffusion timestep of the step's views, 0 to 999" },
+    { "gradient_norm", "norm of the gradient of what is optimised, before clipping" },
+    { "coefficient_norm", "root mean square of the shape coefficients, or of the change of the "
+                          "texture" },
+    { NULL, NULL },
+};
+static PyStructSequence_Desc history_desc = {
+    "headsds.HistoryEntry", "One step of a generation.", history_fields, 5
+};
+
+static PyStructSequence_Field progress_fields[] = {
+    { "state", "'new', 'loading', 'running', 'done', 'cancelled' or 'failed'" },
+    { "stage", "'geometry' or 'texture'" },
+    { "step", "steps done, over all stages" },
+    { "step_count", "steps of all stages" },
+    { "seconds", "since the start" },
+    { "seconds_left", "estimated; None: not known yet" },
+    { "last", "HistoryEntry of the last step" },
+    { NULL, NULL },
+};
+static PyStructSequence_Desc progress_desc = {
+    "headsds.Progress", "Where a generation is.", progress_fields, 7
+};
+
+bool python_add_records(PyObject *module, python_state *state)
+{
+    state->history = PyStructSequence_NewType(&history_desc);
+    state->progress = PyStructSequence_NewType(&progress_desc);
+    return state->history && state->progress &&
+           PyModule_AddObjectRef(module, "HistoryEntry", (PyObject *)state->history) == 0 &&
+           PyModule_AddObjectRef(module, "Progress", (PyObject *)state->progress) == 0;
+}
+
+/* Fills a record with values, which it takes; NULL when one of them could not be made. */
+static PyObject *record(PyTypeObject *type, PyObject *values[], Py_ssize_t count)
+{
+    PyObject *made = PyStructSequence_New(type);
+    bool complete = made != NULL;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        complete = complete && values[i];
+        if (made && values[i])
+            PyStructSequence_SetItem(made, i, values[i]);
+        else
+            Py_XDECREF(values[i]);
+    }
+    if (complete)
+        return made;
+    Py_XDECREF(made);
+    return NULL;
+}
+
+static PyObject *stage_name(int stage)
+{
+    return PyUnicode_FromString(stage == 0 ? "geometry" : "texture");
+}
+
+static PyObject *history_entry(const python_state *state, const hds_history *line)
+{
+    PyObject *values[] = { stage_name(line->stage), PyLong_FromLong(line->step),
+                           PyFloat_FromDouble((double)line->timestep),
+                           PyFloat_FromDouble((double)line->gradient_norm),
+                           PyFloat_FromDouble((double)line->coefficient_norm) };
+    return record(state->history, values, 5);
+}
+
+PyObject *python_history(const python_state *state, const hds_history *lines, size_t count)
+{
+    PyObject *tuple = PyTuple_New((Py_ssize_t)count);
+    for (size_t i = 0; tuple && i < count; i++) {
+        PyObject *entry = history_entry(state, &lines[i]);
+        if (!entry || PyTuple_SetItem(tuple, (Py_ssize_t)i, entry) != 0) {
+            Py_DECREF(tuple);
+            return NULL;
+        }
+    }
+    return tuple;
+}
+
+PyObject *python_progress(const python_state *state, const hds_job_progress *progress)
+{
+    static const char *const states[] = { "new",  "loading",   "running",
+                                          "done", "cancelled", "failed" };
+    PyObject *left = progress->seconds_left < 0 ? Py_NewRef(Py_None)
+                                                : PyFloat_FromDouble(progress->seconds_left);
+    PyObject *values[] = { PyUnicode_FromString(states[progress->state]),
+                           stage_name(progress->stage),
+                           PyLong_FromLong(progress->step),
+                           PyLong_FromLong(progress->step_count),
+                           PyFloat_FromDouble(progress->seconds),
+                           left,
+                           history_entry(state, &progress->last) };
+    return record(state->progress, values, 7);
+}

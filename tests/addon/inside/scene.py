@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Add Head, Generate and Cancel on real Blender data, without a window."""
+
+import os
+import sys
+import time
+
+import bpy
+import numpy as np
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import runner
+import state
+
+OUT = sys.argv[sys.argv.index("--") + 1]
+
+
+def add_head():
+    assert bpy.ops.headsds.add_head() == {"FINISHED"}
+    return bpy.context.active_object
+
+
+def foreign_head(scale=1.0, quads=False):
+    """The model's topology as an artist may have it: no UVs, no keys, other axes, own material."""
+    from headsds_addon.core import engine
+    model = engine.model()
+    vertices = scale * np.asarray(model.vertices())
+    mesh = bpy.data.meshes.new("Artist")
+    mesh.from_pydata(vertices.tolist(), [], np.asarray(model.faces)[::-1].tolist())
+    obj = bpy.data.objects.new("Artist", mesh)
+    bpy.context.scene.collection.objects.link(obj)
+    bpy.context.view_layer.objects.active = obj
+    return obj
+
+
+def generate(prompt, geometry_steps=2, texture_steps=2, seed=0):
+    runner.ask(prompt, geometry_steps, texture_steps, seed)
+    assert bpy.ops.headsds.generate() == {"FINISHED"}
+
+
+def refused(word):
+    """Generate refuses with a message that holds `word`, in the report and in the panel."""
+    from headsds_addon.ops import session
+    try:
+        bpy.ops.headsds.generate()
+    except RuntimeError as error:
+        assert word in str(error), error
+        assert word in session.last_error
+        return
+    raise AssertionError("was not refused")
+
+
+def test_add_head():
+    from headsds_addon.core import engine
+    model = engine.model()
+    obj = add_head()
+    mesh = obj.data
+    assert len(mesh.vertices) == model.vertex_count and obj.type == "MESH"
+    x, y, z = np.asarray(model.vertices()).T
+    assert np.allclose(state.coordinates(mesh.vertices), np.stack([x, -z, y], axis=-1), atol=1e-6)
+    assert all(polygon.use_smooth for polygon in mesh.polygons)
+    keys = mesh.shape_keys.key_blocks
+    assert [k.name for k in keys] == ["Basis", *model.expression_names]
+    assert all(k.value == 0.0 for k in keys)
+    first = np.abs(state.key(obj, keys[1].name) - state.key(obj, "Basis")).max()
+    assert 0.0005 < first < 0.1, first
+    uvs = np.array([loop.uv[:] for loop in mesh.uv_layers["HeadSDS"].data])
+    wanted = np.asarray(model.uvs)[np.asarray(model.uv_faces).ravel()]
+    assert np.allclose(uvs, wanted, atol=1e-6)
+    normals = np.array([p.normal[:] for p in mesh.polygons])
+    centres = np.array([p.center[:] for p in mesh.polygons])
+    outward = ((centres - centres.mean(axis=0)) * normals).sum(axis=1) > 0
+    assert outward.mean() > 0.7, "faces look inwards"
+
+
+def test_generate_writes_key_texture_and_record():
+    from headsds_addon.ops import materials, meshes
+    obj = add_head()
+    basis = state.key(obj, "Basis")
+    expressions = {k.name: state.key(obj, k.name) for k in obj.data.shape_keys.key_blocks}
+    prompt = "a man with a très long nose " + "頭" * 40
+    generate(prompt, seed=7)
+    name = obj.data.shape_keys.key_blocks[-1].name
+    assert prompt.startswith(name) and len(name.encode()) <= 63
+    first = state.key(obj, name)
+    assert np.abs(first - basis).max() > 1e-5
+    for other, vertices in expressions.items():
+        assert np.array_equal(state.key(obj, other), vertices), other
+
+    material = materials.ours(obj)
+    image = materials.shown_image(obj)
+    assert image.name == name and image.packed_file is not None
+    assert material.node_tree.nodes["Principled BSDF"].inputs["Base Color"].is_linked
+    assert {p.material_index for p in obj.data.polygons} == {0} and len(obj.data.materials) == 1
+    record = meshes.records(obj)[name]
+    assert record["prompt"] == prompt and record["seed"] == "7" and len(record["shape"]) > 0
+    assert any(record["shape"])
+
+    generate(prompt, seed=8)
+    keys = obj.data.shape_keys.key_blocks
+    second = keys[-1].name
+    assert second.endswith(".001") and len(second.encode()) <= 63
+    assert keys[second].value == 1.0 and keys[name].value == 0.0
+    assert np.array_equal(state.key(obj, name), first)
+    assert not np.array_equal(state.key(obj, second), first), "another seed, the same head"
+    assert materials.ours(obj) is material and len(obj.data.materials) == 1
+    assert materials.shown_image(obj).name == second and image.name == name
+    assert set(meshes.records(obj)) == {name, second}
+    assert np.array_equal(state.key(obj, "Basis"), basis)
+
+    path = os.path.join(OUT, "reopened.blend")
+    pixels = image.pixels[:]
+    colours = len(set(pixels))
+    assert colours > 2, "a texture of one colour"
+    bpy.ops.wm.save_as_mainfile(filepath=path, check_existing=False)
+    bpy.ops.wm.open_mainfile(filepath=path)
+    obj = bpy.data.objects["Head"]
+    assert np.array_equal(state.key(obj, name), first)
+    assert obj.data.shape_keys.key_blocks[second].value == 1.0
+    assert bpy.data.images[name].pixels[:] == pixels, "the texture of an earlier key is lost"
+    assert meshes.records(obj)[name]["prompt"] == prompt
+
+
+def test_same_seed_same_key():
+    first, second = add_head(), None
+    generate("an old woman", seed=3)
+    second = add_head()
+    generate("an old woman", seed=3)
+    assert np.array_equal(state.key(first, "an old woman"), state.key(second, "an old woman"))
+
+
+def test_sculpted_mesh_in_centimetres_keeps_its_offsets():
+    from headsds_addon.core import engine
+    from headsds_addon.ops import meshes
+    obj = foreign_head(scale=100.0)
+    sculpt = state.coordinates(obj.data.vertices)
+    sculpt[sculpt[:, 2] > np.percentile(sculpt[:, 2], 90)] += [0.3, 0.2, 1.0]
+    obj.data.vertices.foreach_set("co", sculpt.ravel())
+    obj.scale = (0.013, 0.013, 0.013)
+    generate("a wide jaw", texture_steps=0)
+    record = meshes.records(obj)["a wide jaw"]
+    model = engine.model()
+    moved = np.asarray(model.vertices(shape=record["shape"])) - np.asarray(model.vertices())
+    written = state.key(obj, "a wide jaw") - state.key(obj, "Basis")
+    assert np.array_equal(state.key(obj, "Basis"), sculpt)
+    assert np.abs(moved).max() > 1e-5
+    assert np.allclose(written, 100.0 * moved, atol=1e-4), np.abs(written - 100.0 * moved).max()
+
+
+def test_artists_materials_stay():
+    from headsds_addon.ops import materials
+    obj = foreign_head()
+    for name in ("Skin", "Eyes"):
+        material = bpy.data.materials.new(name)
+        material.use_nodes = True
+        obj.data.materials.append(material)
+    obj.data.polygons[5].material_index = 1
+    generate("red hair")
+    assert [m.name for m in obj.data.materials] == ["Skin", "Eyes", "HeadSDS"]
+    assert {p.material_index for p in obj.data.polygons} == {2}
+    previous = [v.value for v in obj.data.attributes[materials.PREVIOUS].data]
+    assert previous[5] == 1 and sum(previous) == 1
+    assert "HeadSDS" in obj.data.uv_layers
+
+
+def test_other_topology_is_refused():
+    bpy.ops.mesh.primitive_cube_add()
+    cube = bpy.context.active_object
+    before = state.fingerprint(cube)
+    runner.ask("a man", 2, 2)
+    refused("8 vertices")
+    assert not state.difference(before, state.fingerprint(cube))
+    obj = foreign_head()
+    mesh = obj.data
+    a, b = (mesh.polygons[i].loop_start for i in (0, 40))
+    va, vb = mesh.loops[a].vertex_index, mesh.loops[b].vertex_index
+    mesh.loops[a].vertex_index, mesh.loops[b].vertex_index = vb, va
+    refused("Artist: not the topology")
+
+
+def test_bad_requests_are_refused():
+    runner.ask("a man", 2, 2)
+    refused("no object is active")
+    obj = add_head()
+    before = state.fingerprint(obj)
+    runner.ask("  ", 2, 2)
+    refused("prompt is empty")
+    runner.ask("a man", 0, 0)
+    refused("0 steps")
+    runner.ask("a man", 2, 2)
+    preferences = bpy.context.preferences.addons["headsds_addon"].preferences
+    for field in ("prior", "head_model"):
+        kept = getattr(preferences, field)
+        setattr(preferences, field, "/nowhere/at-all")
+        refused("/nowhere/at-all")
+        setattr(preferences, field, kept)
+    changed = state.difference(before, state.fingerprint(obj))
+    assert not changed, changed
+    bpy.ops.object.mode_set(mode="EDIT")
+    refused("edit mode")
+
+
+def cancel_when_textured(obj):
+    """Follows a run until its texture shows, cancels it, returns what it had changed by then."""
+    from headsds_addon.core import settings
+    from headsds_addon.ops import session
+    before = state.fingerprint(obj)
+    running = session.Session(obj, settings.Settings("a man", 0, 2, 5000, "", runner.PRIOR))
+    while running.run.progress.stage != "texture" or running.run.progress.step < 3:
+        running.tick()
+        assert not running.over, running.error
+        time.sleep(0.02)
+    shown = state.difference(before, state.fingerprint(obj))
+    running.cancel()
+    at_once = state.difference(before, state.fingerprint(obj))
+    while not running.over:
+        running.tick()
+        time.sleep(0.02)
+    assert running.error == "" and running.key_name == ""
+    assert not at_once, at_once
+    left = state.difference(before, state.fingerprint(obj))
+    assert not left, left
+    return shown
+
+
+def test_cancel_leaves_an_added_head_as_it_was():
+    obj = add_head()
+    generate("first")
+    shown = cancel_when_textured(obj)
+    assert {"keys", "shown", "images"} <= set(shown), shown
+
+
+def test_cancel_leaves_an_artists_mesh_as_it_was():
+    obj = foreign_head()
+    material = bpy.data.materials.new("Skin")
+    material.use_nodes = True
+    obj.data.materials.append(material)
+    obj.data.uv_layers.new(name="Artist's own")
+    shown = cancel_when_textured(obj)
+    assert {"keys", "slots", "uvs", "faces", "materials"} <= set(shown), shown
+    assert obj.data.shape_keys is None
+
+
+def test_an_object_removed_under_way_ends_the_run():
+    from headsds_addon.core import settings
+    from headsds_addon.ops import session
+    obj = add_head()
+    running = session.Session(obj, settings.Settings("a man", 0, 5000, 0, "", runner.PRIOR))
+    while running.run.progress.step < 1:
+        running.tick()
+    bpy.data.objects.remove(obj)
+    while not running.over:
+        running.tick()
+    assert "Head was removed" in running.error
+
+
+def test_edit_mode_under_way_waits():
+    from headsds_addon.core import settings
+    from headsds_addon.ops import session
+    obj = add_head()
+    running = session.Session(obj, settings.Settings("a man", 0, 2, 0, "", runner.PRIOR))
+    bpy.ops.object.mode_set(mode="EDIT")
+    while running.run.poll() != "DONE":
+        running.tick()
+    running.tick()
+    assert not running.over and "object mode" in running.text()
+    bpy.ops.object.mode_set(mode="OBJECT")
+    running.tick()
+    assert running.over and "a man" in obj.data.shape_keys.key_blocks
+
+
+def test_unregister_and_register():
+    import addon_utils
+    addon_utils.disable("headsds_addon")
+    assert not hasattr(bpy.types.Scene, "headsds")
+    runner.enable()
+    add_head()
+
+
+runner.run([value for name, value in list(globals().items()) if name.startswith("test_")])

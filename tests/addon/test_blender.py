@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The add-on inside `blender -b`: its operators, its zip, its command line."""
+
+import os
+import pathlib
+import re
+
+import pytest
+from conftest import STAGED
+
+
+def png_size(path):
+    data = path.read_bytes()
+    assert data[:8] == b"\x89PNG\r\n\x1a\n" and data[-8:-4] == b"IEND"
+    return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
+
+
+def test_scene(blender):
+    code, text = blender.inside("scene.py", blender.out)
+    assert re.search(r"\d+ tests, 0 failed", text)
+    assert code == 0, "Blender did not leave cleanly"
+
+
+def test_zip_installs(blender):
+    archive = pathlib.Path(STAGED, "headsds_addon.zip")
+    code, text = blender.run("-b", "--factory-startup", "--python-exit-code", "1", "--python-expr",
+                             f"import bpy; bpy.ops.preferences.addon_install(filepath={str(archive)!r});"
+                             "bpy.ops.preferences.addon_enable(module='headsds_addon');"
+                             "bpy.ops.headsds.add_head(); print('INSTALLED')")
+    assert code == 0 and "INSTALLED" in text
+    assert (blender.folder / "SCRIPTS" / "addons" / "headsds_addon" / "LICENSE").exists()
+
+
+# ---- the command line ----
+
+def steps(blender):
+    prior = blender.environment["HEADSDS_TEST_PRIOR"]
+    return ["--geometry-steps", "2", "--texture-steps", "2", *(["--prior", prior] if prior else [])]
+
+
+def test_command_adds_a_head(blender):
+    out = blender.folder / "new" / "folder"
+    code, text = blender.command("--prompt", "a man", "--out", out, "--pictures", *steps(blender))
+    assert code == 0
+    assert sorted(p.name for p in out.iterdir()) == [
+        "evolution.png", "head.blend", "head.glb", "render.png", "turntable.png"]
+    assert png_size(out / "render.png") == (512, 512)
+    assert (out / "head.glb").read_bytes()[:4] == b"glTF"
+    assert "Added Head" in text and "step" in text and str(out / "head.blend") in text
+
+    check = ("import bpy, numpy as np; o = bpy.data.objects['Head'];"
+             "k = o.data.shape_keys.key_blocks['a man']; assert k.value == 1.0;"
+             "n = [s.material.node_tree.nodes['HeadSDS texture'] for s in o.material_slots][0];"
+             "assert n.image.packed_file; assert o['headsds_keys']['a man']['prompt'] == 'a man';"
+             "assert bpy.context.scene.camera; print('CHECKED')")
+    code, text = blender.run("-b", out / "head.blend", "--python-exit-code", "1",
+                             "--python-expr", check)
+    assert code == 0 and "CHECKED" in text
+
+    # The file as it is now goes in again: its own head is found, and the picture stays out of it.
+    again = blender.folder / "again"
+    code, text = blender.command("--prompt", "a woman", "--out", again, *steps(blender),
+                                 file=out / "head.blend")
+    assert code == 0 and "Using Head" in text
+    check = ("import bpy; k = bpy.data.objects['Head'].data.shape_keys.key_blocks;"
+             "assert k['a man'].value == 0.0 and k['a woman'].value == 1.0;"
+             "assert len(bpy.data.cameras) == 1 and len(bpy.data.scenes) == 1; print('CHECKED')")
+    code, text = blender.run("-b", again / "head.blend", "--python-exit-code", "1",
+                             "--python-expr", check)
+    assert code == 0 and "CHECKED" in text
+
+
+def test_command_refuses(blender):
+    """One line that says why, the exit code, and nothing left behind."""
+    cases = [
+        (["--prompt", " "], 1, "prompt is empty"),
+        (["--prompt", "a", "--prior", "/nowhere/prior"], 1, "/nowhere/prior"),
+        (["--prompt", "a", "--head-model", "/nowhere/head.npz"], 1, "/nowhere/head.npz"),
+        (["--prompt", "a", "--object", "Suzanne"], 1, "Suzanne: no such object"),
+        (["--prompt", "a", "--geometry-steps", "-1"], 1, "geometry steps: -1"),
+        (["--prompt", "a", "--geometry-steps", "many"], 2, "--geometry-steps"),
+        ([], 2, "--prompt"),
+    ]
+    for arguments, expected, word in cases:
+        code, text = blender.command(*arguments, "--out", blender.out)
+        assert code == expected, text
+        assert word in text and "Traceback" not in text
+        assert expected == 2 or len(re.findall("^headsds: error: ", text, re.M)) == 1
+        assert not list(blender.out.iterdir()), arguments
+
+
+def test_command_refuses_another_topology(blender):
+    cube = blender.folder / "cube.blend"
+    code, _ = blender.run("-b", "--factory-startup", "--python-expr",
+                          f"import bpy; bpy.ops.wm.save_as_mainfile(filepath={str(cube)!r})")
+    assert code == 0
+    code, text = blender.command("--prompt", "a", "--object", "Cube", "--out", blender.out,
+                                 file=cube)
+    assert code == 1
+    assert re.search("headsds: error: Cube: not the topology of .*8 vertices.*Add Head", text)
+    assert not list(blender.out.iterdir())
+
+
+def test_command_and_an_unwritable_folder(blender):
+    file = blender.folder / "file"
+    file.write_text("not a folder")
+    code, text = blender.command("--prompt", "a", "--out", file / "inside", *steps(blender))
+    assert code == 1 and str(file) in text and "Traceback" not in text
+    if os.getuid() == 0:
+        pytest.skip("root may write everywhere: the folder without permission was not tried")
+    blender.out.chmod(0o500)
+    code, text = blender.command("--prompt", "a", "--out", blender.out, *steps(blender))
+    assert code == 1 and "cannot be written to" in text
+
+
+def test_command_leaves_nothing_when_it_fails_late(blender):
+    """A folder stands where the picture should go: the rest must not appear either."""
+    (blender.out / "render.png").mkdir()
+    (blender.out / "render.png" / "keep").write_text("")
+    code, text = blender.command("--prompt", "a", "--out", blender.out, *steps(blender))
+    assert code == 1 and "render.png" in text
+    assert [p.name for p in blender.out.iterdir()] == ["render.png"]

@@ -1,0 +1,306 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""core/ in plain Python: names, coordinates, topology, settings, and following a job."""
+
+import ast
+import pathlib
+import threading
+import time
+import types
+
+import numpy as np
+import pytest
+
+import headsds_addon
+from headsds_addon.core import coordinates, naming, run, settings, topology
+
+PACKAGE = pathlib.Path(headsds_addon.__file__).parent
+# What each layer may not import.
+FORBIDDEN = {"core": {"bpy", "mathutils", "ops", "ui", "headless"}, "ops": {"ui", "headless"},
+             "ui": {"headless"}, "headless": {"ui"}}
+
+
+def imported(path):
+    """Every module name and imported word of a source."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (part for alias in node.names for part in alias.name.split("."))
+        elif isinstance(node, ast.ImportFrom):
+            yield from (node.module or "").split(".")
+            yield from (alias.name for alias in node.names)
+
+
+@pytest.mark.parametrize("layer", FORBIDDEN)
+def test_layers(layer):
+    sources = list((PACKAGE / layer).glob("*.py"))
+    assert sources
+    for source in sources:
+        assert not FORBIDDEN[layer] & set(imported(source)), source
+
+
+# ---- naming ----
+
+@pytest.mark.parametrize("prompt", ["a", "x" * 200, "é" * 200, "頭" * 100, "a" + "頭" * 100,
+                                    "ab" + "頭" * 100, "🙂" * 50, "e\u0301" * 60,
+                                    "x" * 62 + "e\u0301"])
+def test_names_fit_and_are_valid(prompt):
+    name = naming.unique(prompt, ())
+    assert 0 < len(name.encode()) <= 63
+    assert prompt.startswith(name)
+    assert len(name.encode()) > 63 - 7 or name == prompt
+
+
+def test_cut_takes_an_accent_with_its_letter():
+    assert naming.cut("x" * 62 + "e\u0301") == "x" * 62
+    assert naming.cut("abce\u0301", 4) == "abc"
+
+
+def test_names_are_unique():
+    taken = set()
+    for _ in range(12):
+        name = naming.unique("頭" * 30, taken)
+        assert name not in taken and len(name.encode()) <= 63
+        taken.add(name)
+    assert naming.unique("head", {"head"}) == "head.001"
+
+
+def test_names_are_one_line():
+    assert naming.unique(" a\tman\n\nwith  hair\0 ", ()) == "a man with hair"
+    assert naming.unique(" \n ", ()) == "Head"
+
+
+# ---- coordinates ----
+
+def random_head(count=50):
+    return np.random.default_rng(3).normal(size=(count, 3)) * [0.08, 0.1, 0.13]
+
+
+def turn(axis, degrees):
+    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    i, j = [(1, 2), (2, 0), (0, 1)][axis]
+    matrix = np.eye(3)
+    matrix[i, i], matrix[i, j], matrix[j, i], matrix[j, j] = c, -s, s, c
+    return matrix
+
+
+def test_axes():
+    """Model: left +x, up +y, face +z. Blender: left +x, face -y, up +z."""
+    assert coordinates.to_blender([[1, 0, 0], [0, 1, 0], [0, 0, 1]]).tolist() == [
+        [1, 0, 0], [0, 0, 1], [0, -1, 0]]
+
+
+@pytest.mark.parametrize("scale", [1.0, 100.0, 0.01, 2.54])
+@pytest.mark.parametrize("degrees", [0.0, 90.0, 37.0])
+def test_a_moved_template_is_found_exactly(scale, degrees):
+    template = random_head()
+    rotation = turn(0, degrees) @ turn(2, degrees)
+    basis = scale * template @ rotation.T + [3.0, -2.0, 1.0]
+    placement = coordinates.place(template, basis)
+    assert placement.scale == pytest.approx(scale)
+    assert np.allclose(placement.rotation, rotation, atol=1e-9)
+    assert np.allclose(placement.point(template), basis)
+
+
+@pytest.mark.parametrize("scale", [1.0, 100.0])
+@pytest.mark.parametrize("rotation", [np.eye(3), turn(0, 90.0), turn(1, 180.0)])
+def test_a_sculpted_mesh_keeps_its_units_and_axes(scale, rotation):
+    """The sculpt drags a plain fit along; offsets must arrive unturned and in whole units."""
+    template = random_head()
+    sculpt = template.copy()
+    sculpt[template[:, 2] > 0.05] += [0.01, 0.02, 0.05]
+    basis = scale * sculpt @ rotation.T
+    assert not np.allclose(coordinates.fit(template, basis).rotation, rotation, atol=1e-4)
+    head = template + 0.01
+    key = coordinates.shape_key(template, basis, head, coordinates.place(template, basis))
+    assert np.allclose(key - basis, scale * np.full_like(template, 0.01) @ rotation.T)
+
+
+@pytest.mark.parametrize("basis", [np.zeros((50, 3)), np.full((50, 3), np.nan)])
+def test_meshes_without_size_are_refused(basis):
+    with pytest.raises(ValueError):
+        coordinates.place(random_head(), basis)
+
+
+# ---- topology ----
+
+def grid():
+    """Two quads side by side as four triangles; a UV seam runs along the edge 1-4.
+
+        3--4--5
+        |  |  |
+        0--1--2
+    """
+    faces = [[0, 1, 4], [0, 4, 3], [1, 2, 5], [1, 5, 4]]
+    uvs = [[0, 0], [0.4, 0], [0.6, 0], [1, 0], [0, 1], [0.4, 1], [0.6, 1], [1, 1]]
+    uv_faces = [[0, 1, 5], [0, 5, 4], [2, 3, 7], [2, 7, 6]]
+    return types.SimpleNamespace(name="grid", vertex_count=6, faces=np.array(faces, np.uint32),
+                                 uvs=np.array(uvs, np.float32),
+                                 uv_faces=np.array(uv_faces, np.uint32))
+
+
+def test_uvs_of_triangles_are_the_models():
+    model = grid()
+    uvs = topology.corner_uvs(model, [3] * 4, model.faces.ravel())
+    assert np.array_equal(uvs, model.uvs[model.uv_faces.ravel()])
+
+
+def test_uvs_of_quads_keep_the_seam():
+    """Other face order, other first corners, quads: each side of the seam has its own UVs."""
+    uvs = topology.corner_uvs(grid(), [4, 4], [5, 4, 1, 2, 1, 4, 3, 0])
+    assert np.allclose(uvs, [[1, 1], [0.6, 1], [0.6, 0], [1, 0],
+                             [0.4, 0], [0.4, 1], [0, 1], [0, 0]])
+
+
+def test_uvs_of_a_foreign_edge_are_refused():
+    with pytest.raises(ValueError, match="edge 2-3"):
+        topology.corner_uvs(grid(), [3], [1, 2, 3])
+
+
+def test_mismatch_names_the_object_and_the_cure():
+    def refuse(*_):
+        raise ValueError("8 vertices, expected 6")
+    with pytest.raises(ValueError, match="Cube: .*grid.*8 vertices, expected 6.*Add Head"):
+        topology.check(types.SimpleNamespace(match_topology=refuse), grid(), "Cube", [], [], 8)
+
+
+# ---- settings ----
+
+def test_settings():
+    given = settings.Settings("a man", seed=3, geometry_steps=0, texture_steps=7)
+    given.check()
+    assert given.arguments("m", "p") == {"prompt": "a man", "head_model": "m", "prior": "p",
+                                         "seed": 3, "geometry": None, "texture": {"steps": 7}}
+    assert settings.Settings("a").arguments(None, None)["geometry"] == {}
+    assert settings.preset_steps("CUSTOM", 1, 2) == (1, 2)
+    assert settings.preset_steps("STANDARD", 1, 2) == (None, None)
+
+
+@pytest.mark.parametrize("bad, word", [(dict(prompt=" \n"), "prompt"),
+                                       (dict(prompt="a", geometry_steps=-1), "geometry"),
+                                       (dict(prompt="a", geometry_steps=0, texture_steps=0),
+                                        "0 steps")])
+def test_bad_settings(bad, word):
+    with pytest.raises(ValueError, match=word):
+        settings.Settings(**bad).check()
+
+
+# ---- run ----
+
+class Stopped(Exception):
+    """Stands for headsds.Cancelled."""
+
+
+class Job:
+    """A job that ends when told to."""
+
+    def __init__(self):
+        self.step, self.ended, self.cancelled = 0, None, False
+
+    def progress(self):
+        return types.SimpleNamespace(stage="geometry", step=self.step, step_count=10, seconds=1.0,
+                                     seconds_left=65.0)
+
+    def preview(self):
+        return f"head {self.step}"
+
+    def cancel(self):
+        self.cancelled = True
+        self.ended = Stopped("cancelled")
+
+    def wait(self, timeout=None):
+        if isinstance(self.ended, Exception):
+            raise self.ended
+        return self.ended
+
+
+def started(job, gate=None):
+    def make():
+        if gate is not None:
+            gate.wait()
+        return job
+    return run.Run(make, Stopped)
+
+
+def settle(running, *states):
+    """Polls until it is in one of the states."""
+    while running.poll() not in states:
+        time.sleep(0.001)
+
+
+def test_run_to_the_end():
+    job = Job()
+    running = started(job)
+    assert running.state == run.LOADING and "Loading" in running.text()
+    settle(running, run.RUNNING)
+    assert running.preview() is None, "no step yet"
+    job.step = 3
+    running.poll()
+    assert running.preview() == "head 3"
+    assert running.preview() is None, "nothing newer"
+    assert running.progress.fraction == pytest.approx(0.3)
+    assert running.text() == "Geometry, step 3 of 10, 1:05 left"
+    job.ended = "the head"
+    assert running.poll() == run.DONE
+    assert running.head == "the head" and running.preview() is None
+
+
+def test_run_that_fails():
+    job = Job()
+    running = started(job)
+    settle(running, run.RUNNING)
+    job.ended = RuntimeError("down_blocks.0: no such weight")
+    assert running.poll() == run.FAILED
+    assert running.error == running.text() == "down_blocks.0: no such weight"
+
+
+def test_run_that_cannot_load():
+    def make():
+        raise FileNotFoundError("prior: no such folder")
+    running = run.Run(make, Stopped)
+    settle(running, run.FAILED)
+    assert running.error == "prior: no such folder"
+
+
+def test_cancel_is_over_when_the_job_is():
+    job = Job()
+    job.cancel = lambda: setattr(job, "cancelled", True)
+    running = started(job)
+    settle(running, run.RUNNING)
+    running.cancel()
+    job.step = 4
+    assert job.cancelled and running.poll() == run.RUNNING and running.text() == "Cancelling"
+    assert running.preview() is None
+    job.ended = Stopped()
+    assert running.poll() == run.CANCELLED and running.error == ""
+
+
+def test_cancel_while_loading():
+    job, gate = Job(), threading.Event()
+    running = started(job, gate)
+    running.cancel()
+    assert running.poll() == run.LOADING
+    gate.set()
+    settle(running, run.CANCELLED)
+    assert job.cancelled
+
+
+def test_cancel_that_comes_too_late_is_a_cancel():
+    job = Job()
+    running = started(job)
+    settle(running, run.RUNNING)
+    job.cancel = lambda: setattr(job, "ended", "the head")
+    running.cancel()
+    assert running.poll() == run.CANCELLED
+
+
+def test_abandon_waits_for_the_job():
+    job = Job()
+    running = started(job)
+    settle(running, run.RUNNING)
+    running.abandon()
+    assert running.state == run.CANCELLED and job.cancelled
+
+
+@pytest.mark.parametrize("seconds, text", [(0, "0:00"), (59.6, "1:00"), (65, "1:05"),
+                                           (7380, "2:03:00")])
+def test_clock(seconds, text):
+    assert run.clock(seconds) == text

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""headsds.HeadModel."""
+
+import array
+import math
+
+import pytest
+
+import headsds
+import toy
+
+
+def test_counts_and_names(egg):
+    assert egg.name == "egg"
+    assert (egg.vertex_count, egg.face_count) == (toy.VERTICES, 2 * toy.COLUMNS * (toy.ROWS - 1))
+    assert (egg.shape_count, egg.expression_count, egg.joint_count) == (2, 3, 2)
+    assert egg.expression_names == toy.EXPRESSIONS
+    assert egg.joint_names == toy.JOINTS
+    assert "egg" in repr(egg)
+
+
+@pytest.mark.parametrize(
+    "name, format, shape",
+    [
+        ("faces", "I", (168, 3)),
+        ("uv_faces", "I", (168, 3)),
+        ("uvs", "f", (117, 2)),
+        ("mean_texture", "B", (16, 16, 3)),
+    ],
+)
+def test_arrays_are_views(egg, name, format, shape):
+    view = getattr(egg, name)
+    assert isinstance(view, memoryview)
+    assert (view.format, view.shape, view.readonly, view.c_contiguous) == (format, shape, True, True)
+
+
+def test_views_outlive_the_model(egg_path):
+    faces = headsds.HeadModel.load(egg_path).faces
+    assert max(max(face) for face in faces.tolist()) == toy.VERTICES - 1
+
+
+def test_views_cannot_be_written(egg):
+    with pytest.raises(TypeError):
+        egg.faces[0, 0] = 1
+
+
+def test_model_without_texture(tmp_path):
+    model = headsds.HeadModel.load(toy.write(tmp_path / "plain.npz", textured=False))
+    assert model.mean_texture is None
+
+
+def test_limited_counts(egg_path):
+    model = headsds.HeadModel.load(egg_path, shape_count=1, expression_count=2)
+    assert (model.shape_count, model.expression_names) == (1, toy.EXPRESSIONS[:2])
+
+
+def test_vertices_are_the_template_at_zero(egg):
+    vertices = egg.vertices()
+    assert (vertices.format, vertices.shape, vertices.readonly) == ("f", (toy.VERTICES, 3), False)
+    top = vertices.tolist()[toy.VERTICES - 2]
+    assert top == pytest.approx([0, 0.12, 0], abs=1e-7)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        list,
+        tuple,
+        lambda v: array.array("f", v),
+        lambda v: array.array("d", v),
+        lambda v: memoryview(array.array("f", v)),
+    ],
+)
+def test_any_numbers_go_in(egg, make):
+    moved = egg.vertices(shape=make([0.5, -1.0]))
+    basis = 0.004 * math.sin(1), 0.003 * math.cos(2)
+    wanted = egg.vertices()[0, 1] + 0.5 * basis[0] - basis[1]
+    assert moved[0, 1] == pytest.approx(wanted, abs=1e-7)
+
+
+def test_expression_moves_its_own_vertices(egg):
+    base, moved = egg.vertices().tolist(), egg.vertices(expression=[1]).tolist()
+    changed = {i for i in range(toy.VERTICES) if base[i] != moved[i]}
+    assert changed == set(range(0, toy.VERTICES, 7))
+
+
+def test_pose_as_rows_or_flat(egg):
+    numpy = pytest.importorskip("numpy")
+    rows = numpy.array([[0, math.pi / 2, 0], [0, 0, 0]], "f4")
+    a, b = numpy.asarray(egg.vertices(pose=rows)), numpy.asarray(egg.vertices(pose=rows.ravel()))
+    assert (a == b).all()
+    base = numpy.asarray(egg.vertices())
+    assert numpy.allclose(a[:, 0], base[:, 2], atol=1e-6)  # +z turns to +x
+
+
+def test_missing_file():
+    with pytest.raises(FileNotFoundError, match="no/such.npz"):
+        headsds.HeadModel.load("no/such.npz")
+
+
+def test_file_that_is_no_model(tmp_path):
+    path = tmp_path / "bad.npz"
+    path.write_bytes(b"not a zip")
+    with pytest.raises(headsds.FormatError, match="bad.npz"):
+        headsds.HeadModel.load(path)
+
+
+@pytest.mark.parametrize(
+    "arguments, exception, message",
+    [
+        ({"shape": [0, float("nan")]}, ValueError, r"shape.*1"),
+        ({"expression": [float("inf")]}, ValueError, "expression"),
+        ({"pose": [float("nan")] * 3}, ValueError, "pose"),
+        ({"shape": [0.0] * 3}, ValueError, "shape.*3.*2"),
+        ({"pose": [0.0] * 9}, ValueError, "pose.*9"),
+        ({"shape": "ab"}, TypeError, r"shape: <class 'str'>, expected an array"),
+        ({"shape": [0, None]}, TypeError, "shape: element 1 is not a number: None"),
+        ({"shape": b"abcd"}, TypeError, "shape: an array of type 'B', expected float32"),
+        ({"shape": array.array("i", [1, 2])}, TypeError, "type 'i', expected float32"),
+        ({"shape": 1.0}, TypeError, "shape"),
+        ({"shapes": [1]}, TypeError, "shapes"),
+    ],
+)
+def test_wrong_arguments(egg, arguments, exception, message):
+    with pytest.raises(exception, match=message):
+        egg.vertices(**arguments)
+
+
+def test_wrong_shapes_of_arrays(egg):
+    numpy = pytest.importorskip("numpy")
+    with pytest.raises(ValueError, match=r"shape: shape \(1, 2\), expected \(N,\)"):
+        egg.vertices(shape=numpy.zeros((1, 2), "f4"))
+    with pytest.raises(ValueError, match=r"pose: shape \(2, 2\), expected \(J, 3\)"):
+        egg.vertices(pose=numpy.zeros((2, 2), "f4"))
+    with pytest.raises(ValueError, match="not C-contiguous"):
+        egg.vertices(shape=numpy.zeros(4, "f4")[::2])
+
+
+def test_no_constructor():
+    with pytest.raises(TypeError):
+        headsds.HeadModel()
+
+
+def polygons(egg):
+    return array.array("I", [3] * egg.face_count), array.array("I", sum(egg.faces.tolist(), []))
+
+
+def test_match_topology(egg):
+    sizes, corners = polygons(egg)
+    assert headsds.match_topology(egg, sizes, corners, egg.vertex_count) is None
+    assert headsds.match_topology(egg, list(sizes), corners.tolist(), egg.vertex_count) is None
+    assert headsds.match_topology(egg, array.array("q", sizes), array.array("i", corners),
+                                  egg.vertex_count) is None
+
+
+def test_match_topology_says_what_differs(egg):
+    sizes, corners = polygons(egg)
+    with pytest.raises(ValueError, match=f"{egg.vertex_count + 1}.*{egg.vertex_count}"):
+        headsds.match_topology(egg, sizes, corners, egg.vertex_count + 1)
+    corners[0], corners[1] = corners[1], corners[0]
+    with pytest.raises(ValueError):
+        headsds.match_topology(egg, sizes, corners, egg.vertex_count)
+    with pytest.raises(ValueError, match="corners"):
+        headsds.match_topology(egg, sizes, corners[:-1], egg.vertex_count)
+    with pytest.raises(ValueError, match="element 0 is out of range"):
+        headsds.match_topology(egg, [-1], [], egg.vertex_count)
+    with pytest.raises(TypeError, match="HeadModel"):
+        headsds.match_topology(None, sizes, corners, egg.vertex_count)

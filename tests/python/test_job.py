@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""headsds.generate and headsds.Job, on the toy head and a small reference prior."""
+
+import gc
+import os
+import signal
+import threading
+import weakref
+
+import pytest
+
+import headsds
+
+STAGE = {"steps": 2, "views": 1, "resolution": 64}
+LONG = {"steps": 1_000_000, "views": 1, "resolution": 64}
+
+
+def generate(egg, prior, **more):
+    arguments = {"seed": 3, "geometry": STAGE, "texture": STAGE, **more}
+    return headsds.generate("a head", egg, prior, **arguments)
+
+
+def test_generate(egg, prior):
+    seen = []
+    head = generate(egg, prior, on_progress=seen.append)
+    assert head.prompt == "a head"
+    assert head.model is egg
+    assert [(line.stage, line.step) for line in head.history] == [
+        ("geometry", 0), ("geometry", 1), ("texture", 0), ("texture", 1)]
+    assert seen[-1].state == "done"
+    assert (seen[-1].step, seen[-1].step_count) == (4, 4)
+    assert isinstance(seen[-1], headsds.Progress)
+    assert any(abs(x) > 0 for x in head.shape)
+
+
+def test_equal_seeds_give_equal_heads(egg, prior):
+    a, b = generate(egg, prior), generate(egg, prior)
+    assert (a.shape, a.texture, a.history) == (b.shape, b.texture, b.history)
+    assert generate(egg, prior, seed=4).shape != a.shape
+
+
+def test_skipped_stages(egg, prior):
+    head = generate(egg, prior, texture=None)
+    assert {line.stage for line in head.history} == {"geometry"}
+    assert head.texture == egg.mean_texture
+
+
+def test_on_progress_that_raises_cancels(egg, prior):
+    def stop(progress):
+        if progress.step >= 1:
+            raise RuntimeError("enough")
+
+    with pytest.raises(RuntimeError, match="enough"):
+        generate(egg, prior, geometry=LONG, on_progress=stop)
+
+
+def test_interrupt_cancels(egg, prior):
+    def press(progress):
+        if progress.step >= 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        generate(egg, prior, geometry=LONG, on_progress=press)
+
+
+def test_job(egg, prior):
+    job = headsds.Job("a head", egg, prior, geometry=STAGE, texture=None, seed=3)
+    assert job.progress().state == "new"
+    assert job.preview() is None
+    with pytest.raises(headsds.Error, match="not been started"):
+        job.wait()
+    job.start()
+    head = job.wait()
+    assert job.progress().state == "done"
+    assert job.wait().shape == head.shape
+    assert job.preview().shape == head.shape
+    assert head.shape == generate(egg, prior, texture=None).shape
+
+
+def test_cancel_from_another_thread(egg, prior):
+    job = headsds.Job("a head", egg, prior, geometry=LONG)
+    job.start()
+    assert job.wait(timeout=0) is None
+    threading.Timer(0.2, job.cancel).start()
+    with pytest.raises(headsds.Cancelled):
+        job.wait()
+    assert job.progress().state == "cancelled"
+
+
+def test_other_threads_run_while_waiting(egg, prior):
+    """A thread can cancel only if wait() lets it run."""
+    job = headsds.Job("a head", egg, prior, geometry=LONG)
+    turns = 0
+
+    def count():
+        nonlocal turns
+        while turns < 10_000:
+            turns += 1
+        job.cancel()
+
+    job.start()
+    threading.Thread(target=count).start()
+    with pytest.raises(headsds.Cancelled):
+        job.wait()
+    assert turns == 10_000
+
+
+def test_a_job_that_goes_is_cancelled(egg, prior):
+    job = headsds.Job("a head", egg, prior, geometry=LONG)
+    job.start()
+    del job  # joins the thread: the test would hang otherwise
+
+
+def test_a_job_in_a_cycle_is_collected(egg, prior):
+    class Watcher:
+        def __call__(self, progress):
+            pass
+
+    watcher = Watcher()
+    watcher.job = headsds.Job("a head", egg, prior, geometry=STAGE, on_progress=watcher)
+    gone = weakref.ref(watcher)
+    del watcher
+    gc.collect()
+    assert gone() is None
+
+
+@pytest.mark.parametrize(
+    "arguments, exception, message",
+    [
+        ({"prompt": ""}, ValueError, "prompt"),
+        ({"prompt": 3}, TypeError, "str"),
+        ({"geometry": {"step": 3}}, ValueError,
+         "geometry: unknown setting 'step', expected steps, views, .*timestep_max"),
+        ({"texture": {"steps": "3"}}, TypeError, r"texture\[steps\]: '3', expected an int"),
+        ({"texture": {"steps": 2.5}}, TypeError, r"texture\[steps\]: 2.5, expected an int"),
+        ({"geometry": {"l2": float("nan")}}, ValueError, r"geometry\[l2\]: nan"),
+        ({"geometry": {"views": 0}}, ValueError, r"geometry\[views\]: 0, expected .* above 0"),
+        ({"geometry": 3}, TypeError, "expected a dict of settings, or None"),
+        ({"geometry": {"resolution": 63}}, ValueError, "resolution"),
+        ({"seed": -1}, ValueError, r"seed: -1, expected 0 to 2\*\*64 - 1"),
+        ({"seed": 1 << 64}, ValueError, "seed"),
+        ({"head_model": 3}, TypeError, "head_model: <class 'int'>"),
+        ({"prior": 3}, TypeError, "prior: <class 'int'>"),
+        ({"on_progress": 3}, TypeError, "on_progress"),
+        ({"chekpoint": "x"}, TypeError, "chekpoint"),
+    ],
+)
+def test_wrong_arguments(egg, prior, arguments, exception, message):
+    for function in headsds.generate, headsds.Job:
+        with pytest.raises(exception, match=message):
+            function(**{"prompt": "a head", "head_model": egg, "prior": prior, **arguments})

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Heads and head models as users meet them: loading by kind, limits, vertices, handles. */
+#include "tiny_head.h"
+
+#include <math.h>
+
+typedef struct fixture {
+    char *folder, *path;
+} fixture;
+
+static int setup(void **state)
+{
+    static fixture f;
+    io_array arrays[TINY_ARRAYS];
+    tiny_head(arrays);
+    f.folder = files_folder();
+    f.path = tiny_write(f.folder, "tiny.npz", arrays, TINY_ARRAYS);
+    *state = &f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    fixture *f = *state;
+    hds_free(f->path);
+    files_remove(f->folder);
+    return 0;
+}
+
+static hds_head_model *load(const char *path, int shape_count, int expression_count)
+{
+    hds_head_model *m;
+    hds_error error = { 0 };
+    const hds_head_model_params params = { path, shape_count, expression_count };
+    if (hds_head_model_load(&m, &params, &error))
+        fail_msg("%s", error.message);
+    return m;
+}
+
+static void check_not_loaded(hds_head_model_params params, hds_status status, const char *words)
+{
+    hds_head_model *m = (hds_head_model *)&params;
+    hds_error error = { 0 };
+    assert_int_equal(hds_head_model_load(&m, &params, &error), status);
+    files_check_error(&error, status, status == HDS_ERROR_ARGUMENT ? NULL : params.path, words);
+    assert_null(m);
+}
+
+static void test_recognition(void **state)
+{
+    const fixture *f = *state;
+    char *missing = io_join(f->folder, "missing.npz"), *empty = files_make_folder(f->folder, "e");
+    char *text = files_write(f->folder, "head.txt", "hello");
+    check_not_loaded((hds_head_model_params){ .path = missing }, HDS_ERROR_NOT_FOUND,
+                     "no such file or folder, expected a headsds .npz file or an ICT-FaceKit");
+    check_not_loaded((hds_head_model_params){ .path = empty }, HDS_ERROR_FORMAT,
+                     "looked for a file that ends in .npz, and for a folder with "
+                     "generic_neutral_mesh.obj");
+    check_not_loaded((hds_head_model_params){ .path = text }, HDS_ERROR_FORMAT,
+                     "not a known head model");
+    check_not_loaded((hds_head_model_params){ .path = f->path, .shape_count = -1 },
+                     HDS_ERROR_ARGUMENT, "shape_count is -1, expected 0 (all) or more");
+    check_not_loaded((hds_head_model_params){ .path = "" }, HDS_ERROR_NOT_FOUND, "no such file");
+    hds_free(missing);
+    hds_free(empty);
+    hds_free(text);
+}
+
+static void test_built_in(void **state)
+{
+    const fixture *f = *state;
+    char *folder = files_make_folder(f->folder, "head");
+    char *place = io_join(folder, "head.npz");
+    assert_int_equal(rename(f->path, place), 0);
+    assert_int_equal(setenv("HEADSDS_DATA", f->folder, 1), 0);
+    hds_head_model *m = load(NULL, 0, 0);
+    assert_null(m->path);
+    assert_int_equal(m->vertex_count, 4);
+    hds_head_model_unref(m);
+    assert_int_equal(unlink(place), 0);
+    hds_error error = { 0 };
+    assert_int_equal(hds_head_model_load(&m, &(hds_head_model_params){ 0 }, &error),
+                     HDS_ERROR_NOT_FOUND);
+    assert_non_null(strstr(error.message, "head/head.npz"));
+    unsetenv("HEADSDS_DATA");
+    hds_free(folder);
+    hds_free(place);
+}
+
+static void test_limits(void **state)
+{
+    const fixture *f = *state;
+    hds_head_model *m = load(f->path, 1, 1);
+    hds_head_model_info info;
+    hds_head_model_get_info(m, &info);
+    assert_int_equal(info.shape_count, 1);
+    assert_int_equal(info.expression_count, 1);
+    assert_string_equal(info.expression_names[0], "jawOpen");
+    hds_head_model_unref(m);
+    m = load(f->path, 100, 100);
+    hds_head_model_get_info(m, &info);
+    assert_int_equal(info.shape_count, 2);
+    assert_int_equal(info.expression_count, 2);
+    hds_head_model_unref(m);
+}
+
+/* By hand: shape 2 moves vertex 0 to (2,0,0) and vertex 3 up to (0,0,1.5), with the jaw's joint at
+ * (0,0,1.5); expression 0.5 lifts vertex 1 by 1.5; the jaw turns a quarter about x; vertex 2 hangs
+ * on the eye, at (0,1,1), below the jaw. */
+static void test_vertices_by_hand(void **state)
+{
+    const fixture *f = *state;
+    hds_head_model *m = load(f->path, 0, 0);
+    const float quarter = 1.5707963267948966f;
+    const float shape[] = { 2 }, expression[] = { 0.5f }, pose[] = { 0, 0, 0, quarter };
+    const hds_coefficients c = { shape, 1, expression, 1, pose, 4 };
+    /* Vertex 1: half at (1,0,1.5), half the same turned about the joint at its height. */
+    const float expected[] = { 2, 0, 0, 1, 0, 1.5f, 0, 1.5f, 2.5f, 0, 0, 1.5f };
+    float vertices[12];
+    hds_error error = { 0 };
+    assert_int_equal(hds_head_model_vertices(m, &c, vertices, &error), HDS_OK);
+    for (int i = 0; i < 12; i++)
+        if (fabsf(vertices[i] - expected[i]) > 1e-6f)
+            fail_msg("number %d is %g, expected %g", i, (double)vertices[i], (double)expected[i]);
+    hds_head_model_unref(m);
+}
+
+static void test_bad_coefficients(void **state)
+{
+    const fixture *f = *state;
+    hds_head_model *m = load(f->path, 0, 0);
+    const float bad[] = { 0, NAN, -INFINITY, 0, 0, 0, 0, 0, 0, 0 };
+    const struct {
+        hds_coefficients coefficients;
+        const char *message;
+    } cases[] = {
+        { { .shape = bad, .shape_count = 2 }, "shape[1] is nan, expected a finite number" },
+        { { .expression = bad + 1, .expression_count = 2 },
+          "expression[0] is nan, expected a finite number" },
+        { { .pose = bad + 2, .pose_count = 8 }, "pose[0] is -inf, expected a finite number" },
+        { { .shape = bad, .shape_count = 3 },
+          "shape has 3 numbers, expected at most the model's 2" },
+        { { .pose = bad, .pose_count = 10 },
+          "pose has 10 numbers, expected at most the model's 9" },
+        { { .expression_count = 1 }, "expression is NULL, expected 1 numbers" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        float vertices[12] = { 7 };
+        hds_head *head;
+        const hds_head_params params = { .model = m, .coefficients = cases[i].coefficients };
+        hds_error error = { 0 };
+        assert_int_equal(hds_head_model_vertices(m, &cases[i].coefficients, vertices, &error),
+                         HDS_ERROR_ARGUMENT);
+        assert_string_equal(error.message, cases[i].message);
+        assert_true(vertices[0] == 7);
+        error = (hds_error){ 0 };
+        assert_int_equal(hds_head_create(&head, &params, &error), HDS_ERROR_ARGUMENT);
+        assert_string_equal(error.message, cases[i].message);
+        assert_null(head);
+    }
+    hds_head_model_unref(m);
+}
+
+static void test_head_copies_what_it_is_given(void **state)
+{
+    const fixture *f = *state;
+    hds_head_model *m = load(f->path, 0, 0);
+    char prompt[] = "a head";
+    float shape[] = { 3 };
+    uint8_t texture[] = { 1, 2, 3 };
+    hds_history history[] = { { 1, 2, 3, 4, 5 } };
+    const hds_head_params params = { .model = m,
+                                     .prompt = prompt,
+                                     .coefficients = { shape, 1 },
+                                     .texture = texture,
+                                     .texture_width = 1,
+                                     .texture_height = 1,
+                                     .history = history,
+                                     .history_count = 1 };
+    hds_head *head;
+    hds_head_info info;
+    assert_int_equal(hds_head_create(&head, &params, NULL), HDS_OK);
+    hds_head_model_unref(m);
+    prompt[0] = 'x';
+    shape[0] = 0;
+    texture[1] = 0;
+    history[0].step = 0;
+    assert_ptr_equal(hds_head_ref(head), head);
+    hds_head_unref(head);
+    hds_head_get_info(head, &info);
+    assert_ptr_equal(info.model, m);
+    assert_string_equal(info.prompt, "a head");
+    assert_true(info.shape[0] == 3 && info.shape[1] == 0);
+    assert_true(info.expression[1] == 0 && info.pose[8] == 0);
+    assert_int_equal(info.texture[1], 2);
+    assert_int_equal(info.texture_width, 1);
+    assert_int_equal(info.history_count, 1);
+    assert_int_equal(info.history[0].step, 2);
+    hds_head_unref(head);
+}
+
+static void test_head_defaults(void **state)
+{
+    const fixture *f = *state;
+    hds_head_model *m = load(f->path, 0, 0);
+    hds_head *head;
+    hds_head_info info;
+    assert_int_equal(hds_head_create(&head, &(hds_head_params){ .model = m }, NULL), HDS_OK);
+    hds_head_get_info(head, &info);
+    assert_string_equal(info.prompt, "");
+    assert_int_equal(info.texture_width, 2);
+    assert_memory_equal(info.texture, tiny_texture, sizeof tiny_texture);
+    hds_head_unref(head);
+    hds_error error = { 0 };
+    const hds_head_params no_width = { .model = m, .texture = tiny_texture, .texture_height = 1 };
+    assert_int_equal(hds_head_create(&head, &no_width, &error), HDS_ERROR_ARGUMENT);
+    assert_string_equal(error.message, "texture of 0 x 1 pixels, expected 1 to 16384 each way");
+    error = (hds_error){ 0 };
+    assert_int_equal(hds_head_create(&head, &(hds_head_params){ .model = NULL }, &error),
+                     HDS_ERROR_ARGUMENT);
+    hds_head_model_unref(m);
+    hds_head_model_unref(NULL);
+    hds_head_unref(NULL);
+}
+
+#define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        IN_FOLDER(test_recognition),      IN_FOLDER(test_built_in),
+        IN_FOLDER(test_limits),           IN_FOLDER(test_vertices_by_hand),
+        IN_FOLDER(test_bad_coefficients), IN_FOLDER(test_head_copies_what_it_is_given),
+        IN_FOLDER(test_head_defaults),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The OBJ reader and ICT-FaceKit folders: small ones made here, and the shared one. */
+#include "files.h"
+
+#include "head/head_priv.h"
+
+#include <math.h>
+
+static int setup(void **state)
+{
+    *state = files_folder();
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    files_remove(*state);
+    return 0;
+}
+
+static void test_everything_a_face_can_be(void **state)
+{
+    static const char text[] = "# comment\r\nmtllib a.mtl\r\n\r\n"
+                               "v 0 0 0\r\nv 1 -0.5 +.25 0.1 0.2 0.3\r\nv 1e0 1.0E+0 0\r\n"
+                               "v 0 1 0\r\nv 0.5 1.50000000000000000000001 0\r\n"
+                               "vt 0 0\r\nvt 1 0 7\r\n\tvt 0.5\r\nvn 0 0 1\r\n"
+                               "g part\r\nusemtl m\r\n"
+                               "f 1/1 2/2 3/3 4/1 # a quad\r\n"
+                               "f -2/-3/1 3/3/1 -1/2/1\r\n"
+                               "f 1/1 2/2 3/3 5/2 4/1";
+    char *path = files_write(*state, "a.obj", text);
+    head_obj obj;
+    hds_error error = { 0 };
+    assert_int_equal(head_obj_read(&obj, path, HEAD_OBJ_ALL, &error), HDS_OK);
+    const double vertices[] = { 0, 0, 0, 1, -0.5, 0.25, 1, 1, 0, 0, 1, 0, 0.5, 1.5, 0 };
+    const float uvs[] = { 0, 0, 1, 0, 0.5f, 0 };
+    const uint32_t faces[] = { 0, 1, 2, 0, 2, 3, 3, 2, 4, 0, 1, 2, 0, 2, 4, 0, 4, 3 };
+    const uint32_t uv_faces[] = { 0, 1, 2, 0, 2, 0, 0, 2, 1, 0, 1, 2, 0, 2, 1, 0, 1, 0 };
+    assert_int_equal(obj.vertex_count, 5);
+    assert_int_equal(obj.uv_count, 3);
+    assert_int_equal(obj.face_count, 6);
+    assert_memory_equal(obj.vertices, vertices, sizeof vertices);
+    assert_memory_equal(obj.uvs, uvs, sizeof uvs);
+    assert_memory_equal(obj.faces, faces, sizeof faces);
+    assert_memory_equal(obj.uv_faces, uv_faces, sizeof uv_faces);
+    head_obj_finish(&obj);
+    assert_int_equal(head_obj_read(&obj, path, HEAD_OBJ_POSITIONS, &error), HDS_OK);
+    assert_int_equal(obj.vertex_count, 5);
+    assert_int_equal(obj.face_count, 0);
+    head_obj_finish(&obj);
+    hds_free(path);
+}
+
+static void test_faces_without_coordinates(void **state)
+{
+    char *path = files_write(*state, "b.obj", "v 0 0 0\nv 1 0 0\nv 0 1 0\nvt 0 0\nf 1//4 2//4 3\n");
+    head_obj obj;
+    assert_int_equal(head_obj_read(&obj, path, HEAD_OBJ_ALL, NULL), HDS_OK);
+    assert_int_equal(obj.face_count, 1);
+    assert_null(obj.uv_faces);
+    head_obj_finish(&obj);
+    hds_free(path);
+}
+
+/* Numbers are the nearest doubles, however they are written. */
+static void test_numbers_are_exact(void **state)
+{
+    static const char *const numbers[] = {
+        "0.1",
+        "-12.41623",
+        "123456789012345",
+        "0.000000000000001",
+        "1234567890123456789",
+        "1e-300",
+        "-2.2250738585072014e-308",
+        "3.14159265358979323846",
+        "-0",
+        "00000000000000000.5",
+        "1.7976931348623157e308",
+        ".5",
+        "5.",
+        ".12345678901234567",
+    };
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        char *text = hds_format("v %s 0 0", numbers[i]);
+        char *path = files_write(*state, "c.obj", text);
+        double expected = strtod(numbers[i], NULL);
+        head_obj obj;
+        assert_int_equal(head_obj_read(&obj, path, HEAD_OBJ_ALL, NULL), HDS_OK);
+        assert_memory_equal(obj.vertices, &expected, sizeof expected);
+        head_obj_finish(&obj);
+        hds_free(text);
+        hds_free(path);
+    }
+}
+
+static void test_errors_name_the_line(void **state)
+{
+    static const struct {
+        const char *text, *words;
+    } cases[] = {
+        { "v 0 0\n", ":1: found \"\", expected a finite number" },
+        { "\nv 0 0 x\n", ":2: found \"x\", expected a finite number" },
+        { "v 0 0 nan\n", ":1: found \"nan\", expected a finite number" },
+        { "v 0 0 1e999\n", ":1: found \"1e999\", expected a finite number" },
+        { "v 0 0 0\nvt\n", ":2: found \"\", expected a finite number" },
+        { "v 0 0 1-2\n", ":1: found \"1-2\", expected a finite number" },
+        { "v 0 0 0\nf 1 1\n", ":2: a face of 2 corners, expected 3 or more" },
+        { "v 0 0 0\nf\n", ":2: a face of 0 corners" },
+        { "v 0 0 0\nf 1 1 2\n", ":2: a face names vertex 2, expected 1 to 1" },
+        { "v 0 0 0\nf 1 1 0\n", ":2: a face names vertex 0, expected 1 to 1" },
+        { "v 0 0 0\nf 1 1 -2\n", ":2: a face names vertex -2, expected -1 to -1" },
+        { "v 0 0 0\nf 1 1 99999999999999999999999\n", ":2: a face names vertex 9" },
+        { "v 0 0 0\nvt 0 0\nf 1/1 1/1 1/2\n",
+          ":3: a face names texture coordinate 2, expected 1 to 1" },
+        { "v 0 0 0\nvt 0 0\nf 1/1 1/1 1/1\nf 1 1 1\n",
+          ":4: a corner without a texture coordinate" },
+        { "v 0 0 0\nvt 0 0\nf 1 1 1/1\n", ":3: a corner with a texture coordinate" },
+        { "v 0 0 0\nf 1 1 a\n", ":2: found \"a\", expected a corner" },
+        { "v 0 0 0\nf 1 1 1x\n", ":2: found \"x\", expected a corner" },
+        { "v 0 0 0\nf 1 1 \\\n 1\n", ":2: found \"\\\", expected a corner" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *path = files_write(*state, "d.obj", cases[i].text);
+        head_obj obj;
+        hds_error error = { 0 };
+        assert_int_equal(head_obj_read(&obj, path, HEAD_OBJ_ALL, &error), HDS_ERROR_FORMAT);
+        files_check_error(&error, HDS_ERROR_FORMAT, path, cases[i].words);
+        assert_null(obj.vertices);
+        hds_free(path);
+    }
+}
+
+/* ---- ICT-FaceKit ---- */
+
+static const char neutral[] = "v 0 0 0\nv 100 0 0\nv 100 100 0\nv 0 100 0\nvt 0 0\nvt 1 1\n"
+                              "f 1/1 2/1 3/2 4/2\n";
+
+static char *small_kit(const char *folder)
+{
+    char *kit = files_make_folder(folder, "FaceXModel");
+    hds_free(files_write(kit, "generic_neutral_mesh.obj", neutral));
+    hds_free(files_write(kit, "identity010.obj", "v 0 0 10\nv 100 0 0\nv 100 100 0\nv 0 100 0\n"));
+    hds_free(files_write(kit, "identity002.obj", "v 0 0 2\nv 100 0 0\nv 100 100 0\nv 0 100 0\n"));
+    hds_free(files_write(kit, "smile.obj", "v 0 0 0\nv 100 0 0\nv 100 150 0\nv 0 100 0\n"));
+    hds_free(files_write(kit, "blink.obj", "v 0 0 0\nv 100 0 0\nv 100 100 0\nv 0 100 -1\n"));
+    hds_free(files_write(kit, "identity_map.obj", "v 1 0 0\nv 100 0 0\nv 100 100 0\nv 0 100 0\n"));
+    hds_free(files_write(kit, "vertex_indices.json", "{}"));
+    return kit;
+}
+
+static void test_small_kit(void **state)
+{
+    char *kit = small_kit(*state);
+    hds_error error = { 0 };
+    hds_head_model_info info;
+    const char *const paths[] = { kit, *state };
+    for (int i = 0; i < 2; i++) {
+        hds_head_model *m;
+        const hds_head_model_params params = { .path = paths[i] };
+        assert_int_equal(hds_head_model_load(&m, &params, &error), HDS_OK);
+        hds_head_model_get_info(m, &info);
+        assert_string_equal(info.name, "ICT-FaceKit");
+        assert_string_equal(m->path, paths[i]);
+        assert_int_equal(info.vertex_count, 4);
+        assert_int_equal(info.face_count, 2);
+        assert_int_equal(info.uv_count, 2);
+        assert_int_equal(info.shape_count, 2);
+        assert_int_equal(info.expression_count, 3);
+        assert_int_equal(info.joint_count, 1);
+        assert_string_equal(info.expression_names[0], "blink");
+        assert_string_equal(info.expression_names[1], "identity_map");
+        assert_string_equal(info.expression_names[2], "smile");
+        assert_true(m->vertices[3] == 1);
+        assert_true(m->shape_basis[2] == (real)0.02);
+        assert_true(m->shape_basis[14] == (real)0.1);
+        assert_true(m->expression_basis[11] == (real)-0.01);
+        assert_true(m->expression_basis[24 + 7] == (real)0.5);
+        hds_head_model_unref(m);
+    }
+    hds_free(kit);
+}
+
+static void test_broken_kits(void **state)
+{
+    char *kit = small_kit(*state);
+    hds_head_model *m;
+    hds_error error = { 0 };
+    hds_free(files_write(kit, "smile.obj", "v 0 0 0\n"));
+    assert_int_equal(head_load_ict(&m, kit, &error), HDS_ERROR_FORMAT);
+    files_check_error(&error, HDS_ERROR_FORMAT, "smile.obj",
+                      "1 vertices, expected 4 as in generic_neutral_mesh.obj");
+    assert_null(m);
+    /* Of several bad files the first in order is named, whichever thread met it. */
+    error = (hds_error){ 0 };
+    hds_free(files_write(kit, "identity002.obj", "v 0 0 0\nv 0 0 oops\n"));
+    assert_int_equal(head_load_ict(&m, kit, &error), HDS_ERROR_FORMAT);
+    files_check_error(&error, HDS_ERROR_FORMAT, "identity002.obj:2:", "found \"oops\"");
+    error = (hds_error){ 0 };
+    hds_free(files_write(kit, "generic_neutral_mesh.obj", ""));
+    assert_int_equal(head_load_ict(&m, kit, &error), HDS_ERROR_FORMAT);
+    assert_null(m);
+    hds_free(kit);
+}
+
+/* ---- the shared kit ---- */
+
+enum { ICT_VERTICES = 26719, ICT_POLYGONS = 26384, ICT_TRIANGLES = 52220 };
+
+/* The n-th number of the file's v lines, with the C library's own reader. */
+static double *plain_positions(const char *folder, const char *name)
+{
+    char *path = io_join(folder, name), line[512];
+    assert_non_null(path);
+    FILE *file = fopen(path, "r");
+    double *out = calloc(3 * ICT_VERTICES, sizeof *out);
+    assert_true(file && out);
+    size_t count = 0;
+    while (fgets(line, sizeof line, file))
+        if (line[0] == 'v' && line[1] == ' ') {
+            assert_int_equal(
+                sscanf(line, "v %lf %lf %lf", &out[count], &out[count + 1], &out[count + 2]), 3);
+            count += 3;
+        }
+    fclose(file);
+    hds_free(path);
+    assert_int_equal(count, 3 * ICT_VERTICES);
+    return out;
+}
+
+static void check_offset(const char *folder, const char *name, const real *basis)
+{
+    double *a = plain_positions(folder, "generic_neutral_mesh.obj");
+    double *b = plain_positions(folder, name);
+    for (size_t i = 0; i < 3 * ICT_VERTICES; i++)
+        if (basis[i] != (real)(0.01 * (b[i] - a[i])))
+            fail_msg("%s: number %zu is %.9g, expected %.9g", name, i, (double)basis[i],
+                     0.01 * (b[i] - a[i]));
+    free(a);
+    free(b);
+}
+
+static void test_shared_kit(void **state)
+{
+    char *folder = files_shared("ict-facekit/FaceXModel");
+    if (!folder)
+        skip();
+    hds_head_model *m;
+    hds_error error = { 0 };
+    const hds_head_model_params params = { .path = folder };
+    hds_status status = hds_head_model_load(&m, &params, &error);
+    if (status)
+        fail_msg("%s", error.message);
+    assert_int_equal(m->vertex_count, ICT_VERTICES);
+    assert_int_equal(m->face_count, ICT_TRIANGLES);
+    assert_int_equal(m->uv_count, 28911);
+    assert_int_equal(m->shape_count, 30);
+    static const char *const names[] = { "eyeBlink_L",   "eyeBlink_R",   "jawOpen",
+                                         "mouthFrown_L", "mouthFrown_R", "mouthPucker",
+                                         "mouthSmile_L", "mouthSmile_R" };
+    assert_int_equal(m->expression_count, 8);
+    for (size_t i = 0; i < 8; i++)
+        assert_string_equal(m->expression_names[i], names[i]);
+    float *v = calloc(3 * ICT_VERTICES, sizeof *v);
+    float low[3] = { INFINITY, INFINITY, INFINITY }, high[3] = { -INFINITY, -INFINITY, -INFINITY };
+    assert_non_null(v);
+    assert_int_equal(hds_head_model_vertices(m, &(hds_coefficients){ 0 }, v, NULL), HDS_OK);
+    for (size_t i = 0; i < 3 * ICT_VERTICES; i++) {
+        low[i % 3] = fminf(low[i % 3], v[i]);
+        high[i % 3] = fmaxf(high[i % 3], v[i]);
+    }
+    const double expected[2][3] = { { -0.124162, -0.193084, -0.0923216 },
+                                    { 0.124162, 0.145047, 0.130882 } };
+    for (int k = 0; k < 3; k++) {
+        assert_true(fabs(low[k] - expected[0][k]) < 1e-6);
+        assert_true(fabs(high[k] - expected[1][k]) < 1e-6);
+    }
+    check_offset(folder, "identity000.obj", m->shape_basis);
+    check_offset(folder, "identity029.obj", m->shape_basis + 3 * ICT_VERTICES * 29);
+    check_offset(folder, "jawOpen.obj", m->expression_basis + 3 * ICT_VERTICES * 2);
+    free(v);
+    hds_head_model_unref(m);
+    hds_free(folder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_everything_a_face_can_be, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_faces_without_coordinates, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_numbers_are_exact, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_errors_name_the_line, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_small_kit, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_broken_kits, setup, teardown),
+        cmocka_unit_test(test_shared_kit),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
