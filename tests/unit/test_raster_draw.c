@@ -69,10 +69,12 @@ static void test_matrix(void **state)
 
 /* ---- coverage and perspective ---- */
 
-/* A wall of faces with random corners inside: each pixel belongs to one face and only one. */
-static void test_wall(void **state)
+enum { SIDE = 9, COUNT = SIDE * SIDE, SIZE = 50 };
+
+/* A wall of faces with random corners inside: each pixel belongs to one face and only one.
+ * With `exact`, corners lie on centres of pixels and edges run through many more. */
+static void check_wall(bool exact)
 {
-    enum { SIDE = 9, COUNT = SIDE * SIDE, SIZE = 50 };
     rng r = rng_make(8, 0);
     test_mesh m = test_soup(&r, COUNT, 2 * (SIDE - 1) * (SIDE - 1), 1);
     size_t faces = 0;
@@ -82,6 +84,11 @@ static void test_wall(void **state)
         m.vertices[3 * i] = (real)(0.1 * (i % SIDE) - 0.4 + rng_range(&r, -free, free));
         m.vertices[3 * i + 1] = (real)(0.1 * (i / SIDE) - 0.4 + rng_range(&r, -free, free));
         m.vertices[3 * i + 2] = 0;
+        for (int c = 0; c < 2 && exact; c++) {
+            double pixel = 0.5 * SIZE / tan(20 * M_PI / 180); /* a metre in pixels */
+            double centre = floor((double)m.vertices[3 * i + c] * pixel) + 0.5;
+            m.vertices[3 * i + c] = (real)(centre / pixel);
+        }
         if (i % SIDE == SIDE - 1 || i >= COUNT - SIDE)
             continue;
         uint32_t quad[4] = { i, i + 1, i + SIDE + 1, i + SIDE };
@@ -111,6 +118,12 @@ static void test_wall(void **state)
     free(image);
     arena_finish(&a);
     test_mesh_finish(&m);
+}
+
+static void test_wall(void **state)
+{
+    check_wall(false);
+    check_wall(true);
 }
 
 static double determinant(const double a[3], const double b[3], const double c[3])
@@ -226,6 +239,21 @@ static void test_texture(void **state)
     test_mesh_finish(&m);
 }
 
+static void test_lookup(void **state)
+{
+    const real texture[12] = { 1, 0, 0, 2, 0, 0, 3, 0, 0, 4, 0, 0 };
+    const raster_view view = { .texture = texture, .texture_width = 2, .texture_height = 2 };
+    const real cases[8][3] = { { (real)0.25, (real)0.75, 1 }, { (real)0.75, (real)0.75, 2 },
+                               { (real)0.25, (real)0.25, 3 }, { (real)0.5, (real)0.5, 2.5 },
+                               { 0, 1, 1 },                   { 1, 0, 4 },
+                               { -7, 9, 1 },                  { (real)0.125, 0, 3 } };
+    for (int i = 0; i < 8; i++) {
+        real colour[3], slope[2][3];
+        raster_texture(&view, cases[i], colour, slope);
+        assert_float_equal(colour[0], cases[i][2], 1e-6);
+    }
+}
+
 /* Over the side that faces the camera an albedo of 0.5 comes out grey, nowhere black or white. */
 static void check_light(const real light[9])
 {
@@ -266,7 +294,6 @@ static void test_lights(void **state)
 
 static void test_bad_vertices(void **state)
 {
-    enum { SIZE = 40 };
     arena a = { 0 };
     real *image = zeros(3 * SIZE * SIZE), *u = zeros(3 * SIZE * SIZE);
     for (int i = 0; i < 3 * SIZE * SIZE; i++)
@@ -302,10 +329,35 @@ static void test_bad_vertices(void **state)
     arena_finish(&a);
 }
 
+/* A face that reaches behind the camera is left out whole; so is one with a corner far outside. */
+static void test_across_near(void **state)
+{
+    rng r = rng_make(1, 0);
+    test_mesh m = test_soup(&r, 3, 1, 1);
+    raster_view view = test_view(SIZE, RASTER_SHADED);
+    view.camera.azimuth = view.camera.elevation = 0;
+    for (uint32_t k = 0; k < 3; k++)
+        m.faces[k] = k;
+    const real ends[4][3] = { { 0, 1, 0 }, { 0, 1, 2 }, { 0, (real)0.1, (real)0.99 }, { 0, 1e4, 0 } };
+    real image[3 * SIZE * SIZE];
+    for (int i = 0; i < 4; i++) {
+        arena a = { 0 };
+        const real base[6] = { -1, -1, 0, 1, -1, 0 };
+        memcpy(m.vertices, base, sizeof base);
+        memcpy(m.vertices + 6, ends[i], sizeof ends[i]);
+        raster_state *s = draw(&m, &view, &a, image);
+        int seen = 0;
+        for (int k = 0; k < SIZE * SIZE; k++)
+            seen += s->visible[k] > 0;
+        assert_true(i == 0 ? seen > SIZE : seen == 0);
+        arena_finish(&a);
+    }
+    test_mesh_finish(&m);
+}
+
 /* Everything behind the camera, or no faces at all: the background and nothing else. */
 static void test_nothing_to_see(void **state)
 {
-    enum { SIZE = 17 };
     test_mesh m = test_sphere(6, 0, (real)0.2, 0);
     raster_view view = test_view(SIZE, RASTER_SHADED);
     real image[3 * SIZE * SIZE];
@@ -468,7 +520,8 @@ int main(void)
         cmocka_unit_test(test_camera),       cmocka_unit_test(test_matrix),
         cmocka_unit_test(test_wall),         cmocka_unit_test(test_perspective),
         cmocka_unit_test(test_depth),        cmocka_unit_test(test_texture),
-        cmocka_unit_test(test_lights),       cmocka_unit_test(test_bad_vertices),
+        cmocka_unit_test(test_lookup),       cmocka_unit_test(test_lights),
+        cmocka_unit_test(test_bad_vertices), cmocka_unit_test(test_across_near),
         cmocka_unit_test(test_nothing_to_see), cmocka_unit_test(test_plain),
         cmocka_unit_test(test_threads),
     };
