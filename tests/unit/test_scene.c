@@ -468,7 +468,7 @@ static void test_save_errors(void **state)
         snprintf(path, sizeof path, "/proc/headsds.%s", endings[i]);
         hds_status status = hds_head_save(head, path, &error);
         assert_true(status == HDS_ERROR_OS || status == HDS_ERROR_NOT_FOUND);
-        assert_non_null(strstr(error.message, path));
+        assert_non_null(strstr(error.message, "/proc/headsds"));
         error = (hds_error){ 0 };
         snprintf(name, sizeof name, "missing/head.%s", endings[i]);
         path_in(path, name);
