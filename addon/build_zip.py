@@ -25,6 +25,7 @@ def main():
     parser.add_argument("--license", required=True, type=pathlib.Path)
     parser.add_argument("--folder", required=True, type=pathlib.Path, help="made anew")
     parser.add_argument("--zip", type=pathlib.Path)
+    parser.add_argument("--depfile", type=pathlib.Path, help="names every input, for ninja")
     options = parser.parse_args()
     target = options.folder / NAME
     contents = dict(collect(options))
@@ -34,6 +35,9 @@ def main():
         shutil.copyfile(source, target / name)
     if options.zip:
         write_zip(options.zip, contents)
+    if options.depfile:
+        inputs = " ".join(str(path).replace(" ", "\\ ") for path in contents.values())
+        options.depfile.write_text(f"{options.zip}: {inputs}\n")
     return 0
 
 

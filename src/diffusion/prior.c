@@ -53,6 +53,11 @@ static hds_status check_configs(const hds_prior *p, hds_error *error)
         return hds_raise(error, HDS_ERROR_FORMAT,
                          "%s: unet: \"cross_attention_dim\" is %d, expected %d, the text encoder's "
                          "\"hidden_size\"", p->path, u->text_width, p->clip.width);
+    if (text_tokenizer_get_size(p->tokenizer) > p->clip.vocabulary)
+        return hds_raise(error, HDS_ERROR_FORMAT,
+                         "%s: tokenizer: %lld entries, expected at most %d, the text encoder's "
+                         "\"vocab_size\"", p->path,
+                         (long long)text_tokenizer_get_size(p->tokenizer), p->clip.vocabulary);
     if (p->clip.positions < HDS_TOKENS)
         return hds_raise(error, HDS_ERROR_FORMAT,
                          "%s: text_encoder: \"max_position_embeddings\" is %d, expected %d",

@@ -17,8 +17,8 @@ static hds_status check_texture(const hds_head_params *p, hds_error *error)
     if (p->texture && (p->texture_width < 1 || p->texture_width > HEAD_MAX_TEXTURE ||
                        p->texture_height < 1 || p->texture_height > HEAD_MAX_TEXTURE))
         return hds_raise(error, HDS_ERROR_ARGUMENT,
-                         "texture of %zu x %zu pixels, expected 1 to %d each way",
-                         p->texture_width, p->texture_height, HEAD_MAX_TEXTURE);
+                         "texture of %zu x %zu pixels, expected 1 to %d each way", p->texture_width,
+                         p->texture_height, HEAD_MAX_TEXTURE);
     if (!p->history && p->history_count)
         return hds_raise(error, HDS_ERROR_ARGUMENT, "history is NULL, expected %zu lines",
                          p->history_count);
@@ -38,10 +38,10 @@ hds_status hds_head_create(hds_head **head, const hds_head_params *params, hds_e
     hds_head *h = hds_alloc(1, sizeof *h);
     if (!h)
         return hds_raise(error, HDS_ERROR_MEMORY, "no memory for a head");
-    *h = (hds_head){ .references = 1, .model = hds_head_model_ref(params->model),
+    *h = (hds_head){ .references = 1,
+                     .model = hds_head_model_ref(params->model),
                      .texture_width = params->texture ? params->texture_width : m->texture_width,
-                     .texture_height = params->texture ? params->texture_height
-                                                       : m->texture_height,
+                     .texture_height = params->texture ? params->texture_height : m->texture_height,
                      .history_count = params->history_count };
     h->prompt = hds_strdup(params->prompt ? params->prompt : "");
     h->shape = hds_alloc(m->shape_count, sizeof *h->shape);

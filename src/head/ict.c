@@ -109,9 +109,9 @@ static void read_target(void *context, size_t index)
     if (t->status)
         return;
     if (obj.vertex_count != k->neutral.vertex_count)
-        t->status = hds_raise(&t->error, HDS_ERROR_FORMAT,
-                              "%s: %zu vertices, expected %zu as in %s", t->path,
-                              obj.vertex_count, k->neutral.vertex_count, neutral_name);
+        t->status =
+            hds_raise(&t->error, HDS_ERROR_FORMAT, "%s: %zu vertices, expected %zu as in %s",
+                      t->path, obj.vertex_count, k->neutral.vertex_count, neutral_name);
     for (size_t i = 0; !t->status && i < 3 * obj.vertex_count; i++)
         t->basis[i] = (real)(metres * (obj.vertices[i] - k->neutral.vertices[i]));
     head_obj_finish(&obj);

@@ -146,8 +146,8 @@ hds_status hds_head_model_load(hds_head_model **model, const hds_head_model_para
                          params->shape_count < 0 ? "shape_count" : "expression_count",
                          params->shape_count < 0 ? params->shape_count : params->expression_count);
     head_model *m = NULL;
-    hds_status status = params->path ? load_path(&m, params->path, error)
-                                     : load_built_in(&m, error);
+    hds_status status =
+        params->path ? load_path(&m, params->path, error) : load_built_in(&m, error);
     if (!status && params->path)
         status = keep_path(m, params->path, error);
     if (status) {
@@ -175,10 +175,22 @@ void hds_head_model_unref(hds_head_model *m)
         hds_free(m->expression_names[i]);
     for (size_t i = 0; m->joint_names && i < m->joint_count; i++)
         hds_free(m->joint_names[i]);
-    void *arrays[] = { m->name, m->path, m->vertices, m->shape_basis, m->expression_basis,
-                       m->faces, m->uvs, m->uv_faces, m->joints, m->joint_shape_basis,
-                       m->joint_parents, m->skin_joints, m->skin_weights, m->expression_names,
-                       m->joint_names, m->mean_texture };
+    void *arrays[] = { m->name,
+                       m->path,
+                       m->vertices,
+                       m->shape_basis,
+                       m->expression_basis,
+                       m->faces,
+                       m->uvs,
+                       m->uv_faces,
+                       m->joints,
+                       m->joint_shape_basis,
+                       m->joint_parents,
+                       m->skin_joints,
+                       m->skin_weights,
+                       m->expression_names,
+                       m->joint_names,
+                       m->mean_texture };
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         hds_free(arrays[i]);
     hds_free(m);
@@ -221,7 +233,10 @@ static hds_status expand(const char *name, const float *values, size_t count, si
     for (size_t i = 0; i < count; i++) {
         if (!isfinite(values[i]))
             return hds_raise(error, HDS_ERROR_ARGUMENT, "%s[%zu] is %s, expected a finite number",
-                             name, i, isnan(values[i]) ? "nan" : values[i] > 0 ? "inf" : "-inf");
+                             name, i,
+                             isnan(values[i]) ? "nan"
+                             : values[i] > 0  ? "inf"
+                                              : "-inf");
         out[i] = values[i];
     }
     return HDS_OK;
@@ -256,8 +271,8 @@ hds_status hds_head_model_vertices(const hds_head_model *m, const hds_coefficien
                                           given + shapes + expressions, error);
         for (size_t i = 0; i < count; i++)
             all[i] = given[i];
-        done = !status && head_skin(m, all, all + shapes, all + shapes + expressions, &scratch,
-                                    &saved, out);
+        done = !status &&
+               head_skin(m, all, all + shapes, all + shapes + expressions, &scratch, &saved, out);
     }
     for (size_t i = 0; done && i < 3 * m->vertex_count; i++)
         vertices[i] = (float)out[i];

@@ -19,8 +19,8 @@ enum { ANY = -1 }; /* a dimension that the array itself decides */
 static void fail_memory(reader *r, const char *name)
 {
     if (!r->status)
-        r->status = hds_raise(r->error, HDS_ERROR_MEMORY, "%s: %s: no memory for it", r->npz.path,
-                              name);
+        r->status =
+            hds_raise(r->error, HDS_ERROR_MEMORY, "%s: %s: no memory for it", r->npz.path, name);
 }
 
 /* "(S,5023,3)" */
@@ -194,8 +194,8 @@ static void read_appearance(reader *r)
         for (size_t i = 0; uvs && m->uvs && i < 2 * m->uv_count; i++)
             m->uvs[i] = (float)uvs[i];
         hds_free(uvs);
-        m->uv_faces = take_integers(r, "uv_faces", 'u', 4, 2,
-                                    (int64_t[]){ (int64_t)m->face_count, 3 });
+        m->uv_faces =
+            take_integers(r, "uv_faces", 'u', 4, 2, (int64_t[]){ (int64_t)m->face_count, 3 });
     }
     const io_array *texture = io_npz_find(&r->npz, "mean_texture");
     if (!texture)
@@ -255,8 +255,8 @@ static void read_joints(reader *r)
     m->joint_names = take_names(r, "joint_names", count);
     m->joint_count = m->joint_names ? count : 0;
     m->joint_shape_basis = take_reals(r, "joint_shape_basis", 3, (int64_t[]){ shapes, joints, 3 });
-    real *weights = take_reals(r, "skin_weights", 2,
-                               (int64_t[]){ (int64_t)m->vertex_count, joints });
+    real *weights =
+        take_reals(r, "skin_weights", 2, (int64_t[]){ (int64_t)m->vertex_count, joints });
     if (weights)
         pack_weights(r, weights);
     hds_free(weights);
@@ -301,8 +301,12 @@ static void put(writer *w, const char *name, char kind, size_t itemsize, int dim
                 const size_t *shape, const void *data)
 {
     io_array *a = &w->arrays[w->count++];
-    *a = (io_array){ .name = (char *)name, .kind = kind, .itemsize = (int)itemsize, .dims = dims,
-                     .data = (void *)data, .size = itemsize };
+    *a = (io_array){ .name = (char *)name,
+                     .kind = kind,
+                     .itemsize = (int)itemsize,
+                     .dims = dims,
+                     .data = (void *)data,
+                     .size = itemsize };
     for (int i = 0; i < dims; i++) {
         a->shape[i] = (int64_t)shape[i];
         a->size *= shape[i];
@@ -328,8 +332,8 @@ static void put_weights(writer *w, const head_model *m)
     w->failed |= !weights;
     for (size_t k = 0; weights && k < m->vertex_count * m->skin_count; k++)
         weights[k / m->skin_count * m->joint_count + m->skin_joints[k]] += m->skin_weights[k];
-    put(w, "skin_weights", 'f', sizeof *weights, 2,
-        (size_t[]){ m->vertex_count, m->joint_count }, weights);
+    put(w, "skin_weights", 'f', sizeof *weights, 2, (size_t[]){ m->vertex_count, m->joint_count },
+        weights);
 }
 
 hds_status head_save_npz(const head_model *m, const char *path, hds_error *error)
@@ -340,8 +344,7 @@ hds_status head_save_npz(const head_model *m, const char *path, hds_error *error
     put(&w, "name", 'S', *m->name ? strlen(m->name) : 1, 0, NULL, m->name);
     put(&w, "vertices", 'f', sizeof(real), 2, (size_t[]){ vertices, 3 }, m->vertices);
     put(&w, "faces", 'u', 4, 2, (size_t[]){ m->face_count, 3 }, m->faces);
-    put(&w, "shape_basis", 'f', sizeof(real), 3, (size_t[]){ shapes, vertices, 3 },
-        m->shape_basis);
+    put(&w, "shape_basis", 'f', sizeof(real), 3, (size_t[]){ shapes, vertices, 3 }, m->shape_basis);
     if (expressions) {
         put(&w, "expression_basis", 'f', sizeof(real), 3, (size_t[]){ expressions, vertices, 3 },
             m->expression_basis);
@@ -360,9 +363,9 @@ hds_status head_save_npz(const head_model *m, const char *path, hds_error *error
     if (m->mean_texture)
         put(&w, "mean_texture", 'u', 1, 3, (size_t[]){ m->texture_height, m->texture_width, 3 },
             m->mean_texture);
-    hds_status status = w.failed ? hds_raise(error, HDS_ERROR_MEMORY,
-                                             "%s: no memory to write it", path)
-                                 : io_npz_write(path, w.arrays, w.count, error);
+    hds_status status = w.failed
+                            ? hds_raise(error, HDS_ERROR_MEMORY, "%s: no memory to write it", path)
+                            : io_npz_write(path, w.arrays, w.count, error);
     for (size_t i = 0; i < w.owned_count; i++)
         hds_free(w.owned[i]);
     return status;

@@ -18,8 +18,8 @@ typedef struct reader {
     hds_error *error;
     locale_t locale;
     head_obj *obj;
-    size_t vertices, uvs, faces;              /* read so far */
-    size_t positions, coordinates, triangles; /* in the whole file */
+    size_t vertices, uvs, faces;                      /* read so far */
+    size_t positions, coordinates, triangles;         /* in the whole file */
     enum { UNDECIDED, WITH_UVS, WITHOUT_UVS } layout; /* the first corner decides */
 } reader;
 
@@ -68,7 +68,7 @@ static hds_status wrong(reader *r, const char *expected)
 /* Up to 15 digits and a small power of ten are exact in one division or product. */
 static bool parse_short(const char *at, const char *end, double *out)
 {
-    static const double powers[] = { 1,   1e1, 1e2, 1e3,  1e4,  1e5,  1e6,  1e7,
+    static const double powers[] = { 1,   1e1, 1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
                                      1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15 };
     double mantissa = 0;
     int digits = 0, fraction = 0;
@@ -198,8 +198,9 @@ static hds_status read_face(reader *r)
         memcpy(corners ? previous : first, corner, sizeof corner);
     }
     if (corners < 3)
-        return hds_raise(r->error, HDS_ERROR_FORMAT, "%s:%zu: a face of %zu corners, expected 3 "
-                         "or more", r->path, r->line, corners);
+        return hds_raise(r->error, HDS_ERROR_FORMAT,
+                         "%s:%zu: a face of %zu corners, expected 3 or more",
+                         r->path, r->line, corners);
     return HDS_OK;
 }
 

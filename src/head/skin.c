@@ -46,8 +46,7 @@ static size_t chunk_size(const head_model *m, size_t chunk)
 
 /* ---- joints ---- */
 
-static void place_joints(const head_model *m, const real *shape, const real *pose,
-                         head_pose *saved)
+static void place_joints(const head_model *m, const real *shape, const real *pose, head_pose *saved)
 {
     memcpy(saved->joints, m->joints, 3 * m->joint_count * sizeof(real));
     for (size_t k = 0; k < m->shape_count; k++)
@@ -192,8 +191,7 @@ static void skin_adjoint_chunk(void *context, size_t chunk)
 
 /* ---- the whole ---- */
 
-static size_t collect(const real *basis, const real *weights, size_t count, size_t row,
-                      term *terms)
+static size_t collect(const real *basis, const real *weights, size_t count, size_t row, term *terms)
 {
     size_t kept = 0;
     for (size_t k = 0; k < count; k++)
@@ -215,8 +213,8 @@ bool head_skin(const head_model *m, const real *shape, const real *expression, c
         return false;
     job j = { .model = m, .saved = saved, .terms = terms, .vertices = vertices };
     j.term_count = collect(m->shape_basis, shape, m->shape_count, row, terms);
-    j.term_count += collect(m->expression_basis, expression, m->expression_count, row,
-                            terms + j.term_count);
+    j.term_count +=
+        collect(m->expression_basis, expression, m->expression_count, row, terms + j.term_count);
     place_joints(m, shape, pose, saved);
     threads_parallel(chunk_count(m), skin_chunk, &j);
     return true;
@@ -239,8 +237,11 @@ bool head_skin_adjoint(const head_model *m, const real *shape, const real *expre
 {
     arena_mark mark = arena_enter(scratch);
     size_t shapes = m->shape_count, expressions = m->expression_count, joints = m->joint_count;
-    job j = { .model = m, .saved = saved, .dvertices = dvertices,
-              .want_shape = dshape, .want_expression = dexpression,
+    job j = { .model = m,
+              .saved = saved,
+              .dvertices = dvertices,
+              .want_shape = dshape,
+              .want_expression = dexpression,
               .stride = shapes + expressions + 12 * joints };
     j.partials = arena_alloc(scratch, chunk_count(m), j.stride * sizeof(real));
     real *dtransforms = arena_alloc(scratch, joints, 12 * sizeof(real));

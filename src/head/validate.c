@@ -97,8 +97,8 @@ static hds_status check_numbers(const validator *v, const head_model *m)
 {
     hds_status status = check_finite(v, "vertices", m->vertices, 1, m->vertex_count, false);
     if (!status)
-        status = check_finite(v, "shape_basis", m->shape_basis, m->shape_count, m->vertex_count,
-                              true);
+        status =
+            check_finite(v, "shape_basis", m->shape_basis, m->shape_count, m->vertex_count, true);
     if (!status)
         status = check_finite(v, "expression_basis", m->expression_basis, m->expression_count,
                               m->vertex_count, true);
@@ -121,8 +121,8 @@ static hds_status check_faces(const validator *v, const char *name, const uint32
     for (size_t i = 0; i < 3 * face_count; i++)
         if (faces[i] >= limit)
             return hds_raise(v->error, HDS_ERROR_FORMAT,
-                             "%s: %s[%zu,%zu] is %u, expected less than %zu", v->path, name,
-                             i / 3, i % 3, faces[i], limit);
+                             "%s: %s[%zu,%zu] is %u, expected less than %zu", v->path, name, i / 3,
+                             i % 3, faces[i], limit);
     return HDS_OK;
 }
 

@@ -77,8 +77,8 @@ static inline void mat3_mul(const real a[9], const real b[9], real out[9])
 }
 
 /* The adjoint of out = A B: dA += dOut B^T, dB += A^T dOut; each may be NULL. */
-static inline void mat3_mul_adjoint(const real a[9], const real b[9], const real dout[9],
-                                    real *da, real *db)
+static inline void mat3_mul_adjoint(const real a[9], const real b[9], const real dout[9], real *da,
+                                    real *db)
 {
     for (int i = 0; i < 3; i++)
         for (int j = 0; j < 3; j++) {

@@ -52,8 +52,8 @@ void math_rotation(const real r[3], real rotation[9])
     coefficients k = coefficients_at(r);
     double x = r[0], y = r[1], z = r[2];
     double m[9] = {
-        k.c + k.b * x * x,       k.b * x * y - k.a * z, k.b * x * z + k.a * y,
-        k.b * x * y + k.a * z, k.c + k.b * y * y,       k.b * y * z - k.a * x,
+        k.c + k.b * x * x,     k.b * x * y - k.a * z, k.b * x * z + k.a * y,
+        k.b * x * y + k.a * z, k.c + k.b * y * y,     k.b * y * z - k.a * x,
         k.b * x * z - k.a * y, k.b * y * z + k.a * x, k.c + k.b * z * z,
     };
     for (int i = 0; i < 9; i++)

@@ -72,8 +72,8 @@ static hds_status no_partner(matcher *m, size_t polygon, const uint32_t *corners
 }
 
 static hds_status check_counts(size_t model_face_count, size_t model_vertex_count,
-                               const uint32_t *sizes, size_t polygon_count,
-                               const uint32_t *corners, size_t vertex_count, hds_error *error)
+                               const uint32_t *sizes, size_t polygon_count, const uint32_t *corners,
+                               size_t vertex_count, hds_error *error)
 {
     if (vertex_count != model_vertex_count)
         return hds_raise(error, HDS_ERROR_ARGUMENT,
@@ -82,14 +82,14 @@ static hds_status check_counts(size_t model_face_count, size_t model_vertex_coun
     size_t triangles = 0, at = 0;
     for (size_t i = 0; i < polygon_count; i++) {
         if (sizes[i] < 3 || sizes[i] > MAX_CORNERS)
-            return hds_raise(error, HDS_ERROR_ARGUMENT,
-                             "face %zu has %u corners, expected 3 to %d", i, sizes[i], MAX_CORNERS);
+            return hds_raise(error, HDS_ERROR_ARGUMENT, "face %zu has %u corners, expected 3 to %d",
+                             i, sizes[i], MAX_CORNERS);
         triangles += sizes[i] - 2;
         for (uint32_t k = 0; k < sizes[i]; k++, at++)
             if (corners[at] >= vertex_count)
                 return hds_raise(error, HDS_ERROR_ARGUMENT,
-                                 "face %zu names vertex %u, expected less than %zu", i,
-                                 corners[at], vertex_count);
+                                 "face %zu names vertex %u, expected less than %zu", i, corners[at],
+                                 vertex_count);
     }
     if (triangles != model_face_count)
         return hds_raise(error, HDS_ERROR_ARGUMENT,
@@ -119,8 +119,8 @@ hds_status mesh_match(const uint32_t *model_faces, size_t model_face_count,
     if (status)
         return status;
     matcher m = { .faces = model_faces };
-    status = mesh_adjacency_init(&m.adjacency, model_faces, model_face_count, model_vertex_count,
-                                 error);
+    status =
+        mesh_adjacency_init(&m.adjacency, model_faces, model_face_count, model_vertex_count, error);
     if (status)
         return status;
     m.used = hds_alloc(model_face_count, sizeof *m.used);

@@ -19,8 +19,8 @@ hds_status mesh_adjacency_init(mesh_adjacency *a, const uint32_t *faces, size_t 
     *a = (mesh_adjacency){ .vertex_count = vertex_count, .face_count = face_count };
     if (face_count > UINT32_MAX / 3 || vertex_count >= UINT32_MAX)
         return hds_raise(error, HDS_ERROR_ARGUMENT,
-                         "mesh of %zu faces and %zu vertices, expected at most %u faces", face_count,
-                         vertex_count, UINT32_MAX / 3);
+                         "mesh of %zu faces and %zu vertices, expected at most %u faces",
+                         face_count, vertex_count, UINT32_MAX / 3);
     for (size_t i = 0; i < 3 * face_count; i++)
         if (faces[i] >= vertex_count)
             return hds_raise(error, HDS_ERROR_ARGUMENT,
@@ -146,8 +146,12 @@ bool mesh_normals_adjoint(const mesh_adjacency *a, const uint32_t *faces, const 
     real *dsums = arena_alloc(scratch, a->vertex_count, 3 * sizeof *dsums);
     if (!dsums)
         return false;
-    job j = { .adjacency = a, .faces = faces, .vertices = vertices, .normals = normals,
-              .dnormals = dnormals, .out = dsums };
+    job j = { .adjacency = a,
+              .faces = faces,
+              .vertices = vertices,
+              .normals = normals,
+              .dnormals = dnormals,
+              .out = dsums };
     run(&j, dsums_chunk);
     j.dsums = dsums;
     j.out = dvertices;

@@ -141,6 +141,9 @@ static inline void gather(const job *j, block *b)
         if (j->view->texture)
             look_up(j, b, r);
     }
+    for (int c = 0; c < 3 && !j->view->texture; c++)
+        for (int i = 0; i < b->count; i++)
+            b->albedo[c][i] = j->view->albedo[c];
 }
 
 /* n becomes u; keeps the lengths. */
@@ -165,11 +168,12 @@ static inline real irradiance_at(const real p[9], real x, real y, real z)
 
 RASTER_WIDE static void shade_block(const job *j, block *b)
 {
-    const bool textured = j->view->texture, grey = is_grey(j->view);
+    const bool grey = is_grey(j->view);
+    real p[9];
+    memcpy(p, j->light, sizeof p);
     gather(j, b);
     normalise(b);
     for (int c = 0; c < 3; c++) {
-        const real albedo = j->view->albedo[c];
         if (j->view->mode == RASTER_NORMALS)
             for (int i = 0; i < b->count; i++)
                 b->out[c][i] = (real)0.5 * b->n[c][i] + (real)0.5;
@@ -177,8 +181,8 @@ RASTER_WIDE static void shade_block(const job *j, block *b)
             memcpy(b->out[c], b->out[0], sizeof b->out[c]);
         else
             for (int i = 0; i < b->count; i++) {
-                real e = irradiance_at(j->light, b->n[0][i], b->n[1][i], b->n[2][i]);
-                b->out[c][i] = srgb_from_linear((textured ? b->albedo[c][i] : albedo) * e);
+                real e = irradiance_at(p, b->n[0][i], b->n[1][i], b->n[2][i]);
+                b->out[c][i] = srgb_from_linear(b->albedo[c][i] * e);
             }
     }
     for (int i = 0; i < b->count; i++)
@@ -196,16 +200,13 @@ static inline void gather_gradient(const job *j, block *b)
 /* out: gradient of the colour, becomes that of the albedo. -> dn = gradient of u, duv */
 static inline void light_adjoint(const job *j, block *b)
 {
-    const real *p = j->light;
-    const bool textured = j->view->texture;
-    const real r = j->view->albedo[0], g = j->view->albedo[1], blue = j->view->albedo[2];
+    real p[9];
+    memcpy(p, j->light, sizeof p);
     for (int i = 0; i < b->count; i++) {
         real x = b->n[0][i], y = b->n[1][i], z = b->n[2][i], e = irradiance_at(p, x, y, z), de = 0;
-        const real albedo[3] = { textured ? b->albedo[0][i] : r, textured ? b->albedo[1][i] : g,
-                                 textured ? b->albedo[2][i] : blue };
         for (int c = 0; c < 3; c++) {
-            real dlinear = b->out[c][i] * srgb_slope(albedo[c] * e);
-            de += dlinear * albedo[c];
+            real dlinear = b->out[c][i] * srgb_slope(b->albedo[c][i] * e);
+            de += dlinear * b->albedo[c][i];
             b->out[c][i] = dlinear * e;
         }
         de = e > 0 ? de : 0;
@@ -213,7 +214,7 @@ static inline void light_adjoint(const job *j, block *b)
         b->dn[1][i] = de * (p[2] + p[4] * x + p[5] * z - 2 * p[8] * y);
         b->dn[2][i] = de * (p[3] + p[5] * y + p[6] * x + 2 * p[7] * z);
     }
-    for (int k = 0; k < 2 && textured; k++)
+    for (int k = 0; k < 2 && j->view->texture; k++)
         for (int i = 0; i < b->count; i++)
             b->duv[k][i] = b->out[0][i] * b->slope[k][0][i] + b->out[1][i] * b->slope[k][1][i] +
                            b->out[2][i] * b->slope[k][2][i];

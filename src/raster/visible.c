@@ -222,7 +222,7 @@ static inline bool face_is_small(const raster_state *s, const uint32_t *v)
            max3(a[1], b[1], c[1]) - min3(a[1], b[1], c[1]) < side;
 }
 
-static inline void draw_face(const job *j, uint32_t face, uint32_t name, int row_begin,
+static inline __attribute__((always_inline)) void draw_face(const job *j, uint32_t face, uint32_t name, int row_begin,
                              int row_end)
 {
     const raster_state *s = j->state;

@@ -47,11 +47,17 @@ static void build(bench *b)
     static const int32_t parents[J] = { -1, 0, 1, 1, 1 };
     head_model *m = &b->model;
     b->shape_and_expression = fill(1, (size_t)(S + E) * ROW, 1e-3);
-    *m = (head_model){ .vertex_count = V, .face_count = F, .shape_count = S,
-                       .expression_count = E, .joint_count = J, .skin_count = K,
-                       .vertices = fill(2, ROW, 0.1), .shape_basis = b->shape_and_expression,
+    *m = (head_model){ .vertex_count = V,
+                       .face_count = F,
+                       .shape_count = S,
+                       .expression_count = E,
+                       .joint_count = J,
+                       .skin_count = K,
+                       .vertices = fill(2, ROW, 0.1),
+                       .shape_basis = b->shape_and_expression,
                        .expression_basis = b->shape_and_expression + (size_t)S * ROW,
-                       .joints = fill(3, 3 * J, 0.1), .joint_shape_basis = fill(4, S * 3 * J, 1e-3),
+                       .joints = fill(3, 3 * J, 0.1),
+                       .joint_shape_basis = fill(4, S * 3 * J, 1e-3),
                        .joint_parents = (int32_t *)parents };
     m->skin_joints = need(hds_alloc(V * K, sizeof *m->skin_joints));
     m->skin_weights = need(hds_alloc(V * K, sizeof *m->skin_weights));
@@ -74,9 +80,16 @@ static void build(bench *b)
 
 static void destroy(bench *b)
 {
-    void *arrays[] = { b->shape_and_expression, b->model.vertices, b->model.joints,
-                       b->model.joint_shape_basis, b->model.skin_joints, b->model.skin_weights,
-                       b->faces, b->vertices, b->normals, b->dvertices };
+    void *arrays[] = { b->shape_and_expression,
+                       b->model.vertices,
+                       b->model.joints,
+                       b->model.joint_shape_basis,
+                       b->model.skin_joints,
+                       b->model.skin_weights,
+                       b->faces,
+                       b->vertices,
+                       b->normals,
+                       b->dvertices };
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         hds_free(arrays[i]);
     mesh_adjacency_finish(&b->adjacency);

@@ -18,8 +18,12 @@ static int setup(void **state)
     fixture *f = calloc(1, sizeof *f);
     assert_non_null(f);
     head_model *m = &f->model;
-    *m = (head_model){ .vertex_count = V, .shape_count = S, .expression_count = E,
-                       .joint_count = J, .skin_count = K, .joint_parents = f->parents,
+    *m = (head_model){ .vertex_count = V,
+                       .shape_count = S,
+                       .expression_count = E,
+                       .joint_count = J,
+                       .skin_count = K,
+                       .joint_parents = f->parents,
                        .skin_joints = f->skin_joints };
     m->vertices = check_random(1, 3 * V, 1);
     m->shape_basis = check_random(2, 3 * V * S, 0.1);
@@ -49,8 +53,8 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     fixture *f = *state;
-    real *arrays[] = { f->model.vertices, f->model.shape_basis, f->model.expression_basis,
-                       f->model.joints, f->model.joint_shape_basis, f->model.skin_weights,
+    real *arrays[] = { f->model.vertices, f->model.shape_basis,       f->model.expression_basis,
+                       f->model.joints,   f->model.joint_shape_basis, f->model.skin_weights,
                        f->inputs };
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         free(arrays[i]);
@@ -112,11 +116,11 @@ static void skin(const head_model *m, const real *inputs, arena *scratch, head_p
     assert_true(head_skin(m, inputs, inputs + S, inputs + S + E, scratch, saved, vertices));
 }
 
-static void adjoint(const head_model *m, const real *inputs, arena *scratch,
-                    const head_pose *saved, const real *dvertices, real *dinputs)
+static void adjoint(const head_model *m, const real *inputs, arena *scratch, const head_pose *saved,
+                    const real *dvertices, real *dinputs)
 {
-    assert_true(head_skin_adjoint(m, inputs, inputs + S, inputs + S + E, scratch, saved,
-                                  dvertices, dinputs, dinputs + S, dinputs + S + E));
+    assert_true(head_skin_adjoint(m, inputs, inputs + S, inputs + S + E, scratch, saved, dvertices,
+                                  dinputs, dinputs + S, dinputs + S + E));
 }
 
 static void test_skin_is_the_reference(void **state)
@@ -189,8 +193,8 @@ static void test_null_gradients(void **state)
     skin(&f->model, in, &scratch, &saved, vertices);
     adjoint(&f->model, in, &scratch, &saved, vertices, dinputs);
     for (int i = 0; i < 3; i++)
-        assert_true(head_skin_adjoint(&f->model, in, in + S, in + S + E, &scratch, &saved,
-                                      vertices, i == 0 ? alone : NULL, i == 1 ? alone + S : NULL,
+        assert_true(head_skin_adjoint(&f->model, in, in + S, in + S + E, &scratch, &saved, vertices,
+                                      i == 0 ? alone : NULL, i == 1 ? alone + S : NULL,
                                       i == 2 ? alone + S + E : NULL));
     assert_memory_equal(dinputs, alone, sizeof alone);
     arena_finish(&scratch);
@@ -240,8 +244,10 @@ static void test_threads_change_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_skin_is_the_reference), cmocka_unit_test(test_skin_adjoint),
-        cmocka_unit_test(test_null_gradients),        cmocka_unit_test(test_rest_pose_is_the_blend),
+        cmocka_unit_test(test_skin_is_the_reference),
+        cmocka_unit_test(test_skin_adjoint),
+        cmocka_unit_test(test_null_gradients),
+        cmocka_unit_test(test_rest_pose_is_the_blend),
         cmocka_unit_test(test_threads_change_nothing),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -4,8 +4,9 @@
 
 #include "math/math.h"
 
-static const double angles[] = { 0, 1e-12, 1e-6, 1e-3, 0.1, 0.9, 0.999999, 1, 1.000001, 2,
-                                 3.141592653589793, 5, 20 };
+static const double angles[] = {
+    0, 1e-12, 1e-6, 1e-3, 0.1, 0.9, 0.999999, 1, 1.000001, 2, 3.141592653589793, 5, 20
+};
 
 static void axis_angle(size_t i, real r[3])
 {

@@ -100,13 +100,13 @@ static void test_normals_adjoint(void **state)
     for (uint64_t trial = 0; trial < 4; trial++) {
         real *v = check_random(10 + trial, 3 * V, 1), *u = check_random(20 + trial, 3 * V, 1);
         memset(dv, 0, 3 * V * sizeof *dv);
-        assert_true(mesh_normals_adjoint(&g->adjacency, g->faces, g->vertices, normals, u,
-                                         &scratch, dv));
+        assert_true(
+            mesh_normals_adjoint(&g->adjacency, g->faces, g->vertices, normals, u, &scratch, dv));
         double jv = check_directional(evaluate, g, g->vertices, v, u, 3 * V, 3 * V, 1e-6);
         check_close(jv, check_dot(dv, v, 3 * V), 1e-7, 1);
         memcpy(once, dv, 3 * V * sizeof *dv);
-        assert_true(mesh_normals_adjoint(&g->adjacency, g->faces, g->vertices, normals, u,
-                                         &scratch, dv));
+        assert_true(
+            mesh_normals_adjoint(&g->adjacency, g->faces, g->vertices, normals, u, &scratch, dv));
         for (size_t i = 0; i < 3 * V; i++)
             check_close(dv[i], 2 * once[i], 1e-12, 1);
         for (size_t i = 3 * (V - EXTRA); i < 3 * V; i++)

@@ -32,7 +32,7 @@ static tn_context *context(void)
 {
     hds_error error = { 0 };
     tn_context *cx = NULL;
-    if (tn_context_create(&cx, 2, &error) != HDS_OK)
+    if (tn_context_create(&cx, 1, &error) != HDS_OK)
         fail_msg("%s", error.message);
     return cx;
 }

@@ -113,7 +113,7 @@ static void test_least_model(void **state)
 static void test_half_and_double(void **state)
 {
     static const uint16_t half[] = { 0x3C00, 0, 0, 0, 0xC000, 0, 0, 0, 0x3555, 0, 0, 0,
-                                     0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 };
+                                     0,      0, 0, 0, 0,      0, 0, 0, 0,      0, 0, 0 };
     static const double wide[] = { 0.1, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1 };
     /* A third in half precision: the sum is 0.9998 and is scaled to 1. */
     static const uint16_t weights[] = { 0x3555, 0x3555, 0x3555, 0x3C00, 0, 0,
@@ -177,12 +177,14 @@ static void test_hostile_arrays(void **state)
         { TINY("skin_weights", 'f', 4, NULL, 1), "skin_weights is missing" },
         { TINY("joint_shape_basis", 'f', 4, NULL, 1), "joint_shape_basis is missing" },
         { TINY("vertices", 'f', 4, tiny_vertices, 12), "vertices: shape (12), expected (any,3)" },
-        { TINY("vertices", 'f', 4, tiny_vertices, 0, 3), "vertices is empty, expected at least one" },
+        { TINY("vertices", 'f', 4, tiny_vertices, 0, 3),
+          "vertices is empty, expected at least one" },
         { TINY("vertices", 'i', 4, tiny_faces, 4, 3), "vertices: type i4, expected f2, f4 or f8" },
         { TINY("faces", 'f', 4, tiny_vertices, 4, 3), "faces: type f4, expected u4" },
         { TINY("faces", 'u', 4, tiny_faces, 0, 3), "faces is empty, expected" },
         { TINY("faces", 'u', 4, bad_faces, 4, 3), "faces[2,2] is 4, expected less than 4" },
-        { TINY("uv_faces", 'u', 4, bad_uv_faces, 4, 3), "uv_faces[3,1] is 5, expected less than 5" },
+        { TINY("uv_faces", 'u', 4, bad_uv_faces, 4, 3),
+          "uv_faces[3,1] is 5, expected less than 5" },
         { TINY("uv_faces", 'u', 4, tiny_uv_faces, 3, 3), "uv_faces: shape (3,3), expected (4,3)" },
         { TINY("uvs", 'f', 4, bad_numbers, 5, 2), "uvs[2,0] is nan" },
         { TINY("vertices", 'f', 4, bad_numbers, 4, 3),

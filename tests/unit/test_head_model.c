@@ -140,7 +140,8 @@ static void test_bad_coefficients(void **state)
         { { .pose = bad + 2, .pose_count = 8 }, "pose[0] is -inf, expected a finite number" },
         { { .shape = bad, .shape_count = 3 },
           "shape has 3 numbers, expected at most the model's 2" },
-        { { .pose = bad, .pose_count = 10 }, "pose has 10 numbers, expected at most the model's 9" },
+        { { .pose = bad, .pose_count = 10 },
+          "pose has 10 numbers, expected at most the model's 9" },
         { { .expression_count = 1 }, "expression is NULL, expected 1 numbers" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -168,9 +169,14 @@ static void test_head_copies_what_it_is_given(void **state)
     float shape[] = { 3 };
     uint8_t texture[] = { 1, 2, 3 };
     hds_history history[] = { { 1, 2, 3, 4, 5 } };
-    const hds_head_params params = { .model = m, .prompt = prompt, .coefficients = { shape, 1 },
-                                     .texture = texture, .texture_width = 1, .texture_height = 1,
-                                     .history = history, .history_count = 1 };
+    const hds_head_params params = { .model = m,
+                                     .prompt = prompt,
+                                     .coefficients = { shape, 1 },
+                                     .texture = texture,
+                                     .texture_width = 1,
+                                     .texture_height = 1,
+                                     .history = history,
+                                     .history_count = 1 };
     hds_head *head;
     hds_head_info info;
     assert_int_equal(hds_head_create(&head, &params, NULL), HDS_OK);

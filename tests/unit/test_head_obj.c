@@ -66,9 +66,20 @@ static void test_faces_without_coordinates(void **state)
 static void test_numbers_are_exact(void **state)
 {
     static const char *const numbers[] = {
-        "0.1", "-12.41623", "123456789012345", "0.000000000000001", "1234567890123456789",
-        "1e-300", "-2.2250738585072014e-308", "3.14159265358979323846", "-0", "00000000000000000.5",
-        "1.7976931348623157e308", ".5", "5.",
+        "0.1",
+        "-12.41623",
+        "123456789012345",
+        "0.000000000000001",
+        "1234567890123456789",
+        "1e-300",
+        "-2.2250738585072014e-308",
+        "3.14159265358979323846",
+        "-0",
+        "00000000000000000.5",
+        "1.7976931348623157e308",
+        ".5",
+        "5.",
+        ".12345678901234567",
     };
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         char *text = hds_format("v %s 0 0", numbers[i]);
@@ -207,8 +218,8 @@ static double *plain_positions(const char *folder, const char *name)
     size_t count = 0;
     while (fgets(line, sizeof line, file))
         if (line[0] == 'v' && line[1] == ' ') {
-            assert_int_equal(sscanf(line, "v %lf %lf %lf", &out[count], &out[count + 1],
-                                    &out[count + 2]), 3);
+            assert_int_equal(
+                sscanf(line, "v %lf %lf %lf", &out[count], &out[count + 1], &out[count + 2]), 3);
             count += 3;
         }
     fclose(file);
@@ -244,9 +255,9 @@ static void test_shared_kit(void **state)
     assert_int_equal(m->face_count, ICT_TRIANGLES);
     assert_int_equal(m->uv_count, 28911);
     assert_int_equal(m->shape_count, 30);
-    static const char *const names[] = { "eyeBlink_L", "eyeBlink_R", "jawOpen", "mouthFrown_L",
-                                         "mouthFrown_R", "mouthPucker", "mouthSmile_L",
-                                         "mouthSmile_R" };
+    static const char *const names[] = { "eyeBlink_L",   "eyeBlink_R",   "jawOpen",
+                                         "mouthFrown_L", "mouthFrown_R", "mouthPucker",
+                                         "mouthSmile_L", "mouthSmile_R" };
     assert_int_equal(m->expression_count, 8);
     for (size_t i = 0; i < 8; i++)
         assert_string_equal(m->expression_names[i], names[i]);

@@ -18,11 +18,16 @@ static const float tiny_shape[] = { 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0.25f,
                                     0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 };
 static const float tiny_expression[] = { 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0,
                                          0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0 };
-static const char tiny_expression_names[] = "jawOpen\0" "smile\0\0";
+static const char tiny_expression_names[] = "jawOpen\0"
+                                            "smile\0\0";
 static const float tiny_joints[] = { 0, 0, 0, 0, 0, 1, 0, 1, 1 };
 static const int32_t tiny_parents[] = { -1, 0, 1 };
-static const char tiny_joint_names[] = "neck" "jaw\0" "eye\0";
-static const float tiny_joint_shape[] = { 0, 0, 0, 0, 0, 0.25f, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 };
+static const char tiny_joint_names[] = "neck"
+                                       "jaw\0"
+                                       "eye\0";
+static const float tiny_joint_shape[] = {
+    0, 0, 0, 0, 0, 0.25f, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
+};
 static const float tiny_weights[] = { 1, 0, 0, 0.5f, 0.5f, 0, 0, 0, 1, 0, 1, 0 };
 static const uint8_t tiny_texture[] = { 255, 0, 0, 0, 255, 0 };
 static const float tiny_extra[] = { 1, 2, 3 };
@@ -30,8 +35,12 @@ static const float tiny_extra[] = { 1, 2, 3 };
 static inline io_array tiny_array(const char *name, char kind, int itemsize, int dims,
                                   const int64_t *shape, const void *data)
 {
-    io_array a = { .name = (char *)(uintptr_t)name, .kind = kind, .itemsize = itemsize,
-                   .dims = dims, .data = (void *)(uintptr_t)data, .size = (size_t)itemsize };
+    io_array a = { .name = (char *)(uintptr_t)name,
+                   .kind = kind,
+                   .itemsize = itemsize,
+                   .dims = dims,
+                   .data = (void *)(uintptr_t)data,
+                   .size = (size_t)itemsize };
     for (int i = 0; i < dims; i++) {
         a.shape[i] = shape[i];
         a.size *= (size_t)shape[i];

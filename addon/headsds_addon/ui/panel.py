@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """View3D > Sidebar > HeadSDS: prompt, Generate, Cancel, progress and what went wrong."""
 
-import textwrap
-
+import blf
 import bpy
 
 from ..ops import session
@@ -31,6 +30,7 @@ class HEADSDS_PT_panel(bpy.types.Panel):
         settings.prop(fields, "seed")
         settings.prop(fields, "quality")
         if fields.quality == "CUSTOM":
+            settings.label(text="Steps")
             settings.prop(fields, "geometry_steps")
             settings.prop(fields, "texture_steps")
 
@@ -42,6 +42,9 @@ class HEADSDS_PT_panel(bpy.types.Panel):
             row.operator("headsds.generate", icon="SHADERFX")
             if session.last_error:
                 draw_text(layout, context, session.last_error, "ERROR")
+            elif session.current is not None and session.current.key_name:
+                draw_text(layout, context, f"New shape key: {session.current.key_name}",
+                          "CHECKMARK")
 
     def _draw_target(self, layout, context, running):
         if running:
@@ -70,11 +73,23 @@ class HEADSDS_PT_panel(bpy.types.Panel):
 def draw_text(layout, context, text, icon):
     """A message in as many lines as the sidebar's width needs; labels do not wrap by themselves."""
     scale = context.preferences.system.ui_scale
-    columns = max(16, int(context.region.width / (7.0 * scale)) - 6)
+    room = context.region.width - (85 if icon != "NONE" else 60) * scale
     box = layout.box().column(align=True)
-    for number, line in enumerate(textwrap.wrap(text, columns)):
-        box.label(text=line, icon=icon if number == 0 else
-                  ("BLANK1" if icon != "NONE" else "NONE"))
+    for number, line in enumerate(wrap(text, room, 11.0 * scale)):
+        box.label(text=line, icon=icon if number == 0 or icon == "NONE" else "BLANK1")
+
+
+def wrap(text, room, size):
+    """Lines of whole words, no wider than `room` pixels in the interface's font."""
+    blf.size(0, size)
+    line = ""
+    for word in text.split():
+        longer = f"{line} {word}" if line else word
+        if line and blf.dimensions(0, longer)[0] > room:
+            yield line
+            longer = word
+        line = longer
+    yield line
 
 
 def draw_add_menu(self, context):

@@ -14,10 +14,10 @@ class HeadsdsSettings(bpy.types.PropertyGroup):
     quality: EnumProperty(
         name="Quality", default="STANDARD",
         items=[(key, label, text) for key, (label, text, *_) in settings.PRESETS.items()])
-    geometry_steps: IntProperty(name="Geometry Steps", default=200, min=0,
-                                description="0 leaves the shape as it is")
-    texture_steps: IntProperty(name="Texture Steps", default=400, min=0,
-                               description="0 makes no texture")
+    geometry_steps: IntProperty(name="Geometry", default=200, min=0,
+                                description="Steps for the shape; 0 leaves it as it is")
+    texture_steps: IntProperty(name="Texture", default=400, min=0,
+                               description="Steps for the texture; 0 makes none")
 
 
 def _fraction(self):
