@@ -81,7 +81,7 @@ static hds_status check_target(const char *path, hds_error *error)
         return io_raise_errno(error, path, "write", EISDIR);
     if (!S_ISREG(info.st_mode))
         return hds_raise(error, HDS_ERROR_OS, "%s: is a device or pipe, expected a file", path);
-    if (access(path, W_OK))
+    if (faccessat(AT_FDCWD, path, W_OK, AT_EACCESS))
         return io_raise_errno(error, path, "write", errno);
     return HDS_OK;
 }

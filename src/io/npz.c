@@ -26,19 +26,20 @@ static hds_status unpack(zip_t *zip, zip_uint64_t index, const zip_stat_t *info,
     if (!member)
         return hds_raise(error, HDS_ERROR_FORMAT, "%s: %s", where, zip_strerror(zip));
     hds_status status = HDS_OK;
-    *bytes = hds_alloc(info->size + 1, 1);
+    *bytes = hds_alloc(info->size, 1);
     if (!*bytes)
         status = hds_raise(error, HDS_ERROR_MEMORY, "%s: out of memory for %llu bytes", where,
                            (unsigned long long)info->size);
     else {
-        /* one byte more than claimed: reading to the end makes libzip compare the checksum */
-        zip_int64_t got = zip_fread(member, *bytes, info->size + 1);
-        if (got < 0)
+        char beyond;
+        zip_int64_t got = zip_fread(member, *bytes, info->size);
+        /* libzip compares size and checksum when it meets the end */
+        zip_int64_t more = got < 0 ? got : zip_fread(member, &beyond, 1);
+        if (more < 0)
             status = hds_raise(error, HDS_ERROR_FORMAT, "%s: %s", where, zip_file_strerror(member));
-        else if ((zip_uint64_t)got != info->size)
-            status = hds_raise(error, HDS_ERROR_FORMAT, "%s: %s bytes than the %llu it claims", where,
-                               (zip_uint64_t)got < info->size ? "fewer" : "more",
-                               (unsigned long long)info->size);
+        else if ((zip_uint64_t)got != info->size || more)
+            status = hds_raise(error, HDS_ERROR_FORMAT, "%s: holds %s bytes than the %llu it claims",
+                               where, more ? "more" : "fewer", (unsigned long long)info->size);
     }
     zip_fclose(member);
     return status;
