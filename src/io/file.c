@@ -240,9 +240,10 @@ hds_status io_make_folders(const char *path, hds_error *error)
         at += strcspn(at, "/");
         char kept = *at;
         *at = '\0';
-        if (mkdir(part, 0777) && !io_is_folder(part))
-            status = io_raise_errno(error, part, "create the folder",
-                                    errno == EEXIST ? ENOTDIR : errno);
+        int code = mkdir(part, 0777) ? errno : 0;
+        if (code && !io_is_folder(part))
+            status =
+                io_raise_errno(error, part, "create the folder", code == EEXIST ? ENOTDIR : code);
         *at = kept;
     }
     hds_free(part);

@@ -16,8 +16,9 @@ static hds_status unpack(zip_t *zip, zip_uint64_t index, const zip_stat_t *info,
 {
     *bytes = NULL;
     if (info->comp_method != ZIP_CM_STORE && info->comp_method != ZIP_CM_DEFLATE)
-        return hds_raise(error, HDS_ERROR_FORMAT, "%s: packed by method %d, expected deflate or none",
-                         where, (int)info->comp_method);
+        return hds_raise(error, HDS_ERROR_FORMAT,
+                         "%s: packed by method %d, expected deflate or none", where,
+                         (int)info->comp_method);
     if (info->size / DEFLATE_LIMIT > info->comp_size + 1)
         return hds_raise(error, HDS_ERROR_FORMAT,
                          "%s: claims %llu bytes from %llu packed ones, which cannot be", where,
@@ -38,8 +39,9 @@ static hds_status unpack(zip_t *zip, zip_uint64_t index, const zip_stat_t *info,
         if (more < 0)
             status = hds_raise(error, HDS_ERROR_FORMAT, "%s: %s", where, zip_file_strerror(member));
         else if ((zip_uint64_t)got != info->size || more)
-            status = hds_raise(error, HDS_ERROR_FORMAT, "%s: holds %s bytes than the %llu it claims",
-                               where, more ? "more" : "fewer", (unsigned long long)info->size);
+            status =
+                hds_raise(error, HDS_ERROR_FORMAT, "%s: holds %s bytes than the %llu it claims",
+                          where, more ? "more" : "fewer", (unsigned long long)info->size);
     }
     zip_fclose(member);
     return status;
@@ -49,8 +51,8 @@ static hds_status read_member(io_npz *npz, zip_t *zip, zip_uint64_t index, size_
                               hds_error *error)
 {
     zip_stat_t info;
-    const zip_uint64_t needed = ZIP_STAT_NAME | ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE |
-                                ZIP_STAT_COMP_METHOD;
+    const zip_uint64_t needed =
+        ZIP_STAT_NAME | ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE | ZIP_STAT_COMP_METHOD;
     char where[NAME_ROOM];
     if (zip_stat_index(zip, index, 0, &info) || (info.valid & needed) != needed)
         return hds_raise(error, HDS_ERROR_FORMAT, "%s: member %llu: %s", npz->path,
@@ -61,8 +63,8 @@ static hds_status read_member(io_npz *npz, zip_t *zip, zip_uint64_t index, size_
         return hds_raise(error, HDS_ERROR_FORMAT, "%s: expected the name of an .npy array", where);
     if (info.size > *left)
         return hds_raise(error, HDS_ERROR_FORMAT,
-                         "%s: claims %llu bytes, more than the %zu that are left to this file", where,
-                         (unsigned long long)info.size, *left);
+                         "%s: claims %llu bytes, more than the %zu that are left to this file",
+                         where, (unsigned long long)info.size, *left);
     *left -= info.size;
     unsigned char *bytes = NULL;
     io_array *array = &npz->arrays[npz->count];

@@ -108,7 +108,8 @@ static void test_known_sizes(void **state)
     check_close(out[1], 7, 8 * tolerance);
 }
 
-static const int sizes[][4] = { /* height, width -> height, width */
+static const int sizes[][4] = {
+    /* height, width -> height, width */
     { 7, 5, 7, 5 }, { 7, 5, 14, 15 }, { 7, 5, 3, 2 }, { 6, 8, 3, 4 },
     { 1, 1, 5, 4 }, { 9, 4, 1, 1 },   { 5, 9, 8, 4 },
 };

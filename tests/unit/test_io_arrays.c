@@ -31,7 +31,12 @@ static void test_safetensors_round(void **state)
     int64_t id = -7;
     const io_tensor tensors[] = {
         { .name = "b.half", .dtype = IO_F16, .dims = 1, .shape = { 3 }, .data = half, .size = 6 },
-        { .name = "a.wide", .dtype = IO_F32, .dims = 2, .shape = { 2, 3 }, .data = wide, .size = 24 },
+        { .name = "a.wide",
+          .dtype = IO_F32,
+          .dims = 2,
+          .shape = { 2, 3 },
+          .data = wide,
+          .size = 24 },
         { .name = "empty", .dtype = IO_F32, .dims = 2, .shape = { 0, 9 }, .data = NULL, .size = 0 },
         { .name = "id", .dtype = IO_I64, .dims = 0, .data = &id, .size = 8 },
     };
@@ -134,12 +139,18 @@ static void test_conversions(void **state)
         const void *data;
         float value;
     } cases[] = {
-        { IO_F64, &(double){ 0.1 }, 0.1f },       { IO_F32, &(float){ -3 }, -3 },
-        { IO_BF16, &(uint16_t){ 0xc049 }, -3.140625f }, { IO_F16, &(uint16_t){ 0x4248 }, 3.140625f },
-        { IO_I8, &(int8_t){ -128 }, -128 },       { IO_U8, &(uint8_t){ 255 }, 255 },
-        { IO_I16, &(int16_t){ -32768 }, -32768 }, { IO_U16, &(uint16_t){ 65535 }, 65535 },
-        { IO_I32, &(int32_t){ -5 }, -5 },         { IO_U32, &(uint32_t){ 4000000000u }, 4e9f },
-        { IO_I64, &(int64_t){ -1 }, -1 },         { IO_U64, &(uint64_t){ 1ull << 63 }, 0x1p63f },
+        { IO_F64, &(double){ 0.1 }, 0.1f },
+        { IO_F32, &(float){ -3 }, -3 },
+        { IO_BF16, &(uint16_t){ 0xc049 }, -3.140625f },
+        { IO_F16, &(uint16_t){ 0x4248 }, 3.140625f },
+        { IO_I8, &(int8_t){ -128 }, -128 },
+        { IO_U8, &(uint8_t){ 255 }, 255 },
+        { IO_I16, &(int16_t){ -32768 }, -32768 },
+        { IO_U16, &(uint16_t){ 65535 }, 65535 },
+        { IO_I32, &(int32_t){ -5 }, -5 },
+        { IO_U32, &(uint32_t){ 4000000000u }, 4e9f },
+        { IO_I64, &(int64_t){ -1 }, -1 },
+        { IO_U64, &(uint64_t){ 1ull << 63 }, 0x1p63f },
         { IO_BOOL, &(uint8_t){ 2 }, 1 },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -96,6 +96,8 @@ static void test_permissions(void **state)
     if (root)
         assert_int_equal(seteuid(NOBODY), 0);
     hds_status creating = io_write_atomic(scratch("b"), "x", 1, &third);
+    hds_error fourth = { 0 };
+    hds_status folder = io_make_folders(scratch("c/d"), &fourth);
     if (root)
         assert_int_equal(seteuid(0), 0);
     assert_int_equal(chmod(scratch_folder, 0700), 0);
@@ -103,6 +105,7 @@ static void test_permissions(void **state)
     check_error(reading, &error, HDS_ERROR_OS, "/a", "no permission to read");
     check_error(replacing, &second, HDS_ERROR_OS, "/a", "no permission to write");
     check_error(creating, &third, HDS_ERROR_OS, "/b", "no permission to write");
+    check_error(folder, &fourth, HDS_ERROR_OS, "/c", "no permission to create the folder");
     check_content(scratch("a"), "kept");
     assert_int_equal(scratch_count(), 1);
 }
