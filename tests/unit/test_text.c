@@ -52,7 +52,8 @@ static void check_recorded(const char *folder, const char *cases, int64_t size)
     check_ok(io_json_load(&list, path, &error), &error);
     assert_int_equal(text_tokenizer_get_size(t), size);
     assert_true(json_array_size(list) >= 62);
-    json_array_foreach(list, index, entry) {
+    json_array_foreach(list, index, entry)
+    {
         wrong += check_case(t, entry);
     }
     assert_int_equal(wrong, 0);
@@ -115,7 +116,8 @@ static void test_small(void **state)
     assert_int_equal(text_tokenizer_get_size(t), 11);
     check_ids(t, "", 2, (int64_t[]){ 8, 9 });
     check_ids(t, "ABC  bc\tA", 6, (int64_t[]){ 8, 6, 5, 7, 3, 9 });
-    check_ids(t, "a\xcc\x81", 4, (int64_t[]){ 8, 9, 9, 9 }); /* composed: two bytes it does not know */
+    check_ids(t, "a\xcc\x81", 4,
+              (int64_t[]){ 8, 9, 9, 9 }); /* composed: two bytes it does not know */
     check_ids(t, "a<s>b!", 6, (int64_t[]){ 8, 3, 8, 4, 10, 9 }); /* the padding's word, too */
     check_ids(t, "aa</s>", 5, (int64_t[]){ 8, 0, 3, 9, 9 });
     int64_t ids[HDS_TOKENS];
@@ -134,9 +136,9 @@ static void test_refused_texts(void **state)
     static const struct {
         const char *text, *says;
     } cases[] = {
-        { "ab\xff", "byte 2 (0xff)" },         { "\xc3", "byte 0 (0xc3)" },
-        { "a \xc0\x80", "byte 2 (0xc0)" },     { "\xed\xa0\x80", "byte 0 (0xed)" },
-        { "\xf4\x90\x80\x80", "byte 0" },      { "abc\xe2\x82", "byte 3 (0xe2)" },
+        { "ab\xff", "byte 2 (0xff)" },     { "\xc3", "byte 0 (0xc3)" },
+        { "a \xc0\x80", "byte 2 (0xc0)" }, { "\xed\xa0\x80", "byte 0 (0xed)" },
+        { "\xf4\x90\x80\x80", "byte 0" },  { "abc\xe2\x82", "byte 3 (0xe2)" },
         { "<s>\x80", "byte 3 (0x80)" },
     };
     hds_error error = { 0 };
@@ -203,8 +205,10 @@ int main(void)
 {
 #define FILE_TEST(name) cmocka_unit_test_teardown(name, scratch_empty)
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_recorded_full), cmocka_unit_test(test_recorded_small),
-        FILE_TEST(test_small),                FILE_TEST(test_refused_texts),
+        cmocka_unit_test(test_recorded_full),
+        cmocka_unit_test(test_recorded_small),
+        FILE_TEST(test_small),
+        FILE_TEST(test_refused_texts),
         FILE_TEST(test_refused_files),
     };
     return cmocka_run_group_tests(tests, scratch_create, scratch_remove);
