@@ -53,7 +53,7 @@ double sculpt_on_ear(uint32_t vertex)
     int down = i < EAR_ROWS - i ? i : EAR_ROWS - i, across = j < EAR_COLUMNS - j ? j : EAR_COLUMNS - j;
     int ring = down < across ? down : across;
     double front = j <= EAR_COLUMNS / 2 && across == ring ? 1 : 0; /* grown to the head there */
-    return ring == 0 ? 0 : ring == 1 ? (front > 0 ? .3 : .55) : ring == 2 ? 1 - .35 * front : 1;
+    return ring == 0 ? 0 : ring == 1 ? .15 : ring == 2 ? 1 - .35 * front : 1;
 }
 
 bool sculpt_is_lower(uint32_t vertex)

@@ -17,7 +17,7 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static double azimuth(int column)
 {
-    static const double x[] = {0, 6, 17, 24, 36, HALF}, y[] = {0, 10.2, 29.5, 73, 116, 180};
+    static const double x[] = {0, 6, 17, 24, 36, HALF}, y[] = {0, 10.2, 29.5, 75, 114, 180};
     return sculpt_curve(x, y, 6, column) * M_PI / 180;
 }
 
@@ -57,19 +57,24 @@ static void ray(int row, int column, bool lower, double o[3], double d[3])
                                51, ROW_THROAT, 53, 54, ROWS};
     static const double front_y[] = {30, 30, 22, -46.5, -94, -95, -97, -100, -118, -132, -172};
     static const double front_e[] = {90, 27, 0, 0, -3, -15, -27, -46, -28, -12, 0};
-    static const double side_y[] = {30, 30, 31, -47, -76, -84, -90, -97, -107, -120, -172};
+    static const double side_y[] = {30, 30, 29, -43, -76, -84, -90, -97, -107, -120, -172};
     static const double side_e[] = {90, 27, 0, 0, -3, -8, -10, -10, -8, -5, 0};
     static const double back_y[] = {30, 30, 28, -42, -80, -88, -93, -99, -108, -120, -166};
     static const double back_e[] = {90, 27, 0, 0, 0, 0, 0, 0, 0, 0, 0};
     static const double axis[] = {-5, -5, -3, 0, 6, 6, 4, 0, -14, -22, -34};
+    /* above and below the brow are curves of their own, so that rows keep their distance there */
+    int from = row > ROW_BROW ? 2 : 0, count = row > ROW_BROW ? 9 : 3;
     double a = azimuth(column), side = sculpt_step(28, 85, a * 180 / M_PI);
     double back = sculpt_step(95, 180, a * 180 / M_PI), front = 1 - side;
-    double y = row >= ROW_BROW && row <= ROW_CHIN ? front_height(row, column, lower)
-                                                  : sculpt_curve(r, front_y, 11, row);
+    double y = row >= ROW_BROW && row <= ROW_CHIN
+                   ? front_height(row, column, lower)
+                   : sculpt_curve(r + from, front_y + from, count, row);
     side -= back;
-    y = front * y + side * sculpt_curve(r, side_y, 11, row) + back * sculpt_curve(r, back_y, 11, row);
-    double e = front * sculpt_curve(r, front_e, 11, row) + side * sculpt_curve(r, side_e, 11, row) +
-               back * sculpt_curve(r, back_e, 11, row);
+    y = front * y + side * sculpt_curve(r + from, side_y + from, count, row) +
+        back * sculpt_curve(r + from, back_y + from, count, row);
+    double e = front * sculpt_curve(r + from, front_e + from, count, row) +
+               side * sculpt_curve(r + from, side_e + from, count, row) +
+               back * sculpt_curve(r + from, back_e + from, count, row);
     e *= M_PI / 180;
     o[0] = 0;
     o[1] = y;
@@ -158,28 +163,33 @@ static void place_mouth(void)
 /* ---- ears ---- */
 
 /* An ear: rings from the head (0) behind the flap to its edge (2), over the helix (3), into the
- * scapha (4), over the antihelix (5), into the concha (6). turn: 0 back, pi / 2 up. */
+ * scapha (4), over the antihelix (5), into the concha (6). turn: 0 back, pi / 2 up; along: place on
+ * the innermost ring, which is a line. */
 static void ear_point(int ring, double turn, double along, double out[3])
 {
-    static const double scale[] = {1.25, .62, 1.0, .93, .74, .50, .14};
-    static const double rise[] = {0, 0, -1.2, 2.6, -1.6, .8, -7.5};
-    static const double front_scale[] = {1.3, 1.14, 1.0, .86, .62, .40, .14};
+    static const double scale[] = {1.25, .66, 1.0, .92, .73, .52, 0};
+    static const double front_scale[] = {1.3, 1.15, 1.0, .84, .62, .40, 0};
+    static const double rise[3][7] = {{0, 0, -1.4, 2.4, -1.0, .6, -5.5},    /* back and top */
+                                      {0, 0, .6, .6, -2.4, -5.2, -6.5},     /* front */
+                                      {0, 0, -.6, .9, .8, -.6, -4.0}};      /* lobe */
     static const double flare = .46, tilt = .20;
-    double c = cos(turn), s = sin(turn);
-    double front = sculpt_step(.25, .85, -c), lobe = sculpt_step(.55, .95, -s);
-    double tragus = front * exp(-pow((s + .08) / .28, 2)), n = rise[ring] * (1 - .85 * lobe);
+    double c = cos(turn), s = sin(turn), x = copysign(pow(fabs(c), .85), c);
+    double front = sculpt_step(.15, .85, -c), lobe = sculpt_step(.45, .95, -s);
+    double tragus = front * exp(-pow((s + .10) / .26, 2));
+    double n = rise[0][ring] + front * (rise[1][ring] - rise[0][ring]);
+    n += lobe * (rise[2][ring] - n) + (ring == 3 ? 2.6 * tragus : 0);
     double size = scale[ring] + (front_scale[ring] - scale[ring]) * front;
     if (ring == 1)
-        size += .22 * sculpt_step(.4, .9, fabs(s)) * (1 - front);
-    double a = 16.5 * size * c * (.84 + .20 * s), b = 31.0 * size * s + (ring == 6 ? 9 * along - 2 : 0);
-    n += front * (ring == 3 ? .2 + 2.2 * tragus : ring == 2 ? .6 : ring == 4 ? -3.5 : 0);
-    n += lobe * (ring >= 4 ? 1.2 : 0);
+        size += (.20 * sculpt_step(.4, .9, fabs(s)) + .12 * fabs(s * c)) * (1 - front);
+    double inward = sculpt_step(3, 6, ring);
+    double a = 17.2 * size * x * (.87 + .16 * s) - 3 * inward;
+    double b = 31.0 * size * s + (ring == 6 ? 10 * along : 0) - 1.5 * inward;
     double plane[3] = {78.5 + a * sin(flare) + n * cos(flare), -6 + b * cos(tilt) - a * .06,
                        -11 - a * cos(flare) + n * sin(flare) - b * sin(tilt)};
-    double on_head[3], o[3] = {0, plane[1], plane[2]}, x[3] = {1, 0, 0};
-    cast(o, x, 20, on_head);
-    double attached = ring <= 1 ? 1 : ring >= 5 ? 0 : front * (ring == 2 ? .9 : ring == 3 ? .5 : .2);
-    double lift = ring == 2 ? .8 : ring == 3 ? 1.5 + 2.5 * tragus : 0;
+    double on_head[3], o[3] = {0, plane[1], plane[2]}, sideways[3] = {1, 0, 0};
+    cast(o, sideways, 20, on_head);
+    double attached = ring <= 1 ? 1 : ring >= 5 ? 0 : front * (ring == 2 ? .9 : ring == 3 ? .45 : .1);
+    double lift = ring == 2 ? .8 : ring == 3 ? 1.4 + 2.4 * tragus : 0;
     out[0] = plane[0] + (on_head[0] + lift - plane[0]) * attached;
     out[1] = plane[1];
     out[2] = plane[2];
