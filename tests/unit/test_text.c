@@ -116,6 +116,11 @@ static void test_small(void **state)
     assert_int_equal(text_tokenizer_get_size(t), 11);
     check_ids(t, "", 2, (int64_t[]){ 8, 9 });
     check_ids(t, "ABC  bc\tA", 6, (int64_t[]){ 8, 6, 5, 7, 3, 9 });
+    check_ids(t,
+              "a\xc2\x85"
+              "b\xe2\x80\xa8"
+              "c",
+              5, (int64_t[]){ 8, 3, 4, 5, 9 }); /* line ends */
     check_ids(t, "a\xcc\x81", 4,
               (int64_t[]){ 8, 9, 9, 9 }); /* composed: two bytes it does not know */
     check_ids(t, "a<s>b!", 6, (int64_t[]){ 8, 3, 8, 4, 10, 9 }); /* the padding's word, too */
