@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Resizing of pictures, separable and linear: out[y,x] = sum over j,i of v[y,j] h[x,i] image[j,i].
  *
- * Bilinear: weights max(0, 1 - |i + 1/2 - c|), c = (x + 1/2) W / W', beyond the edge the edge pixel.
- * Area: overlap of [i, i+1] with [x, x+1] W / W', divided by W / W'. Rows of h and v sum to 1. */
+ * Bilinear: v, h = max(0, 1 - |i + 1/2 - c|), c = (x + 1/2) W / W', the edge pixel beyond the edge.
+ * Area: overlap of [i, i+1] with [x, x+1] W / W', divided by W / W'. Rows of v and h sum to 1. */
 #include "image/image.h"
 
 #include <assert.h>
@@ -57,8 +57,9 @@ void image_resize(const real *image, int height, int width, int channels, int ou
             for (int j = 0; j < v.count; j++)
                 for (int i = 0; i < h.count; i++) {
                     real w = weight(filter, &v, j) * weight(filter, &h, i);
-                    const real *in = image + ((size_t)(v.first + j) * (size_t)width +
-                                              (size_t)(h.first + i)) * (size_t)channels;
+                    const real *in =
+                        image + ((size_t)(v.first + j) * (size_t)width + (size_t)(h.first + i)) *
+                                    (size_t)channels;
                     for (int c = 0; c < channels; c++)
                         pixel[c] += w * in[c];
                 }
@@ -74,13 +75,14 @@ void image_resize_adjoint(int height, int width, int channels, int out_height, i
         span v = find_span(filter, height, out_height, y);
         for (int x = 0; x < out_width; x++) {
             span h = find_span(filter, width, out_width, x);
-            const real *dpixel = dout + ((size_t)y * (size_t)out_width + (size_t)x) *
-                                            (size_t)channels;
+            const real *dpixel =
+                dout + ((size_t)y * (size_t)out_width + (size_t)x) * (size_t)channels;
             for (int j = 0; j < v.count; j++)
                 for (int i = 0; i < h.count; i++) {
                     real w = weight(filter, &v, j) * weight(filter, &h, i);
-                    real *din = dimage + ((size_t)(v.first + j) * (size_t)width +
-                                          (size_t)(h.first + i)) * (size_t)channels;
+                    real *din =
+                        dimage + ((size_t)(v.first + j) * (size_t)width + (size_t)(h.first + i)) *
+                                     (size_t)channels;
                     for (int c = 0; c < channels; c++)
                         din[c] += w * dpixel[c];
                 }

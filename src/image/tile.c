@@ -12,8 +12,8 @@ void image_tile(const uint8_t *const *pictures, size_t count, int height, int wi
     size_t row = (size_t)width * (size_t)channels, wide = row * (size_t)columns;
     size_t places = (count + (size_t)columns - 1) / (size_t)columns * (size_t)columns;
     for (size_t p = 0; p < places; p++) {
-        uint8_t *corner = sheet + p / (size_t)columns * (size_t)height * wide +
-                          p % (size_t)columns * row;
+        uint8_t *corner =
+            sheet + p / (size_t)columns * (size_t)height * wide + p % (size_t)columns * row;
         for (size_t y = 0; y < (size_t)height; y++) {
             if (p < count)
                 memcpy(corner + y * wide, pictures[p] + y * row, row);

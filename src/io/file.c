@@ -81,7 +81,7 @@ static hds_status check_target(const char *path, hds_error *error)
         return io_raise_errno(error, path, "write", EISDIR);
     if (!S_ISREG(info.st_mode))
         return hds_raise(error, HDS_ERROR_OS, "%s: is a device or pipe, expected a file", path);
-    if (access(path, W_OK))
+    if (faccessat(AT_FDCWD, path, W_OK, AT_EACCESS))
         return io_raise_errno(error, path, "write", errno);
     return HDS_OK;
 }
@@ -240,9 +240,10 @@ hds_status io_make_folders(const char *path, hds_error *error)
         at += strcspn(at, "/");
         char kept = *at;
         *at = '\0';
-        if (mkdir(part, 0777) && !io_is_folder(part))
-            status = io_raise_errno(error, part, "create the folder",
-                                    errno == EEXIST ? ENOTDIR : errno);
+        int code = mkdir(part, 0777) ? errno : 0;
+        if (code && !io_is_folder(part))
+            status =
+                io_raise_errno(error, part, "create the folder", code == EEXIST ? ENOTDIR : code);
         *at = kept;
     }
     hds_free(part);

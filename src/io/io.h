@@ -17,7 +17,7 @@ typedef struct io_map {
 HDS_NODISCARD hds_status io_map_open(io_map *map, const char *path, hds_error *error);
 void io_map_close(io_map *map);
 
-/* Replaces `path` with `bytes`: written to a temporary file in the same folder, flushed, renamed. */
+/* Replaces `path` with `bytes`: written to a temporary file beside it, flushed, renamed. */
 HDS_NODISCARD hds_status io_write_atomic(const char *path, const void *bytes, size_t size,
                                          hds_error *error);
 /* A path to write to in the folder of `path`, and the rename that makes it real (or the removal):

@@ -16,8 +16,8 @@ hds_status io_json_load(json_t **json, const char *path, hds_error *error)
     const char *text = map.size ? (const char *)map.bytes : "";
     *json = json_loadb(text, map.size, JSON_REJECT_DUPLICATES, &place);
     if (!*json)
-        status = hds_raise(error, HDS_ERROR_FORMAT, "%s: line %d, column %d: %s; expected JSON", path,
-                           place.line, place.column, place.text);
+        status = hds_raise(error, HDS_ERROR_FORMAT, "%s: line %d, column %d: %s; expected JSON",
+                           path, place.line, place.column, place.text);
     io_map_close(&map);
     return status;
 }

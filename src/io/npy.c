@@ -85,15 +85,14 @@ static hds_status parse_descr(io_array *array, const char *descr, const char *wh
     if (order == '>' && size > 1)
         return hds_raise(error, HDS_ERROR_FORMAT, "%s: dtype %s is big-endian, expected '<'", where,
                          descr);
-    bool known = (kind == 'f' && (size == 2 || size == 4 || size == 8)) ||
-                 ((kind == 'i' || kind == 'u') &&
-                  (size == 1 || size == 2 || size == 4 || size == 8)) ||
-                 (kind == 'b' && size == 1) ||
-                 (kind == 'S' && size >= 1 && size <= LONGEST_ITEM);
+    bool known =
+        (kind == 'f' && (size == 2 || size == 4 || size == 8)) ||
+        ((kind == 'i' || kind == 'u') && (size == 1 || size == 2 || size == 4 || size == 8)) ||
+        (kind == 'b' && size == 1) || (kind == 'S' && size >= 1 && size <= LONGEST_ITEM);
     if (!whole || !known || !strchr("<|>", order))
         return hds_raise(error, HDS_ERROR_FORMAT,
-                         "%s: dtype %s, expected a float, an integer, a boolean or bytes (S)", where,
-                         descr);
+                         "%s: dtype %s, expected a float, an integer, a boolean or bytes (S)",
+                         where, descr);
     array->kind = kind;
     array->itemsize = (int)size;
     return HDS_OK;
@@ -127,10 +126,11 @@ static hds_status parse_header(io_array *array, bool *fortran, reader r, const c
     }
     skip_space(&r);
     if (!good || !descr[0] || !seen_order || !seen_shape || r.at != r.end)
-        return hds_raise(error, HDS_ERROR_FORMAT,
-                         "%s: array header: expected descr, fortran_order and a shape of at most %d "
-                         "dimensions",
-                         where, IO_MAX_DIMS);
+        return hds_raise(
+            error, HDS_ERROR_FORMAT,
+            "%s: array header: expected descr, fortran_order and a shape of at most %d "
+            "dimensions",
+            where, IO_MAX_DIMS);
     return parse_descr(array, descr, where, error);
 }
 
@@ -179,12 +179,14 @@ hds_status io_npy_parse(io_array *array, const unsigned char *bytes, size_t size
     size_t room = size - (size_t)((const unsigned char *)r.end - bytes);
     bool fits = io_shape_bytes(array->shape, array->dims, (size_t)array->itemsize, &expected);
     if (!fits || expected != room)
-        return hds_raise(error, HDS_ERROR_FORMAT, "%s: %zu bytes of data, its header promises %s%zu",
-                         where, room, fits ? "" : "more than ", fits ? expected : (size_t)PTRDIFF_MAX);
+        return hds_raise(error, HDS_ERROR_FORMAT,
+                         "%s: %zu bytes of data, its header promises %s%zu", where, room,
+                         fits ? "" : "more than ", fits ? expected : (size_t)PTRDIFF_MAX);
     array->size = expected;
     array->data = hds_alloc(expected, 1);
     if (!array->data)
-        return hds_raise(error, HDS_ERROR_MEMORY, "%s: out of memory for %zu bytes", where, expected);
+        return hds_raise(error, HDS_ERROR_MEMORY, "%s: out of memory for %zu bytes", where,
+                         expected);
     if (fortran && array->dims > 1)
         from_fortran(array, (const unsigned char *)r.end, array->data);
     else

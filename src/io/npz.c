@@ -16,8 +16,9 @@ static hds_status unpack(zip_t *zip, zip_uint64_t index, const zip_stat_t *info,
 {
     *bytes = NULL;
     if (info->comp_method != ZIP_CM_STORE && info->comp_method != ZIP_CM_DEFLATE)
-        return hds_raise(error, HDS_ERROR_FORMAT, "%s: packed by method %d, expected deflate or none",
-                         where, (int)info->comp_method);
+        return hds_raise(error, HDS_ERROR_FORMAT,
+                         "%s: packed by method %d, expected deflate or none", where,
+                         (int)info->comp_method);
     if (info->size / DEFLATE_LIMIT > info->comp_size + 1)
         return hds_raise(error, HDS_ERROR_FORMAT,
                          "%s: claims %llu bytes from %llu packed ones, which cannot be", where,
@@ -26,19 +27,21 @@ static hds_status unpack(zip_t *zip, zip_uint64_t index, const zip_stat_t *info,
     if (!member)
         return hds_raise(error, HDS_ERROR_FORMAT, "%s: %s", where, zip_strerror(zip));
     hds_status status = HDS_OK;
-    *bytes = hds_alloc(info->size + 1, 1);
+    *bytes = hds_alloc(info->size, 1);
     if (!*bytes)
         status = hds_raise(error, HDS_ERROR_MEMORY, "%s: out of memory for %llu bytes", where,
                            (unsigned long long)info->size);
     else {
-        /* one byte more than claimed: reading to the end makes libzip compare the checksum */
-        zip_int64_t got = zip_fread(member, *bytes, info->size + 1);
-        if (got < 0)
+        char beyond;
+        zip_int64_t got = zip_fread(member, *bytes, info->size);
+        /* libzip compares size and checksum when it meets the end */
+        zip_int64_t more = got < 0 ? got : zip_fread(member, &beyond, 1);
+        if (more < 0)
             status = hds_raise(error, HDS_ERROR_FORMAT, "%s: %s", where, zip_file_strerror(member));
-        else if ((zip_uint64_t)got != info->size)
-            status = hds_raise(error, HDS_ERROR_FORMAT, "%s: %s bytes than the %llu it claims", where,
-                               (zip_uint64_t)got < info->size ? "fewer" : "more",
-                               (unsigned long long)info->size);
+        else if ((zip_uint64_t)got != info->size || more)
+            status =
+                hds_raise(error, HDS_ERROR_FORMAT, "%s: holds %s bytes than the %llu it claims",
+                          where, more ? "more" : "fewer", (unsigned long long)info->size);
     }
     zip_fclose(member);
     return status;
@@ -48,8 +51,8 @@ static hds_status read_member(io_npz *npz, zip_t *zip, zip_uint64_t index, size_
                               hds_error *error)
 {
     zip_stat_t info;
-    const zip_uint64_t needed = ZIP_STAT_NAME | ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE |
-                                ZIP_STAT_COMP_METHOD;
+    const zip_uint64_t needed =
+        ZIP_STAT_NAME | ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE | ZIP_STAT_COMP_METHOD;
     char where[NAME_ROOM];
     if (zip_stat_index(zip, index, 0, &info) || (info.valid & needed) != needed)
         return hds_raise(error, HDS_ERROR_FORMAT, "%s: member %llu: %s", npz->path,
@@ -60,8 +63,8 @@ static hds_status read_member(io_npz *npz, zip_t *zip, zip_uint64_t index, size_
         return hds_raise(error, HDS_ERROR_FORMAT, "%s: expected the name of an .npy array", where);
     if (info.size > *left)
         return hds_raise(error, HDS_ERROR_FORMAT,
-                         "%s: claims %llu bytes, more than the %zu that are left to this file", where,
-                         (unsigned long long)info.size, *left);
+                         "%s: claims %llu bytes, more than the %zu that are left to this file",
+                         where, (unsigned long long)info.size, *left);
     *left -= info.size;
     unsigned char *bytes = NULL;
     io_array *array = &npz->arrays[npz->count];

@@ -104,8 +104,8 @@ static hds_status encode(const uint8_t *pixels, int width, int height, int chann
     png_alloc_size_t room = PNG_IMAGE_PNG_SIZE_MAX(image);
     void *packed = malloc(room);
     if (!packed)
-        return hds_raise(error, HDS_ERROR_MEMORY, "%s: out of memory for %d x %d pixels", path, width,
-                         height);
+        return hds_raise(error, HDS_ERROR_MEMORY, "%s: out of memory for %d x %d pixels", path,
+                         width, height);
     if (!png_image_write_to_memory(&image, packed, &room, 0, pixels, 0, NULL)) {
         free(packed);
         return hds_raise(error, HDS_ERROR_INTERNAL, "%s: %s", path, image.message);

@@ -15,10 +15,10 @@ static const struct {
     const char *name;
     size_t size;
 } dtypes[] = {
-    [IO_F16] = { "F16", 2 }, [IO_BF16] = { "BF16", 2 }, [IO_F32] = { "F32", 4 },
-    [IO_F64] = { "F64", 8 }, [IO_I8] = { "I8", 1 },     [IO_U8] = { "U8", 1 },
-    [IO_I16] = { "I16", 2 }, [IO_U16] = { "U16", 2 },   [IO_I32] = { "I32", 4 },
-    [IO_U32] = { "U32", 4 }, [IO_I64] = { "I64", 8 },   [IO_U64] = { "U64", 8 },
+    [IO_F16] = { "F16", 2 },   [IO_BF16] = { "BF16", 2 }, [IO_F32] = { "F32", 4 },
+    [IO_F64] = { "F64", 8 },   [IO_I8] = { "I8", 1 },     [IO_U8] = { "U8", 1 },
+    [IO_I16] = { "I16", 2 },   [IO_U16] = { "U16", 2 },   [IO_I32] = { "I32", 4 },
+    [IO_U32] = { "U32", 4 },   [IO_I64] = { "I64", 8 },   [IO_U64] = { "U64", 8 },
     [IO_BOOL] = { "BOOL", 1 },
 };
 enum { DTYPE_COUNT = sizeof dtypes / sizeof *dtypes };
@@ -61,9 +61,10 @@ static hds_status parse_tensor(io_tensor *tensor, const char *name, const json_t
     while (type < DTYPE_COUNT && strcmp(dtypes[type].name, json_string_value(dtype)))
         type++;
     if (type == DTYPE_COUNT)
-        return hds_raise(error, HDS_ERROR_FORMAT,
-                         "%s: %s: dtype \"%.40s\", expected F16, BF16, F32, F64, BOOL or an integer",
-                         path, name, json_string_value(dtype));
+        return hds_raise(
+            error, HDS_ERROR_FORMAT,
+            "%s: %s: dtype \"%.40s\", expected F16, BF16, F32, F64, BOOL or an integer", path, name,
+            json_string_value(dtype));
     tensor->dtype = (io_dtype)type;
     if (json_array_size(shape) > IO_MAX_DIMS)
         return hds_raise(error, HDS_ERROR_FORMAT, "%s: %s: %zu dimensions, expected at most %d",
@@ -76,13 +77,15 @@ static hds_status parse_tensor(io_tensor *tensor, const char *name, const json_t
     size_t bytes = 0;
     if (!io_shape_bytes(tensor->shape, tensor->dims, dtypes[type].size, &bytes))
         return hds_raise(error, HDS_ERROR_FORMAT,
-                         "%s: %s: shape is negative, too large or not made of integers", path, name);
+                         "%s: %s: shape is negative, too large or not made of integers", path,
+                         name);
     const json_t *first = json_array_get(offsets, 0), *last = json_array_get(offsets, 1);
     int64_t begin = json_is_integer(first) ? json_integer_value(first) : -1;
     int64_t end = json_is_integer(last) ? json_integer_value(last) : -1;
     if (begin < 0 || end < begin || (uint64_t)end > room)
         return hds_raise(error, HDS_ERROR_FORMAT,
-                         "%s: %s: data_offsets [%" PRId64 ", %" PRId64 "] are outside of the %zu bytes "
+                         "%s: %s: data_offsets [%" PRId64 ", %" PRId64
+                         "] are outside of the %zu bytes "
                          "of data; the file may be cut short",
                          path, name, begin, end, room);
     if ((size_t)(end - begin) != bytes)
@@ -121,10 +124,10 @@ static hds_status check_places(io_safetensors *file, const unsigned char *data, 
         const io_tensor *t = &file->tensors[i];
         const unsigned char *begin = t->data;
         if (begin != at)
-            return hds_raise(error, HDS_ERROR_FORMAT,
-                             "%s: %s: data begins at %zu, expected %zu: %s", path, t->name,
-                             (size_t)(begin - data), (size_t)(at - data),
-                             begin < at ? "it overlaps the tensor before" : "a hole lies before it");
+            return hds_raise(
+                error, HDS_ERROR_FORMAT, "%s: %s: data begins at %zu, expected %zu: %s", path,
+                t->name, (size_t)(begin - data), (size_t)(at - data),
+                begin < at ? "it overlaps the tensor before" : "a hole lies before it");
         at = begin + t->size;
     }
     if (at != data + room)
@@ -141,7 +144,8 @@ static bool are_strings(json_t *object)
     json_t *value;
     if (!json_is_object(object))
         return false;
-    json_object_foreach(object, key, value) {
+    json_object_foreach(object, key, value)
+    {
         if (!json_is_string(value))
             return false;
     }
@@ -158,7 +162,8 @@ static hds_status parse_header(io_safetensors *file, json_t *header, size_t head
     file->tensors = hds_alloc(json_object_size(header), sizeof *file->tensors);
     if (!file->tensors)
         return hds_raise(error, HDS_ERROR_MEMORY, "%s: out of memory", path);
-    json_object_foreach(header, name, entry) {
+    json_object_foreach(header, name, entry)
+    {
         if (!strcmp(name, "__metadata__")) {
             if (!are_strings(entry))
                 return hds_raise(error, HDS_ERROR_FORMAT,
@@ -166,8 +171,8 @@ static hds_status parse_header(io_safetensors *file, json_t *header, size_t head
             file->metadata = json_incref(entry);
             continue;
         }
-        hds_status status = parse_tensor(&file->tensors[file->count], name, entry, data, room, path,
-                                         error);
+        hds_status status =
+            parse_tensor(&file->tensors[file->count], name, entry, data, room, path, error);
         if (status)
             return status;
         file->count++;
@@ -184,8 +189,9 @@ hds_status io_safetensors_open(io_safetensors *file, const char *path, hds_error
     const char *text = (const char *)file->map.bytes + PREFIX;
     uint64_t length = 0;
     if (file->map.size < PREFIX + 2)
-        status = hds_raise(error, HDS_ERROR_FORMAT,
-                           "%s: %zu bytes are too few for a safetensors file", path, file->map.size);
+        status =
+            hds_raise(error, HDS_ERROR_FORMAT, "%s: %zu bytes are too few for a safetensors file",
+                      path, file->map.size);
     else
         memcpy(&length, file->map.bytes, PREFIX);
     if (!status && length > LONGEST_HEADER)
@@ -252,8 +258,9 @@ static hds_status add_entry(json_t *header, const io_tensor *t, size_t *offset, 
     json_t *shape = json_array();
     for (int i = 0; i < t->dims; i++)
         json_array_append_new(shape, json_integer(t->shape[i]));
-    json_t *entry = json_pack("{s:s, s:o, s:[I, I]}", "dtype", dtypes[t->dtype].name, "shape", shape,
-                              "data_offsets", (json_int_t)*offset, (json_int_t)(*offset + bytes));
+    json_t *entry =
+        json_pack("{s:s, s:o, s:[I, I]}", "dtype", dtypes[t->dtype].name, "shape", shape,
+                  "data_offsets", (json_int_t)*offset, (json_int_t)(*offset + bytes));
     *offset += bytes;
     if (!entry || json_object_set_new(header, t->name, entry))
         return hds_raise(error, HDS_ERROR_ARGUMENT, "%s: a tensor's name is not UTF-8", path);

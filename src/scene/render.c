@@ -11,6 +11,7 @@
 #include <math.h>
 #include <string.h>
 
+static const float MARGIN = 1.06f;
 enum { DEFAULT_SIZE = 512, LARGEST_SIZE = 4096, LARGEST_SUPERSAMPLED = 2048 };
 
 static float *linear_texture(const hds_head_info *head) /* new */
@@ -24,7 +25,9 @@ static float *linear_texture(const hds_head_info *head) /* new */
     return out;
 }
 
-/* Fits the bounding box of the model's own template, whatever the azimuth. */
+/* The nearest camera that has all of the model's own template in its frame at every azimuth. With t
+ * the tangent of half the field of view, a vertex at height y and distance r from the axis needs
+ *   d >= r sqrt(1 + 1/t^2)  across,   d >= |y| / t + r  upright. */
 static hds_status frame(const hds_head_info *head, raster_camera *camera, hds_error *error)
 {
     hds_head_model_info model;
@@ -33,25 +36,36 @@ static hds_status frame(const hds_head_info *head, raster_camera *camera, hds_er
     if (!vertices)
         return hds_raise(error, HDS_ERROR_MEMORY, "out of memory for %zu vertices",
                          model.vertex_count);
-    hds_coefficients zero = { 0 };
-    hds_status status = hds_head_model_vertices(head->model, &zero, vertices, error);
-    float low[3], high[3], half[3];
+    hds_status status = hds_head_model_vertices(head->model, &(hds_coefficients){ 0 }, vertices,
+                                                error);
     for (int c = 0; c < 3 && status == HDS_OK; c++) {
-        low[c] = high[c] = vertices[c];
+        float low = vertices[c], high = vertices[c];
         for (size_t i = 1; i < model.vertex_count; i++) {
-            low[c] = fminf(low[c], vertices[3 * i + c]);
-            high[c] = fmaxf(high[c], vertices[3 * i + c]);
+            low = fminf(low, vertices[3 * i + (size_t)c]);
+            high = fmaxf(high, vertices[3 * i + (size_t)c]);
         }
-        half[c] = (high[c] - low[c]) / 2;
-        camera->target[c] = (high[c] + low[c]) / 2;
+        camera->target[c] = (high + low) / 2;
     }
-    if (status == HDS_OK) {
-        float across = hypotf(half[0], half[2]), tall = hypotf(half[1], .5f * across);
-        float tangent = tanf((float)camera->fov_y * .00872664626f); /* half, in radians */
-        camera->distance = 1.08f * fmaxf(across, tall) / tangent + across / 2;
+    float t = tanf((float)camera->fov_y * .00872664626f), across = sqrtf(1 + 1 / (t * t));
+    float nearest = 0;
+    for (size_t i = 0; i < model.vertex_count && status == HDS_OK; i++) {
+        const float *v = vertices + 3 * i;
+        float r = hypotf(v[0] - camera->target[0], v[2] - camera->target[2]);
+        float y = fabsf(v[1] - camera->target[1]);
+        nearest = fmaxf(nearest, fmaxf(r * across, y / t + r));
     }
+    camera->distance = MARGIN * nearest;
     hds_free(vertices);
     return status;
+}
+
+/* More of the lamps and less of the ambient than what networks are shown. */
+static void set_light(float light[9])
+{
+    raster_light_preset(0, light);
+    light[0] *= 1.05f;
+    for (int i = 1; i < 9; i++)
+        light[i] *= 1.9f;
 }
 
 /* Turns (V,3) about the y axis so that what was at the azimuth comes to the front. */
@@ -155,10 +169,10 @@ hds_status hds_head_render(const hds_head *head, const hds_render_params *params
         .width = size * factor,
         .height = size * factor,
         .mode = params->mode == HDS_RENDER_NORMALS ? RASTER_NORMALS : RASTER_SHADED,
-        .albedo = { .5f, .5f, .5f },
-        .background = { .5f, .5f, .5f },
+        .albedo = { .55f, .55f, .55f },
+        .background = { .42f, .42f, .42f },
     };
-    raster_light_preset(0, view.light);
+    set_light(view.light);
     float *texture = NULL;
     scene_shape shape = { 0 };
     if (params->mode == HDS_RENDER_TEXTURED && info.texture) {

@@ -13,10 +13,15 @@ static at::Tensor in_precision(const tn_context *cx, const at::Tensor &x)
 tn *tn_conv2d(tn_context *cx, const tn *x, const tn *w, const tn *b, int stride, int pad)
 {
     return aten_make(cx, "conv2d", [&] {
-        return at::conv2d(in_precision(cx, aten_get(x)), in_precision(cx, aten_get(w)),
-                          in_precision(cx, aten_optional(b)), { stride, stride },
+        at::Tensor in = in_precision(cx, aten_get(x)), weight = in_precision(cx, aten_get(w));
+        if (cx->precision == TN_BFLOAT16) { // twice as fast in this layout
+            in = in.contiguous(at::MemoryFormat::ChannelsLast);
+            weight = weight.contiguous(at::MemoryFormat::ChannelsLast);
+        }
+        return at::conv2d(in, weight, in_precision(cx, aten_optional(b)), { stride, stride },
                           at::IntArrayRef({ pad, pad }))
-            .to(at::kFloat);
+            .to(at::kFloat)
+            .contiguous();
     });
 }
 

@@ -31,7 +31,8 @@ static hds_status load_vocabulary(text_tokenizer *t, json_t **vocabulary, const 
                          path);
     const char *token;
     json_t *id;
-    json_object_foreach(*vocabulary, token, id) {
+    json_object_foreach(*vocabulary, token, id)
+    {
         json_int_t value = json_is_integer(id) ? json_integer_value(id) : -1;
         if (value < 0 || value >= LARGEST_ID)
             return hds_raise(error, HDS_ERROR_FORMAT, "%s: \"%.60s\": expected an id from 0 to %d",
@@ -47,12 +48,12 @@ static void fill_bytes(text_tokenizer *t, const json_t *vocabulary)
 {
     unsigned stand_in = 256;
     for (unsigned byte = 0; byte < 256; byte++) {
-        bool printable = (byte >= '!' && byte <= '~') || (byte >= 0xa1 && byte <= 0xac) ||
-                         byte >= 0xae;
+        bool printable =
+            (byte >= '!' && byte <= '~') || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
         unsigned c = printable ? byte : stand_in++;
         char token[8];
-        int length = c < 0x80 ? snprintf(token, sizeof token, "%c", (int)c) :
-                                snprintf(token, sizeof token, "%c%c", (int)(0xc0 | c >> 6),
+        int length = c < 0x80 ? snprintf(token, sizeof token, "%c", (int)c)
+                              : snprintf(token, sizeof token, "%c%c", (int)(0xc0 | c >> 6),
                                          (int)(0x80 | (c & 0x3f)));
         t->inner[byte] = find_token(vocabulary, token);
         memcpy(token + length, end_of_word, sizeof end_of_word);
@@ -83,7 +84,9 @@ static hds_status add_merge(text_tokenizer *t, const json_t *vocabulary, const c
                          "%s: line %zu: \"%.60s\" is not in vocab.json; the files do not belong "
                          "together",
                          path, number,
-                         merge.left < 0 ? left : merge.right < 0 ? right : merged);
+                         merge.left < 0    ? left
+                         : merge.right < 0 ? right
+                                           : merged);
     text_merge *place = text_find_merge(t, merge.left, merge.right);
     if (place->left >= 0)
         return hds_raise(error, HDS_ERROR_FORMAT, "%s: line %zu: \"%.*s\" is there twice", path,
@@ -120,8 +123,8 @@ static hds_status load_merges(text_tokenizer *t, const json_t *vocabulary, const
         bool version = !number && length >= 8 && !memcmp(at, "#version", 8);
         number++;
         if (length && !version)
-            status = add_merge(t, vocabulary, at, (int)(length < INT_MAX ? length : INT_MAX), rank++,
-                               path, number, error);
+            status = add_merge(t, vocabulary, at, (int)(length < INT_MAX ? length : INT_MAX),
+                               rank++, path, number, error);
         at = stop < end ? stop + 1 : end;
     }
     io_map_close(&map);
@@ -141,8 +144,8 @@ static hds_status load_special(text_special *special, const json_t *map, const j
         return hds_raise(error, HDS_ERROR_FORMAT, "%s: %s: expected a token", path, key);
     special->id = find_token(vocabulary, word);
     if (special->id < 0)
-        return hds_raise(error, HDS_ERROR_FORMAT, "%s: %s: \"%.60s\" is not in vocab.json", path, key,
-                         word);
+        return hds_raise(error, HDS_ERROR_FORMAT, "%s: %s: \"%.60s\" is not in vocab.json", path,
+                         key, word);
     special->length = strlen(word);
     special->word = hds_strdup(word);
     return special->word ? HDS_OK : hds_raise(error, HDS_ERROR_MEMORY, "%s: out of memory", path);
@@ -159,11 +162,11 @@ static hds_status load_specials(text_tokenizer *t, const json_t *vocabulary, con
     if (!status)
         status = load_special(&s[TEXT_END], map, vocabulary, "eos_token", NULL, path, error);
     if (!status)
-        status = load_special(&s[TEXT_UNKNOWN], map, vocabulary, "unk_token", s[TEXT_END].word, path,
-                              error);
+        status = load_special(&s[TEXT_UNKNOWN], map, vocabulary, "unk_token", s[TEXT_END].word,
+                              path, error);
     if (!status)
-        status = load_special(&s[TEXT_PADDING], map, vocabulary, "pad_token", s[TEXT_END].word, path,
-                              error);
+        status = load_special(&s[TEXT_PADDING], map, vocabulary, "pad_token", s[TEXT_END].word,
+                              path, error);
     json_decref(map);
     return status;
 }

@@ -4,7 +4,8 @@
  *
  *     's 't 're 've 'm 'll 'd | letters+ | one number | (neither space, letter nor number)+
  *
- * and the bytes of each word are merged, lowest rank first, leftmost first. Unicode: libutf8proc. */
+ * and the bytes of each word are merged, lowest rank first, leftmost first. Unicode: libutf8proc.
+ */
 #include "text/text_priv.h"
 
 #include <stdlib.h>
@@ -114,8 +115,8 @@ static void put_words(output *o, const unsigned char *text, size_t size)
             if (first == SPACE)
                 continue;
             while (first != NUMBER && next < size) {
-                size_t step = (size_t)utf8proc_iterate(text + next, (utf8proc_ssize_t)(size - next),
-                                                       &c);
+                size_t step =
+                    (size_t)utf8proc_iterate(text + next, (utf8proc_ssize_t)(size - next), &c);
                 if (classify(c) != first)
                     break;
                 next += step;
@@ -192,8 +193,8 @@ static hds_status check_text(const char *text, size_t size, hds_error *error)
     return HDS_OK;
 }
 
-hds_status text_tokenize(const text_tokenizer *tokenizer, const char *text,
-                         int64_t ids[HDS_TOKENS], size_t *token_count, hds_error *error)
+hds_status text_tokenize(const text_tokenizer *tokenizer, const char *text, int64_t ids[HDS_TOKENS],
+                         size_t *token_count, hds_error *error)
 {
     output o = { .tokenizer = tokenizer, .ids = ids };
     const text_special *specials = tokenizer->specials;

@@ -58,7 +58,7 @@ def test_errors(prior, tmp_path):
         prior.tokenize(["a", 3])
     with pytest.raises(ValueError, match=r"ids: shape \(2,\), expected \(N, 77\)"):
         prior.encode_tokens(memoryview(bytes(16)).cast("q"))
-    with pytest.raises(ValueError, match="ids"):
+    with pytest.raises(ValueError, match="token id"):
         prior.encode_tokens(memoryview(b"\x7f" * 77 * 8).cast("B").cast("q", (1, 77)))
     with pytest.raises(ValueError, match="33 x 32 pixels, expected multiples of 8"):
         prior.encode_image(floats(1, 33, 32, 3))
