@@ -251,6 +251,7 @@ static void lay_out_ball(void)
 {
     const double radius = .066, centre[2] = {1 - .075, .075};
     set_uv(sculpt_ball(0, -1, 0), centre[0], centre[1]);
+    set_uv(sculpt_ball(0, BALL_RINGS, 0), centre[0], centre[1]); /* unused: see BACK_START */
     for (int s = 0; s < BALL_SEGMENTS; s++) {
         double turn = 2 * M_PI * s / BALL_SEGMENTS, half = M_PI / BALL_SEGMENTS;
         for (int k = 0; k < BALL_RINGS; k++) {

@@ -176,6 +176,6 @@ void sculpt_skin_weights(float *weights)
         double jaw = (1 - root) * sculpt_jaw_weight(v);
         w[0] = (float)root;
         w[2] = (float)jaw;
-        w[1] = 1 - w[0] - w[2];
+        w[1] = fmaxf(1 - w[0] - w[2], 0);
     }
 }

@@ -38,7 +38,7 @@ static double front_height(int row, int column, bool lower)
 {
     static const double lx[] = {0, 2, 5, 9, 13, 22};
     static const double top[] = {-59.2, -58.2, -60.3, -65.2, -62, -58};
-    static const double bottom[] = {-76.3, -76, -74.2, -69.4, -73, -75};
+    static const double bottom[] = {-76.2, -76.2, -74.2, -69.4, -73, -75};
     static const double x[] = {ROW_BROW, ROW_CREASE, ROW_EYE, ROW_EYEBAG, ROW_TIP - 3, ROW_TIP,
                                ROW_SUBNASALE, ROW_LIP_TOP, ROW_MOUTH, ROW_LIP_BOTTOM, ROW_SULCUS,
                                ROW_CHIN};
@@ -172,7 +172,7 @@ static void ear_point(int ring, double turn, double along, double out[3])
     static const double rise[3][7] = {{0, 0, -1.4, 2.4, -1.0, .6, -5.5},    /* back and top */
                                       {0, 0, .6, .6, -2.4, -5.2, -6.5},     /* front */
                                       {0, 0, -.6, .9, .8, -.6, -4.0}};      /* lobe */
-    static const double flare = .46, tilt = .20;
+    static const double flare = .50, tilt = .20;
     double c = cos(turn), s = sin(turn), x = copysign(pow(fabs(c), .85), c);
     double front = sculpt_step(.15, .85, -c), lobe = sculpt_step(.45, .95, -s);
     double tragus = front * exp(-pow((s + .10) / .26, 2));

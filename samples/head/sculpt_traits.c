@@ -36,19 +36,19 @@ static const stroke strokes[SCULPT_ATTRIBUTES][MOST_STROKES] = {
                      {MOVE, {0, 8, 90}, {11, 10, 20}, {0, 0, 1.3}, 0}},
     [JAW_WIDTH] = {{MOVE, {58, -68, 8}, {28, 30, 44}, {4.2, 0, 0}, 0}},
     [CHIN] = {{MOVE, {0, -101, 84}, {26, 18, 30}, {0, -1.0, 4.0}, 0}},
-    [CHEEKBONES] = {{MOVE, {60, -10, 34}, {22, 15, 26}, {2.8, 0, .8}, 0},
-                    {MOVE, {44, -18, 68}, {18, 13, 20}, {1.0, 0, 2.2}, 0},
-                    {MOVE, {50, -46, 48}, {18, 14, 26}, {-1.0, 0, -.8}, 0}},
+    [CHEEKBONES] = {{MOVE, {60, -10, 34}, {24, 19, 30}, {2.8, 0, .8}, 0},
+                    {MOVE, {44, -18, 68}, {18, 13, 20}, {1.4, 0, 2.8}, 0},
+                    {MOVE, {50, -46, 48}, {18, 14, 26}, {-1.4, 0, -1.0}, 0}},
     [BROW_RIDGE] = {{MOVE, {16, 18, 88}, {26, 9, 22}, {0, -1.0, 2.8}, 0}},
-    [LIP_FULLNESS] = {{MOVE, {0, -61, 92}, {20, 4.5, 14}, {0, 1.3, 1.3}, PART_UPPER},
-                      {MOVE, {0, -74, 90}, {19, 5.5, 14}, {0, -1.5, 1.5}, PART_LOWER},
+    [LIP_FULLNESS] = {{MOVE, {0, -61, 92}, {20, 4.5, 14}, {0, 1.5, 1.7}, PART_UPPER},
+                      {MOVE, {0, -74, 90}, {19, 5.5, 14}, {0, -1.8, 1.9}, PART_LOWER},
                       {MOVE, {0, -67, 90}, {16, 5, 16}, {0, 0, .8}, 0}},
     [MOUTH_WIDTH] = {{SCALE, {0, -67, 82}, {32, 13, 28}, {.20, 0, 0}, 0}},
     [FOREHEAD_HEIGHT] = {{MOVE, {0, 72, 66}, {60, 32, 48}, {0, 2.8, 3.2}, 0}},
     [CRANIUM_HEIGHT] = {{STROKE_RAMP_MOVE, {0}, {25, 118, 0}, {0, 6.0, 0}, 0}},
     [FACE_LENGTH] = {{STROKE_RAMP_MOVE, {0}, {22, -118, 0}, {0, -5.5, 0}, 0}},
     [NECK_WIDTH] = {{STROKE_RAMP_SCALE, {0, 0, -26}, {-62, -122, 0}, {.085, 0, .06}, 0}},
-    [FULLNESS] = {{MOVE, {44, -48, 52}, {26, 24, 34}, {3.2, 0, 2.2}, 0},
+    [FULLNESS] = {{MOVE, {44, -48, 52}, {26, 24, 34}, {4.0, 0, 2.7}, 0},
                   {MOVE, {52, -80, 22}, {26, 22, 36}, {2.0, -1, 0}, 0},
                   {MOVE, {0, -118, 42}, {44, 13, 36}, {0, -3.2, .5}, 0}}};
 #undef MOVE
@@ -111,10 +111,10 @@ static void eye_field(int field, const double p[3], double weight, double out[3]
     double side = p[0] < 0 ? -1 : 1, centre[3] = {side * EYE_X, EYE_Y, EYE_Z}, rigid[3];
     soft_field(field, centre, PART_ALL, rigid);
     if (field == EYE_SPACING)
-        rigid[0] += side * 2.4;
+        rigid[0] += side * 2.8;
     for (int k = 0; k < 3; k++) {
         if (field == EYE_SIZE)
-            rigid[k] = .08 * (p[k] - centre[k]);
+            rigid[k] = .09 * (p[k] - centre[k]);
         out[k] += weight * (rigid[k] - out[k]);
     }
 }
@@ -126,8 +126,8 @@ static void ear_field(int field, const double p[3], double weight, double out[3]
         if (field == EAR_SIZE)
             out[k] += weight * .11 * (p[k] - root[k]);
     if (field == EAR_PROTRUSION) {
-        double behind = fmax(8 - p[2], 0);
-        out[0] += weight * side * .15 * behind;
+        double behind = fmax(8 - p[2] - .2 * (p[1] + 6), 0); /* of the hinge, which leans back */
+        out[0] += weight * side * .13 * behind;
         out[2] += weight * .05 * behind;
     }
 }
