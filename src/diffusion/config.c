@@ -80,10 +80,10 @@ static const char *string(reader *r, const char *key, const char *fallback)
     return json_is_string(value) ? json_string_value(value) : fallback;
 }
 
-/* block_out_channels: the levels. */
-static int channels(reader *r, int *out)
+/* The channels of each level; their number. */
+static int channels(reader *r, const char *key, int *out)
 {
-    json_t *list = r->status == HDS_OK ? json_object_get(r->json, "block_out_channels") : NULL;
+    json_t *list = value_of(r, key);
     size_t count = json_array_size(list);
     bool good = count >= 1 && count <= DIFFUSION_MAX_LEVELS;
     for (size_t i = 0; good && i < count; i++) {
@@ -92,7 +92,7 @@ static int channels(reader *r, int *out)
         out[i] = (int)n;
     }
     if (!good && r->status == HDS_OK)
-        refuse(r, "block_out_channels", "1 to 8 numbers of channels");
+        refuse(r, key, "1 to 8 numbers of channels");
     return good ? (int)count : 1;
 }
 
@@ -158,7 +158,7 @@ hds_status vae_config_load(vae_config *c, const char *path, hds_error *error)
     *c = (vae_config){ 0 };
     c->image_channels = integer(&r, "in_channels", 3);
     c->latent_channels = integer(&r, "latent_channels", 4);
-    c->levels = channels(&r, c->channels);
+    c->levels = channels(&r, "block_out_channels", c->channels);
     c->layers = integer(&r, "layers_per_block", 1);
     c->groups = integer(&r, "norm_num_groups", 32);
     c->scaling = real_number(&r, "scaling_factor", 0.18215);
@@ -204,7 +204,8 @@ static void head_counts(reader *r, unet_config *c)
     }
 }
 
-hds_status unet_config_load(unet_config *c, const char *path, hds_error *error)
+/* What UNet and ControlNet share. */
+static void read_unet(reader *r, unet_config *c)
 {
     static const fixed needed[] = {
         { "act_fn", "\"silu\"" },
@@ -231,22 +232,47 @@ hds_status unet_config_load(unet_config *c, const char *path, hds_error *error)
         { "time_cond_proj_dim", "null" },
         { "timestep_post_act", "null" },
     };
-    reader r = open_config(path, error);
     *c = (unet_config){ 0 };
-    c->in_channels = integer(&r, "in_channels", 4);
-    c->out_channels = integer(&r, "out_channels", 4);
-    c->levels = channels(&r, c->channels);
-    c->layers = integer(&r, "layers_per_block", 2);
-    c->groups = integer(&r, "norm_num_groups", 32);
-    c->text_width = integer(&r, "cross_attention_dim", 1280);
-    c->sample_size = integer(&r, "sample_size", 64);
-    c->eps = real_number(&r, "norm_eps", 1e-5);
-    block_types(&r, "down_block_types", "DownBlock2D", "CrossAttnDownBlock2D", c->levels,
+    c->in_channels = integer(r, "in_channels", 4);
+    c->out_channels = integer(r, "out_channels", 4);
+    c->levels = channels(r, "block_out_channels", c->channels);
+    c->layers = integer(r, "layers_per_block", 2);
+    c->groups = integer(r, "norm_num_groups", 32);
+    c->text_width = integer(r, "cross_attention_dim", 1280);
+    c->sample_size = integer(r, "sample_size", 64);
+    c->eps = real_number(r, "norm_eps", 1e-5);
+    block_types(r, "down_block_types", "DownBlock2D", "CrossAttnDownBlock2D", c->levels,
                 c->down_attention);
+    head_counts(r, c);
+    check_fixed(r, needed, sizeof needed / sizeof *needed);
+    check_groups(r, c->groups, c->levels, c->channels);
+}
+
+hds_status unet_config_load(unet_config *c, const char *path, hds_error *error)
+{
+    reader r = open_config(path, error);
+    read_unet(&r, c);
     block_types(&r, "up_block_types", "UpBlock2D", "CrossAttnUpBlock2D", c->levels,
                 c->up_attention);
-    head_counts(&r, c);
+    return close_config(&r);
+}
+
+hds_status controlnet_config_load(controlnet_config *c, const char *path, hds_error *error)
+{
+    static const fixed needed[] = {
+        { "controlnet_conditioning_channel_order", "\"rgb\"" },
+        { "conditioning_channels", "3" },
+        { "global_pool_conditions", "false" },
+    };
+    reader r = open_config(path, error);
+    *c = (controlnet_config){ 0 };
+    read_unet(&r, &c->unet);
+    static const int usual[] = { 16, 32, 96, 256 };
+    const char *key = "conditioning_embedding_out_channels";
+    c->condition_levels = sizeof usual / sizeof *usual;
+    memcpy(c->condition_channels, usual, sizeof usual);
+    if (value_of(&r, key))
+        c->condition_levels = channels(&r, key, c->condition_channels);
     check_fixed(&r, needed, sizeof needed / sizeof *needed);
-    check_groups(&r, c->groups, c->levels, c->channels);
     return close_config(&r);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The networks of latent diffusion (CLIP text encoder, VAE, UNet) as functions on a place, their
+/* The networks of latent diffusion (CLIP text encoder, VAE, UNet, ControlNet) as functions on a place, their
  * configurations, the noise schedule, and what score distillation needs of a prior.
  *
  * Networks use the sticky error of the place's context; weights that do not exist yet are made when
@@ -39,10 +39,17 @@ typedef struct unet_config {
     double eps;
 } unet_config;
 
+typedef struct controlnet_config {
+    unet_config unet; /* the half that it is a copy of; no up_attention */
+    int condition_levels, condition_channels[DIFFUSION_MAX_LEVELS];
+} controlnet_config;
+
 HDS_NODISCARD hds_status clip_text_config_load(clip_text_config *c, const char *path,
                                                hds_error *error);
 HDS_NODISCARD hds_status vae_config_load(vae_config *c, const char *path, hds_error *error);
 HDS_NODISCARD hds_status unet_config_load(unet_config *c, const char *path, hds_error *error);
+HDS_NODISCARD hds_status controlnet_config_load(controlnet_config *c, const char *path,
+                                                hds_error *error);
 
 /* ---- clip.c ---- */
 
@@ -74,6 +81,27 @@ void vae_survey(const vae_config *c, const at *p);
 tn *unet_forward(const unet_config *c, const at *p, const tn *latents, const float *timesteps,
                  int64_t timestep_count, const tn *text);
 void unet_survey(const unet_config *c, const at *p);
+
+/* ---- controlnet.c ---- */
+
+/* What is added to the UNet's outputs on the way down and in the middle. */
+enum { UNET_MAX_SKIPS = 128 };
+typedef struct unet_residuals {
+    tn *down[UNET_MAX_SKIPS];
+    int count;
+    tn *mid;
+} unet_residuals;
+/* picture (B,3,8h,8w) in [0,1]; everything is multiplied by scale. The results, and what lies
+ * between, live in the caller's scope. */
+void controlnet_forward(const controlnet_config *c, const at *p, const tn *latents,
+                        const float *timesteps, int64_t timestep_count, const tn *text,
+                        const tn *picture, double scale, unet_residuals *out);
+void controlnet_survey(const controlnet_config *c, const at *p);
+void unet_residuals_add(tn_context *cx, unet_residuals *s, const unet_residuals *more); /* s += */
+/* unet_forward with residuals added, or NULL. */
+tn *unet_forward_controlled(const unet_config *c, const at *p, const tn *latents,
+                            const float *timesteps, int64_t timestep_count, const tn *text,
+                            const unet_residuals *control);
 
 /* ---- schedule.c ---- */
 

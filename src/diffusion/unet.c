@@ -5,11 +5,11 @@
  * Traps: layer norms, residual blocks and conv_norm_out have eps 1e-5 (config), the group norm of
  * a transformer 1e-6; q, k, v have no bias; the time embedding is cosine first; an upsampler goes
  * to the size of the skip that it will meet, which is not always twice. */
-#include "diffusion/diffusion.h"
+#include "diffusion/unet_priv.h"
 
 #include <math.h>
 
-enum { MAX_SKIPS = 128, MAX_PERIOD = 10000 };
+enum { MAX_PERIOD = 10000 };
 
 /* time_proj: t (B) -> [cos(t f), sin(t f)] (B, 2 half), f_i = 10000^(-i/half), in float32. */
 static tn *time_projection(const at *p, const float *timesteps, int64_t count, int width)
@@ -118,24 +118,18 @@ static tn *transformer(const unet_config *c, const at *p, const tn *x, const tn 
     return nn_leave(p, scope, tn_add(cx, h, x));
 }
 
-/* The outputs of the way down, which the way up takes from the end. They live in the caller's
- * scope. */
-typedef struct skips {
-    tn *of[MAX_SKIPS];
-    int count;
-} skips;
-
-static tn *push(const at *p, skips *s, tn *x)
+/* Keeps an output of the way down, which the way up takes from the end. */
+static tn *push(const at *p, unet_residuals *s, tn *x)
 {
-    if (s->count == MAX_SKIPS)
-        tn_fail(p->cx, HDS_ERROR_FORMAT, "more than %d layers on the way down", MAX_SKIPS);
+    if (s->count == UNET_MAX_SKIPS)
+        tn_fail(p->cx, HDS_ERROR_FORMAT, "more than %d layers on the way down", UNET_MAX_SKIPS);
     else
-        s->of[s->count++] = x;
+        s->down[s->count++] = x;
     return x;
 }
 
 static tn *down_block(const unet_config *c, const at *root, int level, tn *x, const tn *temb,
-                      const tn *text, skips *s)
+                      const tn *text, unet_residuals *s)
 {
     at p = at_index(root, "down_blocks", level);
     for (int i = 0; i < c->layers; i++) {
@@ -169,7 +163,7 @@ static tn *mid_block(const unet_config *c, const at *root, const tn *x, const tn
 }
 
 static tn *up_block(const unet_config *c, const at *root, int index, tn *x, const tn *temb,
-                    const tn *text, skips *s)
+                    const tn *text, unet_residuals *s)
 {
     tn_context *cx = root->cx;
     at p = at_index(root, "up_blocks", index);
@@ -178,7 +172,7 @@ static tn *up_block(const unet_config *c, const at *root, int index, tn *x, cons
     for (int i = 0; i <= c->layers; i++) {
         at r = at_index(&p, "resnets", i), a = at_index(&p, "attentions", i);
         size_t inner = tn_enter(cx);
-        const tn *parts[] = { x, s->count ? s->of[--s->count] : NULL };
+        const tn *parts[] = { x, s->count ? s->down[--s->count] : NULL };
         x = resnet(c, &r, tn_cat(cx, parts, 2, 1), temb, c->channels[level]);
         if (c->up_attention[index])
             x = transformer(c, &a, x, text, c->heads[level]);
@@ -187,32 +181,60 @@ static tn *up_block(const unet_config *c, const at *root, int index, tn *x, cons
     if (level > 0 && s->count) {
         at u = at_index(&p, "upsamplers", 0);
         size_t inner = nn_enter(&u);
-        const tn *skip = s->of[s->count - 1];
+        const tn *skip = s->down[s->count - 1];
         x = tn_upsample_nearest(cx, x, tn_dim(cx, skip, 2), tn_dim(cx, skip, 3));
         x = nn_leave(&u, inner, nn_conv2d(&u, "conv", x, c->channels[level], 3, 1, 1));
     }
     return nn_leave(&p, scope, x);
 }
 
-tn *unet_forward(const unet_config *c, const at *p, const tn *latents, const float *timesteps,
-                 int64_t timestep_count, const tn *text)
+tn *unet_way_down(const unet_config *c, const at *p, const tn *latents, const tn *condition,
+                  const float *timesteps, int64_t timestep_count, const tn *text,
+                  unet_residuals *s)
+{
+    tn *temb = time_projection(p, timesteps, timestep_count, c->channels[0]);
+    temb = time_embedding(p, temb, 4 * c->channels[0]);
+    tn *h = nn_conv2d(p, "conv_in", latents, c->channels[0], 3, 1, 1);
+    h = push(p, s, condition ? tn_add(p->cx, h, condition) : h);
+    for (int i = 0; i < c->levels; i++)
+        h = down_block(c, p, i, h, temb, text, s);
+    s->mid = mid_block(c, p, h, temb, text);
+    return temb;
+}
+
+tn *unet_forward_controlled(const unet_config *c, const at *p, const tn *latents,
+                            const float *timesteps, int64_t timestep_count, const tn *text,
+                            const unet_residuals *control)
 {
     tn_context *cx = p->cx;
     size_t scope = nn_enter(p);
-    skips s = { .count = 0 };
+    unet_residuals s = { .count = 0 };
+    tn *temb = unet_way_down(c, p, latents, NULL, timesteps, timestep_count, text, &s);
+    if (control)
+        unet_residuals_add(cx, &s, control);
 
-    tn *temb = time_projection(p, timesteps, timestep_count, c->channels[0]);
-    temb = time_embedding(p, temb, 4 * c->channels[0]);
-    tn *h = push(p, &s, nn_conv2d(p, "conv_in", latents, c->channels[0], 3, 1, 1));
-    for (int i = 0; i < c->levels; i++)
-        h = down_block(c, p, i, h, temb, text, &s);
-    h = mid_block(c, p, h, temb, text);
+    tn *h = s.mid;
     for (int i = 0; i < c->levels; i++)
         h = up_block(c, p, i, h, temb, text, &s);
-
     h = nn_group_norm(p, "conv_norm_out", h, c->groups, c->eps);
     h = nn_conv2d(p, "conv_out", tn_silu(cx, h), c->out_channels, 3, 1, 1);
     return nn_leave(p, scope, h);
+}
+
+tn *unet_forward(const unet_config *c, const at *p, const tn *latents, const float *timesteps,
+                 int64_t timestep_count, const tn *text)
+{
+    return unet_forward_controlled(c, p, latents, timesteps, timestep_count, text, NULL);
+}
+
+void unet_residuals_add(tn_context *cx, unet_residuals *s, const unet_residuals *more)
+{
+    if (s->count != more->count)
+        tn_fail(cx, HDS_ERROR_FORMAT, "a ControlNet with %d layers, the UNet has %d", more->count,
+                s->count);
+    for (int i = 0; i < s->count && !tn_failed(cx); i++)
+        s->down[i] = tn_add(cx, s->down[i], more->down[i]);
+    s->mid = tn_add(cx, s->mid, more->mid);
 }
 
 void unet_survey(const unet_config *c, const at *p)

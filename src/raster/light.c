@@ -25,11 +25,11 @@ typedef struct setting {
 } setting;
 
 static const setting presets[] = {
-    { 0.22, { { 35, 35, 0.50 }, { -60, 10, 0.16 } } },  /* key above left, fill from the right */
-    { 0.22, { { -35, 35, 0.50 }, { 60, 10, 0.16 } } },  /* the same mirrored */
-    { 0.30, { { 0, 20, 0.38 }, { 0, 80, 0.12 } } },     /* soft, from the front */
-    { 0.20, { { 0, 65, 0.55 }, { 0, -30, 0.20 } } },    /* from the top, bounced from below */
-    { 0.18, { { 75, 15, 0.60 }, { -110, 20, 0.30 } } }, /* from the side, with a rim */
+    { 0.14, { { 45, 40, 0.62 }, { -60, 10, 0.16 } } },  /* key above left, fill from the right */
+    { 0.14, { { -45, 40, 0.62 }, { 60, 10, 0.16 } } },  /* the same mirrored */
+    { 0.26, { { 0, 20, 0.42 }, { 0, 80, 0.12 } } },     /* soft, from the front */
+    { 0.18, { { 0, 65, 0.58 }, { 0, -30, 0.20 } } },    /* from the top, bounced from below */
+    { 0.14, { { 75, 15, 0.60 }, { -110, 20, 0.30 } } }, /* from the side, with a rim */
 };
 
 static void basis(const real n[3], real y[9])

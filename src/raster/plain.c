@@ -16,9 +16,6 @@ static bool covers(const raster_state *s, const uint32_t *v, int x, int y)
     const int64_t half = RASTER_SUBPIXELS / 2;
     int64_t px = (int64_t)x * RASTER_SUBPIXELS + half, py = (int64_t)y * RASTER_SUBPIXELS + half;
     const int32_t *c[3] = { s->snapped + 2 * v[0], s->snapped + 2 * v[1], s->snapped + 2 * v[2] };
-    for (int i = 0; i < 3; i++)
-        if (c[i][0] == RASTER_OUTSIDE)
-            return false;
     int64_t area = (int64_t)(c[1][0] - c[0][0]) * (c[2][1] - c[0][1]) -
                    (int64_t)(c[2][0] - c[0][0]) * (c[1][1] - c[0][1]);
     int sign = area < 0 ? -1 : 1;
@@ -32,7 +29,7 @@ static bool covers(const raster_state *s, const uint32_t *v, int x, int y)
     return inside;
 }
 
-/* One slot a face, in the order of the faces. */
+/* One slot a face, in the order of the faces. Takes facing from raster_visible. */
 bool raster_visible_plain(raster_state *s, const raster_mesh *mesh, arena *scratch)
 {
     size_t pixels = (size_t)s->width * (size_t)s->height;
@@ -44,16 +41,20 @@ bool raster_visible_plain(raster_state *s, const raster_mesh *mesh, arena *scrat
     for (size_t f = 0; f < mesh->face_count; f++) {
         const uint32_t *v = mesh->faces + 3 * f;
         raster_slot *slot = &s->slots[f];
-        slot->face = (uint32_t)f;
+        if (s->facing[f] == 0)
+            continue;
+        *slot = (raster_slot){ .face = (uint32_t)f,
+                               .x0 = s->snapped[2 * v[0]] >> RASTER_SUBPIXEL_BITS,
+                               .y0 = s->snapped[2 * v[0] + 1] >> RASTER_SUBPIXEL_BITS };
         raster_set_planes(s, mesh, slot);
         real a = s->screen[3 * v[0] + 2], b = s->screen[3 * v[1] + 2], c = s->screen[3 * v[2] + 2];
         for (size_t i = 0; i < pixels; i++) {
             int x = (int)(i % (size_t)s->width), y = (int)(i / (size_t)s->width);
             if (!covers(s, v, x, y))
                 continue;
-            real z = 0;
+            real z = 0, dx = (real)(x - slot->x0), dy = (real)(y - slot->y0);
             for (int k = 0; k < 3; k++)
-                z += slot->plane[k][0] * (real)x + slot->plane[k][1] * (real)y + slot->plane[k][2];
+                z += slot->plane[k][0] * dx + slot->plane[k][1] * dy + slot->plane[k][2];
             z = fmin(fmax(z, fmin(fmin(a, b), c)), fmax(fmax(a, b), c));
             if (z > s->depth[i]) {
                 s->depth[i] = z;

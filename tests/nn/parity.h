@@ -36,7 +36,22 @@ void parity_leave_out(parity *c, const char *name); /* says so */
 void parity_ok(tn_context *cx);
 void parity_status(hds_status status, const hds_error *error);
 
+double parity_parameter(const parity *c, const char *name);
+
 /* parity_sds.c */
 void parity_sds(parity *c);
+
+/* parity_control.c */
+typedef struct parity_controlled {
+    const tn *latents, *text;
+    float timestep;
+    size_t count; /* ControlNets: models 1 to count of the case */
+    const tn *pictures[2];
+    double scales[2];
+} parity_controlled;
+/* The UNet of model 0 under ControlNets -> their residuals, summed, and the noise. */
+void parity_control(parity *c, tn_context *cx, const char *unet_folder,
+                    const parity_controlled *in, unet_residuals *sum, float *noise, size_t count);
+void parity_controlnet(parity *c);
 
 #endif

@@ -55,6 +55,43 @@ static worked open_worked(const parity *c)
     return k;
 }
 
+static void compare_tokens(const parity *c, const worked *k, const int64_t *expected)
+{
+    hds_error error = { 0 };
+    const json_t *texts = json_object_get(json_object_get(c->entry, "params"), "texts_uncond_cond");
+    int64_t ids[2 * HDS_TOKENS];
+    const char *two[2];
+    for (size_t i = 0; i < 2; i++)
+        two[i] = json_string_value(json_array_get(texts, i));
+    parity_status(hds_prior_tokenize(k->prior, two, 2, ids, &error), &error);
+    assert_memory_equal(ids, expected, sizeof ids);
+}
+
+/* The two predictions under a ControlNet, from the networks: a prior takes none yet. */
+static void predict_controlled(parity *c, const worked *k, prior_guided *g)
+{
+    tn_context *cx;
+    hds_error error = { 0 };
+    parity_status(tn_context_create(&cx, 0, &error), &error);
+    const tn *x = tn_from_f32(cx, g->latents, TN_SHAPE(1, 4, (int64_t)k->h, (int64_t)k->w));
+    const tn *picture = parity_input(c, cx, "controlnet_cond");
+    const tn *latents[] = { x, x }, *pictures[] = { picture, picture };
+    parity_controlled in = { .latents = tn_cat(cx, latents, 2, 0), .timestep = *g->timesteps,
+                             .count = 1, .pictures = { tn_cat(cx, pictures, 2, 0) },
+                             .scales = { parity_parameter(c, "conditioning_scale") } };
+    in.text = tn_from_f32(cx, g->negative, TN_SHAPE(2, HDS_TOKENS, k->info.text_width));
+    float *both = numbers(2 * k->latent);
+    unet_residuals sum;
+    parity_control(c, cx, "unet", &in, &sum, both, 2 * k->latent);
+    for (size_t i = 0; i < k->latent; i++) {
+        g->uncond[i] = both[i];
+        g->cond[i] = both[k->latent + i];
+        g->noise[i] = g->uncond[i] + g->guidance * (g->cond[i] - g->uncond[i]);
+    }
+    free(both);
+    tn_context_destroy(&cx);
+}
+
 /* encoder_hidden_states and the guided prediction -> noise */
 static void predict(parity *c, const worked *k, float timestep, const float *noisy, float *noise)
 {
@@ -64,6 +101,7 @@ static void predict(parity *c, const worked *k, float timestep, const float *noi
     size_t text = (size_t)HDS_TOKENS * (size_t)k->info.text_width;
     float *states = numbers(2 * text), *uncond = numbers(k->latent), *cond = numbers(k->latent);
     assert_int_equal(count, 2);
+    compare_tokens(c, k, ids);
     parity_status(hds_prior_encode_tokens(k->prior, ids, 2, states, &error), &error);
     parity_check_numbers(c, "encoder_hidden_states", states, 2 * text);
 
@@ -71,7 +109,10 @@ static void predict(parity *c, const worked *k, float timestep, const float *noi
                        .text = states + text, .negative = states,
                        .guidance = *parity_numbers(c, "guidance_scale"),
                        .noise = noise, .uncond = uncond, .cond = cond };
-    parity_status(prior_predict_guided(k->prior, &g, &error), &error);
+    if (json_array_size(json_object_get(c->entry, "models")) > 1)
+        predict_controlled(c, k, &g);
+    else
+        parity_status(prior_predict_guided(k->prior, &g, &error), &error);
     parity_check_numbers(c, "noise_pred_uncond", uncond, k->latent);
     parity_check_numbers(c, "noise_pred_cond", cond, k->latent);
     parity_check_numbers(c, "noise_pred", noise, k->latent);

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Principal components and least squares for the programs that make the sample head. */
+#ifndef PCA_H
+#define PCA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* rows (n,d), the mean already taken away -> directions (count,d), unit and orthogonal, by
+ * decreasing variance. False: out of memory. count + 16 must not exceed n. */
+bool pca_directions(const float *rows, size_t n, size_t d, size_t count, float *directions);
+
+/* dot of two vectors in float lanes, summed in double */
+double pca_dot(const float *a, const float *b, size_t d);
+
+/* Least squares: x (n,p), y (n,q) -> w (p,q) with x w ~ y. False: x is singular, or no memory. */
+bool pca_regress(const double *x, const double *y, size_t n, size_t p, size_t q, double *w);
+
+#endif
