@@ -4,6 +4,7 @@
 import gc
 import os
 import signal
+import sys
 import threading
 import weakref
 
@@ -55,12 +56,14 @@ def test_on_progress_that_raises_cancels(egg, prior):
 
 
 def test_interrupt_cancels(egg, prior):
-    def press(progress):
-        if progress.step >= 1:
-            os.kill(os.getpid(), signal.SIGINT)
-
+    """Between steps, and not only when a callback runs Python: seen.append does not."""
+    seen = []
+    pressed = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
+    pressed.start()
     with pytest.raises(KeyboardInterrupt):
-        generate(egg, prior, geometry=LONG, on_progress=press)
+        generate(egg, prior, geometry={**LONG, "steps": 2000}, on_progress=seen.append)
+    pressed.join()
+    assert seen[-1].step < 2000
 
 
 def test_job(egg, prior):
@@ -83,26 +86,35 @@ def test_cancel_from_another_thread(egg, prior):
     assert job.wait(timeout=0) is None
     threading.Timer(0.2, job.cancel).start()
     with pytest.raises(headsds.Cancelled):
-        job.wait()
+        job.wait(timeout=60)
     assert job.progress().state == "cancelled"
 
 
-def test_other_threads_run_while_waiting(egg, prior):
-    """A thread can cancel only if wait() lets it run."""
+@pytest.fixture
+def patient_threads():
+    """A thread keeps the interpreter until it gives it up."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(100)
+    yield
+    sys.setswitchinterval(before)
+
+
+def test_other_threads_run_while_waiting(egg, prior, patient_threads):
     job = headsds.Job("a head", egg, prior, geometry=LONG)
-    turns = 0
+    gate = threading.Lock()
+    gate.acquire()
 
-    def count():
-        nonlocal turns
-        while turns < 10_000:
-            turns += 1
-        job.cancel()
+    def cancel():
+        with gate:
+            job.cancel()
 
+    thread = threading.Thread(target=cancel)
+    thread.start()
     job.start()
-    threading.Thread(target=count).start()
+    gate.release()
     with pytest.raises(headsds.Cancelled):
-        job.wait()
-    assert turns == 10_000
+        job.wait(timeout=30)
+    thread.join()
 
 
 def test_a_job_that_goes_is_cancelled(egg, prior):

@@ -118,28 +118,29 @@ def calls(egg, egg_path, folder):
     return {
         "load": lambda: headsds.HeadModel.load(egg_path),
         "load fails": lambda: failing(lambda: headsds.HeadModel.load("none")),
-        "vertices": lambda: egg.vertices([0.5], [1], [0, 0, 0.1]),
-        "vertices fails": lambda: failing(lambda: egg.vertices([0.5, "x"])),
+        "vertices": lambda: egg.vertices([float("0.5")], [1], [0, 0, float("0.1")]),
+        "vertices fails": lambda: failing(lambda: egg.vertices([float("0.5"), "x"])),
+        "vertices of nan": lambda: failing(lambda: egg.vertices([float("nan")])),
         "arrays": lambda: (egg.faces, egg.uvs, egg.uv_faces, egg.mean_texture, egg.joint_names),
         "head": lambda: headsds.Head(egg, shape=[1], texture=texture),
         "head fails": lambda: failing(lambda: headsds.Head(egg, texture=b"1")),
         "attributes": lambda: (head.model, head.shape, head.texture, head.history, repr(head)),
         "render": lambda: head.render(size=4),
-        "render fails": lambda: failing(lambda: head.render(size=-4)),
+        "render fails": lambda: failing(lambda: head.render(size=4, elevation=100)),
         "load head": lambda: headsds.Head.load(saved, egg),
         "save fails": lambda: failing(lambda: head.save("x.y")),
         "match fails": lambda: failing(lambda: headsds.match_topology(egg, [3], [0, 1, 2], 3)),
     }
 
 
-NAMES = ("load", "load fails", "vertices", "vertices fails", "arrays", "head", "head fails",
-         "attributes", "render", "render fails", "load head", "save fails", "match fails")
+NAMES = ("load", "load fails", "vertices", "vertices fails", "vertices of nan", "arrays", "head",
+         "head fails", "attributes", "render", "render fails", "load head", "save fails", "match fails")
 
 
 def counts(egg):
-    types = (headsds.HeadModel, headsds.Head, headsds.Error, headsds.FormatError)
     gc.collect()
-    return [sys.getrefcount(x) for x in (*types, egg, None.__class__)]
+    things = headsds.HeadModel, headsds.Head, headsds.Error, headsds.FormatError, egg
+    return [sys.getrefcount(x) for x in things]
 
 
 @pytest.mark.parametrize("name", NAMES)
