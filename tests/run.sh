@@ -1,0 +1,31 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Installs what is missing from Debian's packages, builds, and runs every test.
+set -eu
+
+top=$(cd "$(dirname "$0")/.." && pwd)
+build=${HEADSDS_BUILD:-"$top/build"}
+sh "$top/samples/install.sh"
+[ -f "$build/build.ninja" ] || meson setup "$build" "$top"
+ninja -C "$build"
+status=0
+meson test -C "$build" --print-errorlogs --num-processes 1 || status=$?
+
+# The C tests again under the address and undefined-behaviour sanitizers, geometry and networks.
+sanitized=${HEADSDS_SANITIZED_BUILD:-"$top/build-sanitized"}
+[ -f "$sanitized/build.ninja" ] || meson setup "$sanitized" "$top" \
+    -Db_sanitize=address,undefined -Db_lundef=false -Dpython=disabled
+ninja -C "$sanitized"
+# Leaks are looked for in our code only: libtorch keeps what it allocates for the process.
+ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1 \
+    meson test -C "$sanitized" --print-errorlogs --num-processes 1 \
+    --suite unit --suite grad --suite nn || status=$?
+
+count() { # results of the last run in build folder $1 whose outcome is $2
+    grep -c "\"result\": \"$2\"" "$1/meson-logs/testlog.json" || true
+}
+passed=$(($(count "$build" OK) + $(count "$sanitized" OK)))
+skipped=$(($(count "$build" SKIP) + $(count "$sanitized" SKIP)))
+total=$(($(wc -l <"$build/meson-logs/testlog.json") + $(wc -l <"$sanitized/meson-logs/testlog.json")))
+echo "$passed passed, $((total - passed - skipped)) failed, $skipped skipped"
+exit $status
