@@ -63,11 +63,12 @@ class Blender:
         return self.run("-b", "--factory-startup", "--python-exit-code", "1", "--python",
                         HERE / "inside" / script, "--", *arguments)
 
-    def command(self, *arguments, file=None):
+    def command(self, *arguments, file=None, before=()):
         """The headless entry."""
         start = [file] if file else []
         return self.run("-b", "--factory-startup", *start, "--python-exit-code", "1", "--python",
-                        pathlib.Path(STAGED, "headsds_addon", "generate.py"), "--", *arguments)
+                        pathlib.Path(STAGED, "headsds_addon", "generate.py"), "--", *arguments,
+                        before=before)
 
 
 @pytest.fixture
