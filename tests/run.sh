@@ -26,6 +26,6 @@ count() { # results of the last run in build folder $1 whose outcome is $2
 }
 passed=$(($(count "$build" OK) + $(count "$sanitized" OK)))
 skipped=$(($(count "$build" SKIP) + $(count "$sanitized" SKIP)))
-total=$(($(wc -l <"$build/meson-logs/testlog.json") + $(wc -l <"$sanitized/meson-logs/testlog.json")))
+total=$(cat "$build/meson-logs/testlog.json" "$sanitized/meson-logs/testlog.json" | wc -l)
 echo "$passed passed, $((total - passed - skipped)) failed, $skipped skipped"
 exit $status

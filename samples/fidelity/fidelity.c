@@ -65,8 +65,7 @@ static hds_status load_measure(bench *b, hds_error *error)
     return status;
 }
 
-static hds_status measure(const bench *b, const hds_head *head, float *attributes,
-                          hds_error *error)
+static hds_status measure(const bench *b, const hds_head *head, float *attributes, hds_error *error)
 {
     hds_head_info info;
     hds_head_get_info(head, &info);
@@ -94,8 +93,11 @@ static hds_status make(const bench *b, int attribute, int pole, int seed, float 
     const caption_attribute *c = &caption_attributes[named];
     char prompt[128];
     snprintf(prompt, sizeof prompt, "a head with %s", pole ? c->high[0] : c->low[0]);
-    hds_generate_params p = { .prompt = prompt, .model = b->model, .prior = b->prior,
-                              .seed = (uint64_t)seed, .geometry = b->o.geometry,
+    hds_generate_params p = { .prompt = prompt,
+                              .model = b->model,
+                              .prior = b->prior,
+                              .seed = (uint64_t)seed,
+                              .geometry = b->o.geometry,
                               .texture = b->o.texture };
     p.geometry.skip = attribute >= CAPTION_SHAPE;
     p.texture.skip = !p.geometry.skip;
@@ -161,10 +163,11 @@ static void summarise(const char *what, const tally *tallies, int first, int las
         square += tallies[a].drift;
     }
     if (runs)
-        printf("%s attributes: %.1f%% of %d runs moved by one standard deviation or more, %.1f%% of "
-               "%d pairs in the right order, drift of unnamed attributes %.2f\n", what,
-               50.0 * moved / runs, 2 * runs, 100.0 * ordered / runs, runs,
-               sqrt(square / (2 * runs)));
+        printf(
+            "%s attributes: %.1f%% of %d runs moved by one standard deviation or more, %.1f%% of "
+            "%d pairs in the right order, drift of unnamed attributes %.2f\n",
+            what, 50.0 * moved / runs, 2 * runs, 100.0 * ordered / runs, runs,
+            sqrt(square / (2 * runs)));
 }
 
 static hds_status run(bench *b, hds_error *error)

@@ -333,11 +333,11 @@ static void add_measure(archive *z, const product *p)
 static void add_texture(archive *z)
 {
     uint8_t *texture = add(z, "mean_texture", 'u', 1, 3, (int64_t[]){ TEXTURE, TEXTURE, 3 });
-    painter *painter = z->failed ? NULL : painter_create(TEXTURE);
-    z->failed = !painter;
-    if (painter)
-        painter_paint(painter, NULL, NULL, texture);
-    painter_destroy(painter);
+    painter *p = z->failed ? NULL : painter_create(TEXTURE);
+    z->failed = !p;
+    if (p)
+        painter_paint(p, NULL, NULL, texture);
+    painter_destroy(p);
 }
 
 static hds_status save(product *p, const char *path, hds_error *error)

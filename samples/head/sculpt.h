@@ -7,19 +7,15 @@
  * Attributes and minor variations are in population standard deviations, drawn from N(0,1) and
  * clipped at 2.5. Metres, y up, face to +z, own left = +x, origin near the head's centre. The skin
  * is a grid of rows from the crown down and columns around the head, slit at lids and lips; the
- * eyeballs are spheres of their own. Everything is symmetric in x = 0 but for a few minor fields. */
+ * eyeballs are spheres of their own. Everything is symmetric in x = 0 but for a few minor fields.
+ */
 #ifndef SCULPT_H
 #define SCULPT_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-enum {
-    SCULPT_ATTRIBUTES = 18,
-    SCULPT_MINOR = 42,
-    SCULPT_EXPRESSIONS = 17,
-    SCULPT_JOINTS = 5
-};
+enum { SCULPT_ATTRIBUTES = 18, SCULPT_MINOR = 42, SCULPT_EXPRESSIONS = 17, SCULPT_JOINTS = 5 };
 
 /* ---- Topology (sculpt_grid.c) ---- */
 
@@ -39,13 +35,38 @@ const sculpt_topology *sculpt_get_topology(void); /* borrowed, for ever */
 
 /* Named vertices; those of a pair are on the own left, mirror[] gives the right one. */
 typedef enum sculpt_landmark {
-    SCULPT_CROWN, SCULPT_HAIRLINE, SCULPT_GLABELLA, SCULPT_NASION, SCULPT_NOSE_BRIDGE,
-    SCULPT_NOSE_TIP, SCULPT_SUBNASALE, SCULPT_ALA, SCULPT_UPPER_LIP_TOP, SCULPT_UPPER_LIP,
-    SCULPT_LOWER_LIP, SCULPT_LOWER_LIP_BOTTOM, SCULPT_MOUTH_CORNER, SCULPT_CHIN, SCULPT_MENTON,
-    SCULPT_JAW_ANGLE, SCULPT_CHEEKBONE, SCULPT_CHEEK, SCULPT_BROW, SCULPT_EYE_INNER,
-    SCULPT_EYE_OUTER, SCULPT_UPPER_LID, SCULPT_LOWER_LID, SCULPT_PUPIL, SCULPT_TRAGUS,
-    SCULPT_EAR_TOP, SCULPT_EAR_RIM, SCULPT_EAR_LOBE, SCULPT_NECK_SIDE, SCULPT_THROAT,
-    SCULPT_OCCIPUT, SCULPT_LANDMARKS
+    SCULPT_CROWN,
+    SCULPT_HAIRLINE,
+    SCULPT_GLABELLA,
+    SCULPT_NASION,
+    SCULPT_NOSE_BRIDGE,
+    SCULPT_NOSE_TIP,
+    SCULPT_SUBNASALE,
+    SCULPT_ALA,
+    SCULPT_UPPER_LIP_TOP,
+    SCULPT_UPPER_LIP,
+    SCULPT_LOWER_LIP,
+    SCULPT_LOWER_LIP_BOTTOM,
+    SCULPT_MOUTH_CORNER,
+    SCULPT_CHIN,
+    SCULPT_MENTON,
+    SCULPT_JAW_ANGLE,
+    SCULPT_CHEEKBONE,
+    SCULPT_CHEEK,
+    SCULPT_BROW,
+    SCULPT_EYE_INNER,
+    SCULPT_EYE_OUTER,
+    SCULPT_UPPER_LID,
+    SCULPT_LOWER_LID,
+    SCULPT_PUPIL,
+    SCULPT_TRAGUS,
+    SCULPT_EAR_TOP,
+    SCULPT_EAR_RIM,
+    SCULPT_EAR_LOBE,
+    SCULPT_NECK_SIDE,
+    SCULPT_THROAT,
+    SCULPT_OCCIPUT,
+    SCULPT_LANDMARKS
 } sculpt_landmark;
 extern const char *const sculpt_landmark_names[SCULPT_LANDMARKS];
 uint32_t sculpt_landmark_vertex(sculpt_landmark landmark);

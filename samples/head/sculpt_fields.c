@@ -25,7 +25,7 @@ static double stroke_weight(const stroke *s, const double p[3])
 
 void sculpt_strokes(const stroke *strokes, const double point[3], double out[3])
 {
-    const double p[3] = {fabs(point[0]), point[1], point[2]};
+    const double p[3] = { fabs(point[0]), point[1], point[2] };
     for (const stroke *s = strokes; s->kind != STROKE_END; s++) {
         double weight = stroke_weight(s, p);
         bool scale = s->kind == STROKE_SCALE || s->kind == STROKE_RAMP_SCALE;
@@ -50,7 +50,8 @@ double sculpt_on_ear(uint32_t vertex)
     int i = (int)t->rows[vertex] - EAR_ROW, j = (int)fabsf(t->columns[vertex]) - EAR_COLUMN;
     if (t->rows[vertex] < 0 || i < 0 || j < 0 || i > EAR_ROWS || j > EAR_COLUMNS)
         return 0;
-    int down = i < EAR_ROWS - i ? i : EAR_ROWS - i, across = j < EAR_COLUMNS - j ? j : EAR_COLUMNS - j;
+    int down = i < EAR_ROWS - i ? i : EAR_ROWS - i,
+        across = j < EAR_COLUMNS - j ? j : EAR_COLUMNS - j;
     int ring = down < across ? down : across;
     double front = j <= EAR_COLUMNS / 2 && across == ring ? 1 : 0; /* grown to the head there */
     return ring == 0 ? 0 : ring == 1 ? .15 : ring == 2 ? 1 - .35 * front : 1;
@@ -78,6 +79,7 @@ double sculpt_jaw_weight(uint32_t vertex)
     double slit = corner ? .5 : sculpt_is_lower(vertex);
     /* distance below the plane from the joint to the lips */
     double below = (-8 - p[1]) * .81 - (p[2] - 8) * .58;
-    double cheek = sculpt_step(-16, 24, below), w = slit + (cheek - slit) * sculpt_step(5, 16, column);
+    double cheek = sculpt_step(-16, 24, below),
+           w = slit + (cheek - slit) * sculpt_step(5, 16, column);
     return w * sculpt_step(-14, 26, p[2]) * sculpt_step(54.5, 49.5, row);
 }

@@ -10,8 +10,8 @@
 #include <pthread.h>
 
 enum {
-    SEAM_START = VERTICES,             /* UVs beyond one a vertex: the seam's right side ... */
-    POLE_START = SEAM_START + ROWS,    /* ... the crown, one a triangle ... */
+    SEAM_START = VERTICES,              /* UVs beyond one a vertex: the seam's right side ... */
+    POLE_START = SEAM_START + ROWS,     /* ... the crown, one a triangle ... */
     BACK_START = POLE_START + 2 * HALF, /* ... and the backs of the eyeballs */
     UVS = BACK_START + 2 * BALL_SEGMENTS,
     HALF_FACES = HALF + (ROWS - 1) * HALF * 2 + 2 * EYE_LOOPS * EYE_LOOP +
@@ -19,14 +19,16 @@ enum {
     FACES = 2 * HALF_FACES
 };
 
-const double sculpt_ball_angles[BALL_RINGS] = {5, 11, 17, 23, 28, 33, 40, 50, 64, 84, 112, 146};
+const double sculpt_ball_angles[BALL_RINGS] = { 5, 11, 17, 23, 28, 33, 40, 50, 64, 84, 112, 146 };
 
 const char *const sculpt_landmark_names[SCULPT_LANDMARKS] = {
-    "crown", "hairline", "glabella", "nasion", "nose_bridge", "nose_tip", "subnasale", "ala",
-    "upper_lip_top", "upper_lip", "lower_lip", "lower_lip_bottom", "mouth_corner", "chin",
-    "menton", "jaw_angle", "cheekbone", "cheek", "brow", "eye_inner", "eye_outer", "upper_lid",
-    "lower_lid", "pupil", "tragus", "ear_top", "ear_rim", "ear_lobe", "neck_side", "throat",
-    "occiput"};
+    "crown",        "hairline",  "glabella",      "nasion",    "nose_bridge", "nose_tip",
+    "subnasale",    "ala",       "upper_lip_top", "upper_lip", "lower_lip",   "lower_lip_bottom",
+    "mouth_corner", "chin",      "menton",        "jaw_angle", "cheekbone",   "cheek",
+    "brow",         "eye_inner", "eye_outer",     "upper_lid", "lower_lid",   "pupil",
+    "tragus",       "ear_top",   "ear_rim",       "ear_lobe",  "neck_side",   "throat",
+    "occiput"
+};
 
 static uint32_t faces[FACES][3], uv_faces[FACES][3], mirrors[VERTICES];
 static float uvs[UVS][2], rows[VERTICES], columns[VERTICES];
@@ -113,7 +115,7 @@ static size_t face_count;
 
 static void add(uint32_t a, uint32_t b, uint32_t c, uint32_t ta, uint32_t tb, uint32_t tc)
 {
-    uint32_t f[3] = {a, b, c}, t[3] = {ta, tb, tc};
+    uint32_t f[3] = { a, b, c }, t[3] = { ta, tb, tc };
     for (int k = 0; k < 3; k++) {
         int m = k == 0 ? 0 : 3 - k;
         faces[face_count][k] = f[k];
@@ -195,13 +197,15 @@ static double opening(int row, double column, int slit, double first, double las
 
 static void grid_uv(int row, int column, bool lower, double uv[2])
 {
-    static const double cx[] = {0, 17, 24, 36, HALF}, cu[] = {0, .205, .305, .43, .488};
-    static const double rx[] = {0, 1, ROW_HAIRLINE, ROW_BROW, ROW_CREASE, ROW_EYE, ROW_EYEBAG,
-                                ROW_TIP, ROW_SUBNASALE, ROW_LIP_TOP, ROW_MOUTH, ROW_LIP_BOTTOM,
-                                ROW_CHIN, ROW_MENTON, ROWS};
-    static const double rv[] = {.992, .972, .82, .72, .665, .605, .55, .445, .38,
-                                .335, .288, .24, .185, .14, .02};
-    static const double nx[] = {40, 48, ROWS}, ns[] = {1, .69, .60};
+    static const double cx[] = { 0, 17, 24, 36, HALF }, cu[] = { 0, .205, .305, .43, .488 };
+    static const double rx[] = { 0,           1,          ROW_HAIRLINE,
+                                 ROW_BROW,    ROW_CREASE, ROW_EYE,
+                                 ROW_EYEBAG,  ROW_TIP,    ROW_SUBNASALE,
+                                 ROW_LIP_TOP, ROW_MOUTH,  ROW_LIP_BOTTOM,
+                                 ROW_CHIN,    ROW_MENTON, ROWS };
+    static const double rv[] = { .992, .972, .82,  .72, .665, .605, .55, .445,
+                                 .38,  .335, .288, .24, .185, .14,  .02 };
+    static const double nx[] = { 40, 48, ROWS }, ns[] = { 1, .69, .60 };
     uv[0] = .5 + sculpt_curve(cx, cu, 5, column) * sculpt_curve(nx, ns, 3, row);
     uv[1] = sculpt_curve(rx, rv, 15, row);
     int down = row < ROW_EYE || (row == ROW_EYE && !lower) ? 1 : -1;
@@ -231,16 +235,16 @@ static void lay_out_skin(void)
         grid_uv(0, j + 1, false, next);
         set_uv(POLE_START + j, (uv[0] + next[0]) / 2, uv[1]);
     }
-    static const double eye[] = {.72, .45}, mouth[] = {.75, .5, .28};
+    static const double eye[] = { .72, .45 }, mouth[] = { .75, .5, .28 };
     double corner[2];
     grid_uv(ROW_EYE, EYE_FIRST, false, corner);
     grid_uv(ROW_EYE, EYE_LAST, false, uv);
-    double centre[2] = {(corner[0] + uv[0]) / 2, uv[1]};
+    double centre[2] = { (corner[0] + uv[0]) / 2, uv[1] };
     for (int k = 0; k < EYE_LOOPS; k++)
         for (int p = 0; p < EYE_LOOP; p++)
             loop_uv(sculpt_eye_loop(0, 0, p), sculpt_eye_loop(0, k + 1, p), centre, eye[k]);
     grid_uv(ROW_MOUTH, MOUTH_LAST, false, uv);
-    double lips[2] = {.5, uv[1]};
+    double lips[2] = { .5, uv[1] };
     for (int k = 0; k < MOUTH_LOOPS; k++)
         for (int p = MOUTH_LAST; p <= MOUTH_LOOP - MOUTH_LAST; p++)
             loop_uv(sculpt_mouth_loop(0, p), sculpt_mouth_loop(k + 1, p), lips, mouth[k]);
@@ -249,7 +253,7 @@ static void lay_out_skin(void)
 /* Discs, equidistant from the pupil but for a magnified front. */
 static void lay_out_ball(void)
 {
-    const double radius = .066, centre[2] = {1 - .075, .075};
+    const double radius = .066, centre[2] = { 1 - .075, .075 };
     set_uv(sculpt_ball(0, -1, 0), centre[0], centre[1]);
     set_uv(sculpt_ball(0, BALL_RINGS, 0), centre[0], centre[1]); /* unused: see BACK_START */
     for (int s = 0; s < BALL_SEGMENTS; s++) {
@@ -304,10 +308,16 @@ static void build(void)
     add_ball();
     lay_out_skin();
     lay_out_ball();
-    topology = (sculpt_topology){.vertex_count = VERTICES, .face_count = FACES, .uv_count = UVS,
-                                 .faces = faces[0], .uvs = uvs[0], .uv_faces = uv_faces[0],
-                                 .regions = regions, .mirror = mirrors, .rows = rows,
-                                 .columns = columns};
+    topology = (sculpt_topology){ .vertex_count = VERTICES,
+                                  .face_count = FACES,
+                                  .uv_count = UVS,
+                                  .faces = faces[0],
+                                  .uvs = uvs[0],
+                                  .uv_faces = uv_faces[0],
+                                  .regions = regions,
+                                  .mirror = mirrors,
+                                  .rows = rows,
+                                  .columns = columns };
 }
 
 const sculpt_topology *sculpt_get_topology(void)
@@ -320,23 +330,35 @@ uint32_t sculpt_landmark_vertex(sculpt_landmark landmark)
 {
     enum { EAR_MIDDLE = EAR_ROW + EAR_ROWS / 2 };
     static const signed char place[SCULPT_LANDMARKS][2] = {
-        [SCULPT_CROWN] = {0, 0}, [SCULPT_HAIRLINE] = {ROW_HAIRLINE, 0},
-        [SCULPT_GLABELLA] = {ROW_BROW, 0}, [SCULPT_NASION] = {ROW_EYE - 1, 0},
-        [SCULPT_NOSE_BRIDGE] = {(ROW_EYE + ROW_TIP) / 2, 0}, [SCULPT_NOSE_TIP] = {ROW_TIP, 0},
-        [SCULPT_SUBNASALE] = {ROW_SUBNASALE, 0}, [SCULPT_ALA] = {ROW_TIP + 2, 6},
-        [SCULPT_UPPER_LIP_TOP] = {ROW_LIP_TOP, 0}, [SCULPT_UPPER_LIP] = {ROW_MOUTH, 0},
-        [SCULPT_LOWER_LIP_BOTTOM] = {ROW_LIP_BOTTOM, 0},
-        [SCULPT_MOUTH_CORNER] = {ROW_MOUTH, MOUTH_LAST}, [SCULPT_CHIN] = {ROW_CHIN, 0},
-        [SCULPT_MENTON] = {ROW_MENTON, 0}, [SCULPT_JAW_ANGLE] = {ROW_LIP_BOTTOM + 2, 25},
-        [SCULPT_CHEEKBONE] = {ROW_EYEBAG + 2, 19}, [SCULPT_CHEEK] = {ROW_SUBNASALE + 2, 17},
-        [SCULPT_BROW] = {ROW_BROW, 10}, [SCULPT_EYE_INNER] = {ROW_EYE, EYE_FIRST},
-        [SCULPT_EYE_OUTER] = {ROW_EYE, EYE_LAST}, [SCULPT_UPPER_LID] = {ROW_EYE, 12},
-        [SCULPT_TRAGUS] = {EAR_MIDDLE, EAR_COLUMN + 2},
-        [SCULPT_EAR_TOP] = {EAR_ROW + 2, EAR_COLUMN + EAR_COLUMNS / 2},
-        [SCULPT_EAR_RIM] = {EAR_MIDDLE, EAR_COLUMN + EAR_COLUMNS - 2},
-        [SCULPT_EAR_LOBE] = {EAR_ROW + EAR_ROWS - 2, EAR_COLUMN + EAR_COLUMNS / 2},
-        [SCULPT_NECK_SIDE] = {ROWS - 2, 28}, [SCULPT_THROAT] = {ROW_THROAT, 0},
-        [SCULPT_OCCIPUT] = {ROW_BROW, HALF}};
+        [SCULPT_CROWN] = { 0, 0 },
+        [SCULPT_HAIRLINE] = { ROW_HAIRLINE, 0 },
+        [SCULPT_GLABELLA] = { ROW_BROW, 0 },
+        [SCULPT_NASION] = { ROW_EYE - 1, 0 },
+        [SCULPT_NOSE_BRIDGE] = { (ROW_EYE + ROW_TIP) / 2, 0 },
+        [SCULPT_NOSE_TIP] = { ROW_TIP, 0 },
+        [SCULPT_SUBNASALE] = { ROW_SUBNASALE, 0 },
+        [SCULPT_ALA] = { ROW_TIP + 2, 6 },
+        [SCULPT_UPPER_LIP_TOP] = { ROW_LIP_TOP, 0 },
+        [SCULPT_UPPER_LIP] = { ROW_MOUTH, 0 },
+        [SCULPT_LOWER_LIP_BOTTOM] = { ROW_LIP_BOTTOM, 0 },
+        [SCULPT_MOUTH_CORNER] = { ROW_MOUTH, MOUTH_LAST },
+        [SCULPT_CHIN] = { ROW_CHIN, 0 },
+        [SCULPT_MENTON] = { ROW_MENTON, 0 },
+        [SCULPT_JAW_ANGLE] = { ROW_LIP_BOTTOM + 2, 25 },
+        [SCULPT_CHEEKBONE] = { ROW_EYEBAG + 2, 19 },
+        [SCULPT_CHEEK] = { ROW_SUBNASALE + 2, 17 },
+        [SCULPT_BROW] = { ROW_BROW, 10 },
+        [SCULPT_EYE_INNER] = { ROW_EYE, EYE_FIRST },
+        [SCULPT_EYE_OUTER] = { ROW_EYE, EYE_LAST },
+        [SCULPT_UPPER_LID] = { ROW_EYE, 12 },
+        [SCULPT_TRAGUS] = { EAR_MIDDLE, EAR_COLUMN + 2 },
+        [SCULPT_EAR_TOP] = { EAR_ROW + 2, EAR_COLUMN + EAR_COLUMNS / 2 },
+        [SCULPT_EAR_RIM] = { EAR_MIDDLE, EAR_COLUMN + EAR_COLUMNS - 2 },
+        [SCULPT_EAR_LOBE] = { EAR_ROW + EAR_ROWS - 2, EAR_COLUMN + EAR_COLUMNS / 2 },
+        [SCULPT_NECK_SIDE] = { ROWS - 2, 28 },
+        [SCULPT_THROAT] = { ROW_THROAT, 0 },
+        [SCULPT_OCCIPUT] = { ROW_BROW, HALF }
+    };
     if (landmark == SCULPT_PUPIL)
         return sculpt_ball(0, -1, 0);
     if (landmark == SCULPT_LOWER_LIP)

@@ -7,41 +7,58 @@
 #include <string.h>
 
 enum {
-    JAW_OPEN, SMILE_L, SMILE_R, FROWN_L, FROWN_R, PUCKER, FUNNEL, BLINK_L, BLINK_R, WIDE_L, WIDE_R,
-    BROW_INNER_UP, BROW_DOWN_L, BROW_DOWN_R, PUFF, SNEER_L, SNEER_R
+    JAW_OPEN,
+    SMILE_L,
+    SMILE_R,
+    FROWN_L,
+    FROWN_R,
+    PUCKER,
+    FUNNEL,
+    BLINK_L,
+    BLINK_R,
+    WIDE_L,
+    WIDE_R,
+    BROW_INNER_UP,
+    BROW_DOWN_L,
+    BROW_DOWN_R,
+    PUFF,
+    SNEER_L,
+    SNEER_R
 };
 
 const char *const sculpt_expression_names[SCULPT_EXPRESSIONS] = {
     "jawOpen",     "mouthSmile_L", "mouthSmile_R", "mouthFrown_L", "mouthFrown_R", "mouthPucker",
     "mouthFunnel", "eyeBlink_L",   "eyeBlink_R",   "eyeWide_L",    "eyeWide_R",    "browInnerUp",
-    "browDown_L",  "browDown_R",   "cheekPuff",    "noseSneer_L",  "noseSneer_R"};
+    "browDown_L",  "browDown_R",   "cheekPuff",    "noseSneer_L",  "noseSneer_R"
+};
 
-const char *const sculpt_joint_names[SCULPT_JOINTS] = {"root", "neck", "jaw", "eye_left",
-                                                       "eye_right"};
-const int32_t sculpt_joint_parents[SCULPT_JOINTS] = {-1, 0, 1, 1, 1};
+const char *const sculpt_joint_names[SCULPT_JOINTS] = { "root", "neck", "jaw", "eye_left",
+                                                        "eye_right" };
+const int32_t sculpt_joint_parents[SCULPT_JOINTS] = { -1, 0, 1, 1, 1 };
 
-static const double jaw_joint[3] = {0, -10, 6};
+static const double jaw_joint[3] = { 0, -10, 6 };
 
 #define MOVE STROKE_MOVE
 #define SCALE STROKE_SCALE
 static const stroke strokes[SCULPT_EXPRESSIONS][5] = {
-    [SMILE_L] = {{MOVE, {26, -67, 76}, {13, 11, 18}, {5, 6.5, -2}, 0},
-                 {MOVE, {14, -67, 86}, {12, 8, 16}, {1.5, 1, -1}, 0},
-                 {MOVE, {38, -38, 66}, {16, 15, 20}, {1.5, 3.5, 2.5}, 0}},
-    [FROWN_L] = {{MOVE, {25, -68, 76}, {13, 11, 18}, {1, -6.5, -.5}, 0},
-                 {MOVE, {14, -68, 86}, {11, 8, 16}, {0, -1, 0}, 0}},
-    [PUCKER] = {{SCALE, {0, -67, 86}, {32, 16, 30}, {-.42, 0, 0}, 0},
-                {MOVE, {0, -67, 90}, {17, 13, 22}, {0, 0, 6}, 0}},
-    [FUNNEL] = {{SCALE, {0, -67, 86}, {32, 16, 30}, {-.30, 0, 0}, 0},
-                {MOVE, {0, -64, 90}, {17, 9, 24}, {0, 3.4, 4}, PART_UPPER},
-                {MOVE, {0, -71, 90}, {17, 10, 24}, {0, -4.4, 4}, PART_LOWER}},
-    [BROW_INNER_UP] = {{MOVE, {8, 22, 90}, {17, 13, 24}, {0, 6.5, 0}, 0},
-                       {MOVE, {0, 42, 88}, {28, 16, 26}, {0, 2.5, .6}, 0}},
-    [BROW_DOWN_L] = {{MOVE, {24, 20, 86}, {22, 10, 24}, {-2, -5, .8}, 0}},
-    [PUFF] = {{MOVE, {40, -54, 60}, {19, 19, 28}, {8, 0, 6}, 0}},
-    [SNEER_L] = {{MOVE, {14, -36, 94}, {9, 10, 16}, {0, 4.5, 0}, 0},
-                 {MOVE, {13, -57, 90}, {10, 8, 16}, {0, 2.8, 0}, PART_UPPER},
-                 {MOVE, {9, -4, 92}, {7, 8, 12}, {0, -.8, 1.2}, 0}}};
+    [SMILE_L] = { { MOVE, { 26, -67, 76 }, { 13, 11, 18 }, { 5, 6.5, -2 }, 0 },
+                  { MOVE, { 14, -67, 86 }, { 12, 8, 16 }, { 1.5, 1, -1 }, 0 },
+                  { MOVE, { 38, -38, 66 }, { 16, 15, 20 }, { 1.5, 3.5, 2.5 }, 0 } },
+    [FROWN_L] = { { MOVE, { 25, -68, 76 }, { 13, 11, 18 }, { 1, -6.5, -.5 }, 0 },
+                  { MOVE, { 14, -68, 86 }, { 11, 8, 16 }, { 0, -1, 0 }, 0 } },
+    [PUCKER] = { { SCALE, { 0, -67, 86 }, { 32, 16, 30 }, { -.42, 0, 0 }, 0 },
+                 { MOVE, { 0, -67, 90 }, { 17, 13, 22 }, { 0, 0, 6 }, 0 } },
+    [FUNNEL] = { { SCALE, { 0, -67, 86 }, { 32, 16, 30 }, { -.30, 0, 0 }, 0 },
+                 { MOVE, { 0, -64, 90 }, { 17, 9, 24 }, { 0, 3.4, 4 }, PART_UPPER },
+                 { MOVE, { 0, -71, 90 }, { 17, 10, 24 }, { 0, -4.4, 4 }, PART_LOWER } },
+    [BROW_INNER_UP] = { { MOVE, { 8, 22, 90 }, { 17, 13, 24 }, { 0, 6.5, 0 }, 0 },
+                        { MOVE, { 0, 42, 88 }, { 28, 16, 26 }, { 0, 2.5, .6 }, 0 } },
+    [BROW_DOWN_L] = { { MOVE, { 24, 20, 86 }, { 22, 10, 24 }, { -2, -5, .8 }, 0 } },
+    [PUFF] = { { MOVE, { 40, -54, 60 }, { 19, 19, 28 }, { 8, 0, 6 }, 0 } },
+    [SNEER_L] = { { MOVE, { 14, -36, 94 }, { 9, 10, 16 }, { 0, 4.5, 0 }, 0 },
+                  { MOVE, { 13, -57, 90 }, { 10, 8, 16 }, { 0, 2.8, 0 }, PART_UPPER },
+                  { MOVE, { 9, -4, 92 }, { 7, 8, 12 }, { 0, -.8, 1.2 }, 0 } }
+};
 #undef MOVE
 #undef SCALE
 
@@ -50,7 +67,7 @@ static void stroke_field(int expression, uint32_t v, double out[3])
     const double *p = sculpt_neutral()[v];
     stroke_part part = sculpt_is_lower(v) ? PART_LOWER : PART_UPPER;
     for (const stroke *s = strokes[expression]; s->kind != STROKE_END; s++) {
-        stroke one[2] = {*s, {.kind = STROKE_END}};
+        stroke one[2] = { *s, { .kind = STROKE_END } };
         if (s->part == PART_ALL || s->part == part)
             sculpt_strokes(one, p, out);
     }
@@ -69,7 +86,7 @@ static void turn_field(const double p[3], const double centre[3], double angle, 
 static void lid_field(uint32_t v, double share, double out[3])
 {
     const sculpt_topology *t = sculpt_get_topology();
-    static const double follow[] = {0, 0, .12, .34, .62, .86, 1}; /* rows above the margin */
+    static const double follow[] = { 0, 0, .12, .34, .62, .86, 1 }; /* rows above the margin */
     int column = (int)t->columns[v], row = (int)t->rows[v];
     const point3 *neutral = sculpt_neutral();
     bool margin = v >= EYE_START && v < EYE_START + EYE_COUNT;
@@ -77,10 +94,11 @@ static void lid_field(uint32_t v, double share, double out[3])
                             (v - EYE_START - EYE_INNER) % EYE_LOOP > EYE_INNER + 1);
     if (column <= EYE_FIRST || column >= EYE_LAST || lower || row < ROW_EYE - 6 || row > ROW_EYE)
         return;
-    const double centre[3] = {EYE_X, EYE_Y, EYE_Z};
+    const double centre[3] = { EYE_X, EYE_Y, EYE_Z };
     const double *top = neutral[sculpt_index(ROW_EYE, column, false)];
     const double *bottom = neutral[sculpt_index(ROW_EYE, column, true)];
-    double from = atan2(top[1] - EYE_Y, top[2] - EYE_Z), to = atan2(bottom[1] - EYE_Y, bottom[2] - EYE_Z);
+    double from = atan2(top[1] - EYE_Y, top[2] - EYE_Z),
+           to = atan2(bottom[1] - EYE_Y, bottom[2] - EYE_Z);
     turn_field(neutral[v], centre, share * (from - to) * follow[row - ROW_EYE + 6], out);
     if (row < ROW_EYE && share > 0) /* the skin that comes down bulges over the eyeball */
         out[2] += 1.2 * follow[row - ROW_EYE + 6] * (1 - follow[row - ROW_EYE + 6]) * 4 * share;
@@ -90,7 +108,7 @@ static void left_field(int expression, uint32_t v, double out[3])
 {
     const double *p = sculpt_neutral()[v];
     if (expression == JAW_OPEN) {
-        double full[3] = {0};
+        double full[3] = { 0 };
         turn_field(p, jaw_joint, 17 * M_PI / 180, full);
         for (int k = 0; k < 3; k++)
             out[k] += sculpt_jaw_weight(v) * full[k];
@@ -113,7 +131,7 @@ void sculpt_expression(int expression, float *displacement)
     const char *name = sculpt_expression_names[expression];
     bool right = strcmp(name + strlen(name) - 2, "_R") == 0;
     for (uint32_t v = 0; v < VERTICES; v++) {
-        double out[3] = {0};
+        double out[3] = { 0 };
         if (t->regions[v] == SCULPT_SKIN)
             left_field(expression - right, right ? t->mirror[v] : v, out);
         for (int k = 0; k < 3; k++)
@@ -130,7 +148,8 @@ static void ring_mean(const float *vertices, int row, int first, int last, doubl
     out[0] = out[1] = out[2] = 0;
     for (int j = first; j <= last; j++)
         for (int side = -1; side <= 1; side += 2) {
-            const float *p = vertices + 3 * (size_t)sculpt_index(row, j == HALF ? j : side * j, false);
+            const float *p =
+                vertices + 3 * (size_t)sculpt_index(row, j == HALF ? j : side * j, false);
             for (int k = 0; k < 3; k++)
                 out[k] += p[k];
             count++;
@@ -144,9 +163,9 @@ void sculpt_joints(const float *vertices, float *joints)
     static const struct {
         int row, first, last;
         double offset[3]; /* from the mean of the ring to the joint, metres */
-    } rings[] = {{ROWS - 3, 1, HALF, {0, 0, 0}},
-                 {ROW_SULCUS, 28, HALF, {0, 0, .014}},
-                 {EAR_ROW + EAR_ROWS / 2, EAR_COLUMN - 1, EAR_COLUMN, {0, 0, -.012}}};
+    } rings[] = { { ROWS - 3, 1, HALF, { 0, 0, 0 } },
+                  { ROW_SULCUS, 28, HALF, { 0, 0, .014 } },
+                  { EAR_ROW + EAR_ROWS / 2, EAR_COLUMN - 1, EAR_COLUMN, { 0, 0, -.012 } } };
     for (int j = 0; j < 3; j++) {
         double mean[3];
         ring_mean(vertices, rings[j].row, rings[j].first, rings[j].last, mean);

@@ -16,7 +16,7 @@
 /* Rows from the crown (0, one vertex) to the neck's edge; columns -HALF+1 .. HALF, 0 in front, HALF
  * at the back. Slits are cut along a row between two columns and opened into loops. */
 enum {
-    ROWS = 57,       /* rows 1 .. ROWS have 2 * HALF vertices */
+    ROWS = 57, /* rows 1 .. ROWS have 2 * HALF vertices */
     HALF = 41,
     ROW_HAIRLINE = 8,
     ROW_BROW = 14,
@@ -32,14 +32,14 @@ enum {
     ROW_CHIN = 47,
     ROW_MENTON = 50,
     ROW_THROAT = 52,
-    EYE_FIRST = 6,   /* columns of the corners */
+    EYE_FIRST = 6, /* columns of the corners */
     EYE_LAST = 17,
     MOUTH_LAST = 9,
-    EAR_ROW = 14,    /* the block of the ear: 20 rows, 12 columns */
+    EAR_ROW = 14, /* the block of the ear: 20 rows, 12 columns */
     EAR_ROWS = 20,
     EAR_COLUMN = 24,
     EAR_COLUMNS = 12,
-    EYE_LOOPS = 2,   /* behind the margin */
+    EYE_LOOPS = 2, /* behind the margin */
     MOUTH_LOOPS = 3,
     BALL_RINGS = 12,
     BALL_SEGMENTS = 16
@@ -47,7 +47,7 @@ enum {
 
 enum {
     GRID_COUNT = 1 + ROWS * 2 * HALF,
-    EYE_INNER = EYE_LAST - EYE_FIRST - 1,        /* columns of the slit without its corners */
+    EYE_INNER = EYE_LAST - EYE_FIRST - 1, /* columns of the slit without its corners */
     EYE_LOOP = 2 * EYE_INNER + 2,
     EYE_COUNT = EYE_INNER + EYE_LOOPS * EYE_LOOP,
     MOUTH_INNER = 2 * MOUTH_LAST - 1,
@@ -79,13 +79,13 @@ double sculpt_form(const double point[3]); /* signed distance, about */
 
 /* ---- sculpt_surface.c ---- */
 typedef double point3[3];
-const point3 *sculpt_neutral(void);  /* (V) mm */
+const point3 *sculpt_neutral(void); /* (V) mm */
 
 /* ---- sculpt_fields.c: displacement fields made of strokes ---- */
 typedef enum stroke_kind {
     STROKE_END = 0,
-    STROKE_MOVE,  /* amount */
-    STROKE_SCALE, /* amount * (p - centre), each axis */
+    STROKE_MOVE,      /* amount */
+    STROKE_SCALE,     /* amount * (p - centre), each axis */
     STROKE_RAMP_MOVE, /* the same two, weighted by a ramp in y: 0 at size[0], 1 at size[1] */
     STROKE_RAMP_SCALE
 } stroke_kind;
@@ -97,9 +97,9 @@ typedef struct stroke {
     stroke_part part; /* of the slit of the mouth */
 } stroke;
 void sculpt_strokes(const stroke *strokes, const double p[3], double out[3]); /* adds */
-double sculpt_near_eye(const double p[3]);  /* 1 on eyeball and lids, 0 far away */
-double sculpt_on_ear(uint32_t vertex);      /* 1 on the flap, 0 on the head */
-bool sculpt_is_lower(uint32_t vertex);      /* below the mouth's slit */
+double sculpt_near_eye(const double p[3]); /* 1 on eyeball and lids, 0 far away */
+double sculpt_on_ear(uint32_t vertex);     /* 1 on the flap, 0 on the head */
+bool sculpt_is_lower(uint32_t vertex);     /* below the mouth's slit */
 double sculpt_jaw_weight(uint32_t vertex);
 double sculpt_step(double low, double high, double x); /* smooth, 0 to 1 */
 

@@ -17,7 +17,7 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static double azimuth(int column)
 {
-    static const double x[] = {0, 6, 17, 24, 36, HALF}, y[] = {0, 10.2, 29.5, 75, 114, 180};
+    static const double x[] = { 0, 6, 17, 24, 36, HALF }, y[] = { 0, 10.2, 29.5, 75, 114, 180 };
     return sculpt_curve(x, y, 6, column) * M_PI / 180;
 }
 
@@ -36,32 +36,42 @@ static double lid_height(double column, bool lower)
 /* Heights of rows in front, where lids and lips bend them. */
 static double front_height(int row, int column, bool lower)
 {
-    static const double lx[] = {0, 2, 5, 9, 13, 22};
-    static const double top[] = {-59.2, -58.2, -60.3, -65.2, -62, -58};
-    static const double bottom[] = {-76.2, -76.2, -74.2, -69.4, -73, -75};
-    static const double x[] = {ROW_BROW, ROW_CREASE, ROW_EYE, ROW_EYEBAG, ROW_TIP - 3, ROW_TIP,
-                               ROW_SUBNASALE, ROW_LIP_TOP, ROW_MOUTH, ROW_LIP_BOTTOM, ROW_SULCUS,
-                               ROW_CHIN};
+    static const double lx[] = { 0, 2, 5, 9, 13, 22 };
+    static const double top[] = { -59.2, -58.2, -60.3, -65.2, -62, -58 };
+    static const double bottom[] = { -76.2, -76.2, -74.2, -69.4, -73, -75 };
+    static const double x[] = { ROW_BROW,    ROW_CREASE,     ROW_EYE,       ROW_EYEBAG,
+                                ROW_TIP - 3, ROW_TIP,        ROW_SUBNASALE, ROW_LIP_TOP,
+                                ROW_MOUTH,   ROW_LIP_BOTTOM, ROW_SULCUS,    ROW_CHIN };
     double upper_lid = lid_height(column, false), lower_lid = lid_height(column, true);
     bool below_eye = row > ROW_EYE || (row == ROW_EYE && lower);
-    double y[] = {22, upper_lid + 6 + 4.0 * sculpt_step(17, 24, column) + 2.5 * sculpt_step(9, 3, column),
-                  below_eye ? lower_lid : upper_lid, lower_lid - 6.5, -25, -34, -46.5,
-                  sculpt_curve(lx, top, 6, column), -67.2, sculpt_curve(lx, bottom, 6, column),
-                  -84, -94};
+    double y[] = { 22,
+                   upper_lid + 6 + 4.0 * sculpt_step(17, 24, column) +
+                       2.5 * sculpt_step(9, 3, column),
+                   below_eye ? lower_lid : upper_lid,
+                   lower_lid - 6.5,
+                   -25,
+                   -34,
+                   -46.5,
+                   sculpt_curve(lx, top, 6, column),
+                   -67.2,
+                   sculpt_curve(lx, bottom, 6, column),
+                   -84,
+                   -94 };
     return sculpt_curve(x, y, 12, row);
 }
 
 static void ray(int row, int column, bool lower, double o[3], double d[3])
 {
-    static const double r[] = {0, ROW_HAIRLINE, ROW_BROW, ROW_SUBNASALE, ROW_CHIN, ROW_MENTON,
-                               51, ROW_THROAT, 53, 54, ROWS};
-    static const double front_y[] = {30, 30, 22, -46.5, -94, -95, -97, -100, -118, -132, -172};
-    static const double front_e[] = {90, 27, 0, 0, -3, -15, -27, -46, -28, -12, 0};
-    static const double side_y[] = {30, 30, 29, -43, -76, -84, -90, -97, -107, -120, -172};
-    static const double side_e[] = {90, 27, 0, 0, -3, -8, -10, -10, -8, -5, 0};
-    static const double back_y[] = {30, 30, 28, -42, -80, -88, -93, -99, -108, -120, -166};
-    static const double back_e[] = {90, 27, 0, 0, 0, 0, 0, 0, 0, 0, 0};
-    static const double axis[] = {-5, -5, -3, 0, 6, 6, 4, 0, -14, -22, -34};
+    static const double r[] = { 0,        ROW_HAIRLINE, ROW_BROW, ROW_SUBNASALE,
+                                ROW_CHIN, ROW_MENTON,   51,       ROW_THROAT,
+                                53,       54,           ROWS };
+    static const double front_y[] = { 30, 30, 22, -46.5, -94, -95, -97, -100, -118, -132, -172 };
+    static const double front_e[] = { 90, 27, 0, 0, -3, -15, -27, -46, -28, -12, 0 };
+    static const double side_y[] = { 30, 30, 29, -43, -76, -84, -90, -97, -107, -120, -172 };
+    static const double side_e[] = { 90, 27, 0, 0, -3, -8, -10, -10, -8, -5, 0 };
+    static const double back_y[] = { 30, 30, 28, -42, -80, -88, -93, -99, -108, -120, -166 };
+    static const double back_e[] = { 90, 27, 0, 0, 0, 0, 0, 0, 0, 0, 0 };
+    static const double axis[] = { -5, -5, -3, 0, 6, 6, 4, 0, -14, -22, -34 };
     /* above and below the brow are curves of their own, so that rows keep their distance there */
     int from = row > ROW_BROW ? 2 : 0, count = row > ROW_BROW ? 9 : 3;
     double a = azimuth(column), side = sculpt_step(28, 85, a * 180 / M_PI);
@@ -116,7 +126,7 @@ static void lid_point(double column, bool lower, double radius, double open, dou
 
 static void place_eye(void)
 {
-    static const double shell[] = {14.0, 12.7, 10.5}, open[] = {1, 1, 1};
+    static const double shell[] = { 14.0, 12.7, 10.5 }, open[] = { 1, 1, 1 };
     for (int k = 0; k <= EYE_LOOPS; k++)
         for (int p = 0; p < EYE_LOOP; p++) {
             bool lower = p > EYE_INNER + 1;
@@ -144,7 +154,8 @@ static void place_eye(void)
 
 static void place_mouth(void)
 {
-    static const double depth[] = {0, 4.5, 14, 26}, gap[] = {.12, .5, 3.5, 2}, width[] = {1, .98, .9, .7};
+    static const double depth[] = { 0, 4.5, 14, 26 }, gap[] = { .12, .5, 3.5, 2 },
+                        width[] = { 1, .98, .9, .7 };
     double margin[MOUTH_LAST + 1][3];
     for (int j = 0; j <= MOUTH_LAST; j++)
         memcpy(margin[j], neutral[sculpt_index(ROW_MOUTH, j, false)], sizeof margin[j]);
@@ -167,11 +178,11 @@ static void place_mouth(void)
  * the innermost ring, which is a line. */
 static void ear_point(int ring, double turn, double along, double out[3])
 {
-    static const double scale[] = {1.25, .66, 1.0, .92, .73, .52, 0};
-    static const double front_scale[] = {1.3, 1.15, 1.0, .84, .62, .40, 0};
-    static const double rise[3][7] = {{0, 0, -1.4, 2.4, -1.0, .6, -5.5},    /* back and top */
-                                      {0, 0, .6, .6, -2.4, -5.2, -6.5},     /* front */
-                                      {0, 0, -.6, .9, .8, -.6, -4.0}};      /* lobe */
+    static const double scale[] = { 1.25, .66, 1.0, .92, .73, .52, 0 };
+    static const double front_scale[] = { 1.3, 1.15, 1.0, .84, .62, .40, 0 };
+    static const double rise[3][7] = { { 0, 0, -1.4, 2.4, -1.0, .6, -5.5 }, /* back and top */
+                                       { 0, 0, .6, .6, -2.4, -5.2, -6.5 },  /* front */
+                                       { 0, 0, -.6, .9, .8, -.6, -4.0 } };  /* lobe */
     static const double flare = .50, tilt = .20;
     double c = cos(turn), s = sin(turn), x = copysign(pow(fabs(c), .85), c);
     double front = sculpt_step(.15, .85, -c), lobe = sculpt_step(.45, .95, -s);
@@ -184,11 +195,15 @@ static void ear_point(int ring, double turn, double along, double out[3])
     double inward = sculpt_step(3, 6, ring);
     double a = 17.2 * size * x * (.87 + .16 * s) - 3 * inward;
     double b = 31.0 * size * s + (ring == 6 ? 10 * along : 0) - 1.5 * inward;
-    double plane[3] = {78.5 + a * sin(flare) + n * cos(flare), -6 + b * cos(tilt) - a * .06,
-                       -11 - a * cos(flare) + n * sin(flare) - b * sin(tilt)};
-    double on_head[3], o[3] = {0, plane[1], plane[2]}, sideways[3] = {1, 0, 0};
+    double plane[3] = { 78.5 + a * sin(flare) + n * cos(flare), -6 + b * cos(tilt) - a * .06,
+                        -11 - a * cos(flare) + n * sin(flare) - b * sin(tilt) };
+    double on_head[3], o[3] = { 0, plane[1], plane[2] }, sideways[3] = { 1, 0, 0 };
     cast(o, sideways, 20, on_head);
-    double attached = ring <= 1 ? 1 : ring >= 5 ? 0 : front * (ring == 2 ? .9 : ring == 3 ? .45 : .1);
+    double attached = ring <= 1   ? 1
+                      : ring >= 5 ? 0
+                                  : front * (ring == 2   ? .9
+                                             : ring == 3 ? .45
+                                                         : .1);
     double lift = ring == 2 ? .8 : ring == 3 ? 1.4 + 2.4 * tragus : 0;
     out[0] = plane[0] + (on_head[0] + lift - plane[0]) * attached;
     out[1] = plane[1];
@@ -237,11 +252,12 @@ static void smooth(void)
             if (is_fixed(i, j))
                 continue;
             uint32_t v = sculpt_index(i, j, false);
-            double amount = .3 * sculpt_step(21, 15, j) * sculpt_step(14, 17, i) * sculpt_step(49, 45, i);
-            const double *n[] = {neutral[sculpt_index(i - 1, j, true)],
-                                 neutral[sculpt_index(i + 1, j, false)],
-                                 neutral[sculpt_index(i, j > 0 ? j - 1 : 1, false)],
-                                 neutral[sculpt_index(i, j < HALF ? j + 1 : HALF - 1, false)]};
+            double amount =
+                .3 * sculpt_step(21, 15, j) * sculpt_step(14, 17, i) * sculpt_step(49, 45, i);
+            const double *n[] = { neutral[sculpt_index(i - 1, j, true)],
+                                  neutral[sculpt_index(i + 1, j, false)],
+                                  neutral[sculpt_index(i, j > 0 ? j - 1 : 1, false)],
+                                  neutral[sculpt_index(i, j < HALF ? j + 1 : HALF - 1, false)] };
             for (int k = 0; k < 3; k++) {
                 double mean = (n[0][k] + n[1][k] + n[2][k] + n[3][k]) / 4;
                 next[v][k] = neutral[v][k] + amount * (mean - neutral[v][k]);

@@ -88,7 +88,8 @@ static void read_captions(corpus *c)
         char text[512];
         rng_normal_fill(&r, attributes, CAPTION_ATTRIBUTES);
         caption_medium medium = (caption_medium)rng_below(&r, CAPTION_MEDIA);
-        caption_write(&r, attributes, medium, (float)rng_range(&r, -180, 180), text, sizeof text);
+        caption_write(&r, attributes, medium, (float)rng_range(&r, -180, 180), text, sizeof text,
+                      NULL);
         add_caption(c, text);
     }
 }

@@ -140,7 +140,7 @@ static hds_status run(session *s, int64_t steps, hds_error *error)
     int64_t first = s->trainer.step;
     printf("unet: %zu pictures\n", s->count);
     while (status == HDS_OK && s->trainer.step < steps) {
-        float loss;
+        float loss = 0;
         status = step(s, steps, &loss, error);
         mean = mean ? mean + 0.01 * (loss - mean) : loss;
         int64_t done = s->trainer.step;

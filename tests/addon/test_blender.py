@@ -27,7 +27,8 @@ def test_scene(blender):
 def test_zip_installs(blender):
     archive = pathlib.Path(STAGED, "headsds_addon.zip")
     code, text = blender.run("-b", "--factory-startup", "--python-exit-code", "1", "--python-expr",
-                             f"import bpy; bpy.ops.preferences.addon_install(filepath={str(archive)!r});"
+                             "import bpy;"
+                             f"bpy.ops.preferences.addon_install(filepath={str(archive)!r});"
                              "bpy.ops.preferences.addon_enable(module='headsds_addon');"
                              "bpy.ops.headsds.add_head(); print('INSTALLED')")
     assert code == 0 and "INSTALLED" in text

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The panel in a real Blender window under Xvfb. The pictures stay in HEADSDS_SCREENSHOTS, if set."""
+"""The panel in a real Blender window under Xvfb. Pictures stay in HEADSDS_SCREENSHOTS, if set."""
 
 import os
 import shutil

@@ -49,8 +49,8 @@ def test_blender_imports(egg, tmp_path, ending):
     path, found = tmp_path / f"an egg.{ending}", tmp_path / "found.json"
     head.save(path)
     (tmp_path / "import.py").write_text(IMPORT)
-    done = subprocess.run([blender, "-b", "--factory-startup", "--python-exit-code", "1", "--python",
-                           tmp_path / "import.py", "--", path, found],
+    done = subprocess.run([blender, "-b", "--factory-startup", "--python-exit-code", "1",
+                           "--python", tmp_path / "import.py", "--", path, found],
                           capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     result = json.loads(found.read_text())

@@ -134,7 +134,8 @@ def calls(egg, egg_path, folder):
 
 
 NAMES = ("load", "load fails", "vertices", "vertices fails", "vertices of nan", "arrays", "head",
-         "head fails", "attributes", "render", "render fails", "load head", "save fails", "match fails")
+         "head fails", "attributes", "render", "render fails", "load head", "save fails",
+         "match fails")
 
 
 def counts(egg):

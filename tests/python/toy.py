@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A small head model as a headsds .npz, made without NumPy: an egg of 86 vertices with a UV seam."""
+"""A small head model as a headsds .npz, made without NumPy: an egg with a UV seam."""
 
 import math
 import struct

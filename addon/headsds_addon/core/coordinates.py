@@ -55,7 +55,9 @@ def fit(template, basis):
 
 
 def place(template, basis):
-    """How the template lies in `basis`, (V,3) of a mesh of its topology. ValueError: it has no size.
+    """How the template lies in `basis`, (V,3) of a mesh of its topology.
+
+    ValueError: it has no size.
 
     The fit is taken as it is when the mesh is the template; where it was sculpted, the sculpt has
     drawn the fit along, and the nearest quarter turns and power of ten are meant if near.
