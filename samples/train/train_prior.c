@@ -16,11 +16,12 @@
 
 static const struct {
     const char *name;
+    bool crew; /* trains, with a process for each processor */
     hds_status (*run)(train *, int64_t, hds_error *);
-} stages[] = { { "vae", train_vae },
-               { "latents", train_latents },
-               { "text", train_text },
-               { "unet", train_unet } };
+} stages[] = { { "vae", true, train_vae },
+               { "latents", false, train_latents },
+               { "text", true, train_text },
+               { "unet", true, train_unet } };
 
 int main(int count, char **arguments)
 {
@@ -33,15 +34,21 @@ int main(int count, char **arguments)
     }
     setvbuf(stdout, NULL, _IOLBF, 0);
     hds_error error = { 0 };
-    train t = { .folder = arguments[2], .work = arguments[3], .data = data_create() };
-    hds_status status = t.data ? tn_context_create(&t.cx, 0, &error)
-                               : hds_raise(&error, HDS_ERROR_MEMORY, "out of memory");
+    train t = { .folder = arguments[2], .work = arguments[3] };
+    bool crew = stages[stage].crew;
+    hds_status status = crew ? crew_start(&t.crew, threads_count(), &error) : HDS_OK;
+    if (status == HDS_OK)
+        status = tn_context_create(&t.cx, crew ? 1 : 0, &error);
+    if (status == HDS_OK && !(t.data = data_create()))
+        status = hds_raise(&error, HDS_ERROR_MEMORY, "out of memory");
     if (status == HDS_OK) {
         /* Without the instructions bfloat16 is many times slower than float32. */
         if (__builtin_cpu_supports("avx512bf16"))
             tn_set_precision(t.cx, TN_BFLOAT16);
         status = stages[stage].run(&t, atoll(arguments[4]), &error);
     }
+    if (status == HDS_OK && crew)
+        crew_end(&t.crew);
     if (status != HDS_OK)
         fprintf(stderr, "train_prior: %s\n", error.message);
     tn_context_destroy(&t.cx);

@@ -3,6 +3,7 @@
 #ifndef SAMPLES_TRAIN_PRIOR_H
 #define SAMPLES_TRAIN_PRIOR_H
 
+#include "crew.h"
 #include "data.h"
 #include "headsds/error.h"
 #include "tensor/tensor.h"
@@ -15,6 +16,7 @@ typedef struct train {
     const char *folder; /* the prior's folder with its configs */
     const char *work;   /* checkpoints and latents */
     data *data;
+    crew crew;
 } train;
 
 /* One encoded picture of WORK/latents.bin. */

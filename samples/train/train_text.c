@@ -39,15 +39,18 @@ static hds_status draw_batch(const text_tokenizer *tokenizer, int64_t step, batc
     return HDS_OK;
 }
 
+/* Of this process's share of the batch. */
 static tn *text_loss(const clip_text_config *c, trainer *t, const batch *b)
 {
+    int count = BATCH / t->crew->count, first = count * t->crew->rank;
+    const int64_t *ids = b->ids + first * HDS_TOKENS;
     at root = at_root(t->cx, t->live);
-    tn *states = clip_text_encode(c, &root, b->ids, BATCH, HDS_TOKENS, 0);
-    tn *end = clip_text_pool(c, &root, states, b->ids);
+    tn *states = clip_text_encode(c, &root, ids, count, HDS_TOKENS, 0);
+    tn *end = clip_text_pool(c, &root, states, ids);
     tn *said = tn_narrow(t->cx, end, 1, 0, CAPTION_MEANINGS);
     return tn_mean_square(
         t->cx, said,
-        tn_from_f32(t->cx, (const float *)b->meaning, TN_SHAPE(BATCH, CAPTION_MEANINGS)));
+        tn_from_f32(t->cx, (const float *)(b->meaning + first), TN_SHAPE(count, CAPTION_MEANINGS)));
 }
 
 static hds_status run(train *t, trainer *r, const clip_text_config *c,
@@ -72,6 +75,8 @@ static hds_status run(train *t, trainer *r, const clip_text_config *c,
         tn_leave(t->cx, scope, NULL);
         status = tn_check(t->cx, error);
         mean = mean ? mean + 0.02 * (loss - mean) : loss;
+        if (t->crew.rank)
+            continue;
         if (r->step % 50 == 0)
             printf("text %lld/%lld loss %.5f %.1f captions/s\n", (long long)r->step,
                    (long long)steps, mean,
@@ -80,7 +85,7 @@ static hds_status run(train *t, trainer *r, const clip_text_config *c,
             status = trainer_save(r, error);
     }
     tn_set_grad(t->cx, false);
-    return status == HDS_OK ? weights_save(r->mean, out, IO_F16, error) : status;
+    return status == HDS_OK && !t->crew.rank ? weights_save(r->mean, out, IO_F16, error) : status;
 }
 
 hds_status train_text(train *t, int64_t steps, hds_error *error)
@@ -95,7 +100,7 @@ hds_status train_text(train *t, int64_t steps, hds_error *error)
     if (status == HDS_OK)
         status = text_tokenizer_load(&tokenizer, folder, error);
     if (status == HDS_OK)
-        status = trainer_open(&r, t->cx, t->work, "text_encoder", file, error);
+        status = trainer_open(&r, t->cx, &t->crew, t->work, "text_encoder", file, error);
     if (status == HDS_OK)
         status = run(t, &r, &c, tokenizer, steps, file, error);
     trainer_close(&r);

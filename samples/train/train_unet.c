@@ -56,13 +56,17 @@ static hds_status draw_batch(const session *s, batch *b, hds_error *error)
     return HDS_OK;
 }
 
-static tn *predict(const session *s, const batch *b)
+/* Of this process's share of the batch. */
+static tn *loss_of(const session *s, const batch *b)
 {
     tn_context *cx = s->t->cx;
+    int count = BATCH / s->t->crew.count, first = count * s->t->crew.rank;
     at clip = at_root(cx, s->text), unet = at_root(cx, s->trainer.live);
-    tn *text = clip_text_encode(&s->clip, &clip, b->ids, BATCH, HDS_TOKENS, 0);
-    tn *x = tn_from_f32(cx, b->noisy, TN_SHAPE(BATCH, 4, SIDE, SIDE));
-    return unet_forward(&s->unet, &unet, x, b->times, BATCH, text);
+    tn *text = clip_text_encode(&s->clip, &clip, b->ids + first * HDS_TOKENS, count, HDS_TOKENS, 0);
+    tn *x = tn_from_f32(cx, b->noisy + first * EACH, TN_SHAPE(count, 4, SIDE, SIDE));
+    tn *noise = tn_from_f32(cx, b->noise + first * EACH, TN_SHAPE(count, 4, SIDE, SIDE));
+    tn *predicted = unet_forward(&s->unet, &unet, x, b->times + first, count, text);
+    return tn_mean_square(cx, predicted, noise);
 }
 
 static hds_status step(session *s, int64_t steps, float *loss, hds_error *error)
@@ -73,8 +77,7 @@ static hds_status step(session *s, int64_t steps, float *loss, hds_error *error)
         return status;
     tn_context *cx = s->t->cx;
     size_t scope = tn_enter(cx);
-    tn *noise = tn_from_f32(cx, b.noise, TN_SHAPE(BATCH, 4, SIDE, SIDE));
-    tn *l = tn_mean_square(cx, predict(s, &b), noise);
+    tn *l = loss_of(s, &b);
     double progress = (double)s->trainer.step / (double)steps;
     *loss = trainer_step(&s->trainer, l, trainer_rate(s->trainer.step, progress, 1e-3), 1000);
     tn_leave(cx, scope, NULL);
@@ -138,12 +141,15 @@ static hds_status run(session *s, int64_t steps, hds_error *error)
     tn_set_grad(cx, true);
     double began = trainer_seconds(), mean = 0;
     int64_t first = s->trainer.step;
-    printf("unet: %zu pictures\n", s->count);
+    if (!s->t->crew.rank)
+        printf("unet: %zu pictures\n", s->count);
     while (status == HDS_OK && s->trainer.step < steps) {
         float loss = 0;
         status = step(s, steps, &loss, error);
         mean = mean ? mean + 0.01 * (loss - mean) : loss;
         int64_t done = s->trainer.step;
+        if (s->t->crew.rank)
+            continue;
         if (done % 50 == 0)
             printf("unet %lld/%lld loss %.4f %.1f pictures/s\n", (long long)done, (long long)steps,
                    mean, (double)(BATCH * (done - first)) / (trainer_seconds() - began));
@@ -163,7 +169,7 @@ hds_status train_unet(train *t, int64_t steps, hds_error *error)
     hds_status status = open_inputs(&s, error);
     char *start = unet_weights(&s);
     if (status == HDS_OK)
-        status = trainer_open(&s.trainer, t->cx, t->work, "unet", start, error);
+        status = trainer_open(&s.trainer, t->cx, &t->crew, t->work, "unet", start, error);
     hds_free(start);
     if (status == HDS_OK)
         status = run(&s, steps, error);

@@ -65,13 +65,13 @@ static void to_planes(const uint8_t *pixels, float *planes)
 }
 
 /* mean((x-y)^2) + mean|x-y| / 8, and the divergence from N(0,1) of the latents, a little. */
-static tn *vae_loss(const vae_config *c, const at *p, const float *images, int side,
+static tn *vae_loss(const vae_config *c, const at *p, const float *images, int count, int side,
                     const float *noise)
 {
     tn_context *cx = p->cx;
-    tn *x = tn_from_f32(cx, images, TN_SHAPE(BATCH, 3, side, side));
+    tn *x = tn_from_f32(cx, images, TN_SHAPE(count, 3, side, side));
     vae_moments m = vae_encode(c, p, x);
-    tn *e = tn_from_f32(cx, noise, TN_SHAPE(BATCH, 4, side / 8, side / 8));
+    tn *e = tn_from_f32(cx, noise, TN_SHAPE(count, 4, side / 8, side / 8));
     tn *z = tn_add(cx, m.mean, tn_mul(cx, tn_exp(cx, tn_affine(cx, m.logvar, 0.5, 0)), e));
     tn *y = vae_decode(c, p, z);
     tn *kl = tn_sub(cx, tn_add(cx, tn_mul(cx, m.mean, m.mean), tn_exp(cx, m.logvar)), m.logvar);
@@ -98,7 +98,9 @@ static hds_status vae_step(train *t, trainer *r, const vae_config *c, const pool
     rng_normal_fill(&g, noise, BATCH * EACH);
     size_t scope = tn_enter(t->cx);
     at root = at_root(t->cx, r->live);
-    tn *l = vae_loss(c, &root, images, side, noise);
+    int count = BATCH / t->crew.count, first = count * t->crew.rank;
+    tn *l = vae_loss(c, &root, images + first * 3 * side * side, count, side,
+                     noise + first * 4 * side * side / 64);
     *loss = trainer_step(r, l, trainer_rate(r->step, progress, 1.5e-3), 300);
     tn_leave(t->cx, scope, NULL);
     return tn_check(t->cx, error);
@@ -165,9 +167,10 @@ hds_status train_vae(train *t, int64_t steps, hds_error *error)
         status = pool_fill(&p, POOL, error);
     if (status != HDS_OK)
         return status;
-    printf("vae: %d pictures\n", POOL);
+    if (!t->crew.rank)
+        printf("vae: %d pictures\n", POOL);
     char *file = vae_weights(t);
-    status = trainer_open(&r, t->cx, t->work, "vae", file, error);
+    status = trainer_open(&r, t->cx, &t->crew, t->work, "vae", file, error);
     hds_free(file);
     at root = at_root(t->cx, r.live);
     vae_survey(&c, &root);
@@ -180,6 +183,8 @@ hds_status train_vae(train *t, int64_t steps, hds_error *error)
         float loss;
         status = vae_step(t, &r, &c, &p, steps, &loss, error);
         mean = mean ? mean + 0.02 * (loss - mean) : loss;
+        if (t->crew.rank)
+            continue;
         if (r.step % 50 == 0)
             printf("vae %lld/%lld loss %.5f %.1f pictures/s\n", (long long)r.step, (long long)steps,
                    mean, (double)(BATCH * (r.step - first)) / (trainer_seconds() - began));
@@ -187,7 +192,7 @@ hds_status train_vae(train *t, int64_t steps, hds_error *error)
             status = trainer_save(&r, error);
     }
     tn_set_grad(t->cx, false);
-    if (status == HDS_OK)
+    if (status == HDS_OK && !t->crew.rank)
         status = save_vae(t, &r, &c, &p, error);
     trainer_close(&r);
     pool_finish(&p);

@@ -34,10 +34,10 @@ static hds_status resume(trainer *t, const char *path, hds_error *error)
     return tn_check(t->cx, error);
 }
 
-hds_status trainer_open(trainer *t, tn_context *cx, const char *folder, const char *name,
-                        const char *start, hds_error *error)
+hds_status trainer_open(trainer *t, tn_context *cx, crew *crew, const char *folder,
+                        const char *name, const char *start, hds_error *error)
 {
-    *t = (trainer){ .cx = cx, .folder = folder, .name = name };
+    *t = (trainer){ .cx = cx, .crew = crew, .folder = folder, .name = name };
     char *path = step_file(t);
     hds_status status = io_make_folders(folder, error);
     if (status == HDS_OK && io_exists(path)) {
@@ -61,6 +61,37 @@ hds_status trainer_begin(trainer *t, hds_error *error)
     return tn_check(t->cx, error);
 }
 
+/* grads and loss become the crew's means. */
+static float share(trainer *t, const tn *loss, tn **grads, size_t count)
+{
+    float *slot = crew_slot(t->crew);
+    size_t used = 0;
+    slot[used++] = tn_scalar(t->cx, loss);
+    for (size_t k = 0; k < count; k++) {
+        size_t size = tn_count(t->cx, grads[k]);
+        if (used + size > CREW_NUMBERS) {
+            tn_fail(t->cx, HDS_ERROR_INTERNAL, "more than %d weights", CREW_NUMBERS);
+            return 0;
+        }
+        tn_to_f32(t->cx, grads[k], slot + used, size);
+        used += size;
+    }
+    float *mean = hds_alloc(used, sizeof *mean);
+    crew_mean(t->crew, used, mean);
+    for (size_t k = 0, at = 1; k < count; k++) {
+        int64_t shape[TN_MAX_DIMS];
+        int dims = tn_dims(t->cx, grads[k]);
+        for (int d = 0; d < dims; d++)
+            shape[d] = tn_dim(t->cx, grads[k], d);
+        size_t size = tn_count(t->cx, grads[k]);
+        grads[k] = tn_from_f32(t->cx, mean + at, dims, shape);
+        at += size;
+    }
+    float shared = mean[0];
+    hds_free(mean);
+    return shared;
+}
+
 float trainer_step(trainer *t, const tn *loss, double rate, int memory)
 {
     size_t count = weights_count(t->live);
@@ -68,6 +99,7 @@ float trainer_step(trainer *t, const tn *loss, double rate, int memory)
     for (size_t k = 0; k < count; k++)
         params[k] = weights_tensor(t->live, k);
     tn_gradients(t->cx, loss, params, count, grads);
+    float shared = share(t, loss, grads, count);
     double norm = tn_global_norm(t->cx, grads, count);
     t->step++;
     tn_adamw o = { .step = t->step,
@@ -86,7 +118,7 @@ float trainer_step(trainer *t, const tn *loss, double rate, int memory)
     }
     hds_free(params);
     hds_free(grads);
-    return tn_scalar(t->cx, loss);
+    return shared;
 }
 
 hds_status trainer_save(trainer *t, hds_error *error)

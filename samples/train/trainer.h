@@ -4,10 +4,12 @@
 #ifndef SAMPLES_TRAINER_H
 #define SAMPLES_TRAINER_H
 
+#include "crew.h"
 #include "nn/nn.h"
 
 typedef struct trainer {
     tn_context *cx;
+    crew *crew;
     const char *folder, *name; /* checkpoints are FOLDER/NAME.*; borrowed */
     weights *live, *m, *v, *mean;
     int64_t step; /* taken */
@@ -16,12 +18,13 @@ typedef struct trainer {
 /* Goes on from the folder's checkpoint where there is one, else begins with the weights of the file
  * `start` where that exists, else at random. Once the weights exist (after one call of the network,
  * or a survey), trainer_begin makes the rest. */
-HDS_NODISCARD hds_status trainer_open(trainer *t, tn_context *cx, const char *folder,
+HDS_NODISCARD hds_status trainer_open(trainer *t, tn_context *cx, crew *crew, const char *folder,
                                       const char *name, const char *start, hds_error *error);
 HDS_NODISCARD hds_status trainer_begin(trainer *t, hds_error *error);
-/* One step of AdamW on the loss with clipping of the global norm at 1, then the running mean with
- * a time constant that grows with the steps up to `memory`. Returns the loss. */
+/* One step of AdamW on the mean loss of the crew with clipping of the global norm at 1, then the
+ * running mean with a time constant that grows with the steps up to `memory`. Returns the loss. */
 float trainer_step(trainer *t, const tn *loss, double rate, int memory);
+/* Rank 0 only. */
 HDS_NODISCARD hds_status trainer_save(trainer *t, hds_error *error);
 void trainer_close(trainer *t);
 
