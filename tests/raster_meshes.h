@@ -73,7 +73,8 @@ static inline test_mesh test_sphere(int rings, int open, real radius, real bumps
     for (int r = 0; r < rings + 2; r++) {
         for (int a = 0; a <= around; a++) {
             double theta = M_PI * r / (rings + 1), phi = 2 * M_PI * a / around - M_PI;
-            double s = (double)radius * (1 + (double)bumps * sin(7 * theta) * cos(5 * phi) * sin(theta));
+            double s =
+                (double)radius * (1 + (double)bumps * sin(7 * theta) * cos(5 * phi) * sin(theta));
             size_t t = (size_t)(r * (around + 1) + a);
             m.uvs[2 * t] = (float)a / (float)around;
             m.uvs[2 * t + 1] = 1 - (float)r / (float)(rings + 1);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How every public call reports: a status, and a message that names the file, the place and the cure. */
+/* How every public call reports: a status, and a message that names the file, the place and the
+ * cure. */
 #ifndef HEADSDS_ERROR_H
 #define HEADSDS_ERROR_H
 

@@ -14,28 +14,29 @@
 typedef struct hds_stage_params {
     bool skip;
     int steps;
-    int views;               /* pictures a step */
-    int resolution;          /* of the rendered pictures, a multiple of 8; 0: what the prior was trained for */
-    float guidance_scale;    /* classifier-free guidance: null + s (text - null) */
-    float learning_rate;     /* largest change a step: geometry, norm in standard deviations;
-                                texture, root mean square in [0,1] */
-    float l2;                /* pull toward the start: 1 / l2 bounds the change, in the same units */
-    float gradient_clip;     /* a view's gradient is scaled down to so many times the mean norm */
+    int views;            /* pictures a step */
+    int resolution;       /* of the rendered pictures, a multiple of 8; 0: what the prior was
+                             trained for */
+    float guidance_scale; /* classifier-free guidance: null + s (text - null) */
+    float learning_rate;  /* largest change a step: geometry, norm in standard deviations;
+                             texture, root mean square in [0,1] */
+    float l2;             /* pull toward the start: 1 / l2 bounds the change, in the same units */
+    float gradient_clip;  /* a view's gradient is scaled down to so many times the mean norm */
     float timestep_min, timestep_max; /* fractions of the schedule, 0.02 and 0.98 */
 } hds_stage_params;
 
 typedef struct hds_generate_params {
-    const char *prompt;           /* not empty */
-    const char *negative_prompt;  /* NULL: "" */
-    hds_head_model *model;        /* NULL: the built-in sample head */
-    hds_prior *prior;             /* NULL: the built-in sample prior */
+    const char *prompt;          /* not empty */
+    const char *negative_prompt; /* NULL: "" */
+    hds_head_model *model;       /* NULL: the built-in sample head */
+    hds_prior *prior;            /* NULL: the built-in sample prior */
     uint64_t seed;
     hds_stage_params geometry, texture;
-    hds_coefficients start;       /* where the geometry stage starts; zeros by default */
-    const char *checkpoint;       /* NULL: none; written beside and renamed every 25 steps and when
-                                     cancelled */
-    bool resume;                  /* continue from the checkpoint when it is there; one of another
-                                     prompt, seed, model or settings is refused */
+    hds_coefficients start; /* where the geometry stage starts; zeros by default */
+    const char *checkpoint; /* NULL: none; written beside and renamed every 25 steps and when
+                               cancelled */
+    bool resume;            /* continue from the checkpoint when it is there; one of another
+                               prompt, seed, model or settings is refused */
 } hds_generate_params;
 
 /* A generation on a thread of its own. Strings and arrays of the params are copied. */
@@ -45,14 +46,19 @@ HDS_API HDS_NODISCARD hds_status hds_job_create(hds_job **job, const hds_generat
 HDS_API HDS_NODISCARD hds_status hds_job_start(hds_job *job, hds_error *error);
 
 typedef enum hds_job_state {
-    HDS_JOB_NEW, HDS_JOB_LOADING, HDS_JOB_RUNNING, HDS_JOB_DONE, HDS_JOB_CANCELLED, HDS_JOB_FAILED
+    HDS_JOB_NEW,
+    HDS_JOB_LOADING,
+    HDS_JOB_RUNNING,
+    HDS_JOB_DONE,
+    HDS_JOB_CANCELLED,
+    HDS_JOB_FAILED
 } hds_job_state;
 typedef struct hds_job_progress {
     hds_job_state state;
-    int stage;               /* 0 geometry, 1 texture */
-    int step, step_count;    /* over all stages that are not skipped */
-    double seconds;          /* since the start */
-    double seconds_left;     /* estimated; < 0: not known yet */
+    int stage;            /* 0 geometry, 1 texture */
+    int step, step_count; /* over all stages that are not skipped */
+    double seconds;       /* since the start */
+    double seconds_left;  /* estimated; < 0: not known yet */
     hds_history last;
 } hds_job_progress;
 /* Any thread, any time. */

@@ -12,20 +12,20 @@ typedef struct hds_head hds_head;
 
 /* One line of the log of a generation. */
 typedef struct hds_history {
-    int stage;               /* 0 geometry, 1 texture */
-    int step;                /* from 0 within the stage */
-    float timestep;          /* mean diffusion timestep of the step's views, [0, 999] */
-    float gradient_norm;     /* of what is optimised, before clipping */
-    float coefficient_norm;  /* root mean square of the shape coefficients (geometry) or of the
-                                change from the starting texture (texture) */
+    int stage;              /* 0 geometry, 1 texture */
+    int step;               /* from 0 within the stage */
+    float timestep;         /* mean diffusion timestep of the step's views, [0, 999] */
+    float gradient_norm;    /* of what is optimised, before clipping */
+    float coefficient_norm; /* root mean square of the shape coefficients (geometry) or of the
+                               change from the starting texture (texture) */
 } hds_history;
 
 typedef struct hds_head_params {
-    hds_head_model *model;          /* a reference is taken */
-    const char *prompt;             /* NULL: "" */
+    hds_head_model *model; /* a reference is taken */
+    const char *prompt;    /* NULL: "" */
     hds_coefficients coefficients;
-    const uint8_t *texture;         /* (texture_height, texture_width, 3) sRGB, row 0 is v = 1;
-                                       NULL: the model's mean texture, if it has one */
+    const uint8_t *texture; /* (texture_height, texture_width, 3) sRGB, row 0 is v = 1;
+                               NULL: the model's mean texture, if it has one */
     size_t texture_width, texture_height;
     const hds_history *history;
     size_t history_count;
@@ -48,7 +48,11 @@ typedef struct hds_head_info {
 HDS_API void hds_head_get_info(const hds_head *head, hds_head_info *info);
 
 /* A picture for people: textured (or grey) under a key light, antialiased. */
-typedef enum hds_render_mode { HDS_RENDER_TEXTURED, HDS_RENDER_GREY, HDS_RENDER_NORMALS } hds_render_mode;
+typedef enum hds_render_mode {
+    HDS_RENDER_TEXTURED,
+    HDS_RENDER_GREY,
+    HDS_RENDER_NORMALS
+} hds_render_mode;
 typedef struct hds_render_params {
     float azimuth, elevation; /* degrees; positive azimuth sees the head's own left side */
     int size;                 /* square picture, 0: 512; at most 4096 */

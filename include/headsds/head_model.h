@@ -14,10 +14,10 @@
 typedef struct hds_head_model hds_head_model;
 
 typedef struct hds_head_model_params {
-    const char *path;        /* NULL: the built-in sample head. Else a headsds .npz file or an
-                                ICT-FaceKit FaceXModel folder */
-    int shape_count;         /* keep at most so many shape components; 0: all */
-    int expression_count;    /* likewise */
+    const char *path;     /* NULL: the built-in sample head. Else a headsds .npz file or an
+                             ICT-FaceKit FaceXModel folder */
+    int shape_count;      /* keep at most so many shape components; 0: all */
+    int expression_count; /* likewise */
 } hds_head_model_params;
 
 /* On success *model is new; release it with hds_head_model_unref. */
@@ -32,12 +32,14 @@ typedef struct hds_head_model_info {
     const char *name;
     size_t vertex_count, face_count, uv_count;
     size_t shape_count, expression_count, joint_count;
-    const uint32_t *faces;             /* (face_count, 3) indices of vertices, counter-clockwise outside */
-    const float *uvs;                  /* (uv_count, 2), v up; NULL without a UV layout */
-    const uint32_t *uv_faces;          /* (face_count, 3) indices of uvs */
+    const uint32_t *faces;               /* (face_count, 3) indices of vertices, counter-clockwise
+                                            outside */
+    const float *uvs;                    /* (uv_count, 2), v up; NULL without a UV layout */
+    const uint32_t *uv_faces;            /* (face_count, 3) indices of uvs */
     const char *const *expression_names; /* (expression_count) */
-    const char *const *joint_names;    /* (joint_count); joint 0 turns the whole head */
-    const uint8_t *mean_texture;       /* (texture_height, texture_width, 3) sRGB, row 0 is v = 1; or NULL */
+    const char *const *joint_names;      /* (joint_count); joint 0 turns the whole head */
+    const uint8_t *mean_texture;         /* (texture_height, texture_width, 3) sRGB, row 0 at v = 1;
+                                            or NULL */
     size_t texture_width, texture_height;
 } hds_head_model_info;
 HDS_API void hds_head_model_get_info(const hds_head_model *model, hds_head_model_info *info);

@@ -25,11 +25,11 @@ HDS_API hds_prior *hds_prior_ref(hds_prior *prior);
 HDS_API void hds_prior_unref(hds_prior *prior);
 
 typedef struct hds_prior_info {
-    const char *path;        /* borrowed */
-    int text_width;          /* C of the text states */
-    int latent_channels;     /* 4 */
-    int sample_size;         /* latent height and width that the UNet was trained for */
-    int timestep_count;      /* 1000 */
+    const char *path;            /* borrowed */
+    int text_width;              /* C of the text states */
+    int latent_channels;         /* 4 */
+    int sample_size;             /* latent height and width that the UNet was trained for */
+    int timestep_count;          /* 1000 */
     const float *alphas_cumprod; /* (timestep_count), borrowed */
 } hds_prior_info;
 HDS_API void hds_prior_get_info(const hds_prior *prior, hds_prior_info *info);
@@ -37,7 +37,8 @@ HDS_API void hds_prior_get_info(const hds_prior *prior, hds_prior_info *info);
 /* texts (count) UTF-8 -> ids (count, 77): start, tokens (75 at most), end, padding. */
 HDS_API HDS_NODISCARD hds_status hds_prior_tokenize(hds_prior *prior, const char *const *texts,
                                                     size_t count, int64_t *ids, hds_error *error);
-/* ids (count, 77) -> states (count, 77, text_width): last hidden state after the final layer norm. */
+/* ids (count, 77) -> states (count, 77, text_width): last hidden state after the final layer
+ * norm. */
 HDS_API HDS_NODISCARD hds_status hds_prior_encode_tokens(hds_prior *prior, const int64_t *ids,
                                                          size_t count, float *states,
                                                          hds_error *error);

@@ -77,7 +77,8 @@ static hds_status measure(const bench *b, const hds_head *head, float *attribute
     }
     if (!info.texture)
         return hds_raise(error, HDS_ERROR_FORMAT, "the sample head has no mean texture");
-    painter_measure(b->painter, info.texture, attributes + CAPTION_SHAPE);
+    if (!painter_measure(b->painter, info.texture, attributes + CAPTION_SHAPE))
+        return hds_raise(error, HDS_ERROR_MEMORY, "out of memory");
     return HDS_OK;
 }
 

@@ -6,6 +6,7 @@
  * By linear regression on the coefficients of the fresh heads: the joints' shape basis, and the
  * matrix that measures the named attributes,  attribute = measure . coefficients + offset.  All is
  * judged on a third set of heads. The file's format: src/head/head.h. */
+#include "paint.h"
 #include "pca.h"
 #include "sculpt.h"
 
@@ -17,10 +18,11 @@
 
 enum {
     COMPONENTS = 60,
-    HEADS = 2400,  /* for the directions */
-    FRESH = 4000,  /* for their scale and the regressions */
+    HEADS = 2400, /* for the directions */
+    FRESH = 4000, /* for their scale and the regressions */
     JUDGED = 1000,
     JOINT_NUMBERS = SCULPT_JOINTS * 3,
+    TEXTURE = 256, /* texels each way of the mean texture */
     MOST_ARRAYS = 24
 };
 static const uint64_t seed = 2024;
@@ -74,7 +76,7 @@ static bool find_directions(product *p)
 typedef struct projection {
     const product *p;
     uint64_t first;
-    double *x;        /* (n, C + 1): coordinates along the directions, then 1 */
+    double *x; /* (n, C + 1): coordinates along the directions, then 1 */
     double *attributes, *joints, *residual; /* (n, A), (n, 3 J), (n) mm rms a vertex; may be NULL */
     bool failed[FRESH];
 } projection;
@@ -188,8 +190,8 @@ static bool judge(product *p)
                 y -= p->joint_basis[c * JOINT_NUMBERS + k] * judged->x[i * (COMPONENTS + 1) + c];
             joint = fmax(joint, fabs(y) * 1000);
         }
-    printf("%zu vertices, %d components, residual %.3f mm rms, joints within %.3f mm\n", p->vertices,
-           COMPONENTS, residual, joint);
+    printf("%zu vertices, %d components, residual %.3f mm rms, joints within %.3f mm\n",
+           p->vertices, COMPONENTS, residual, joint);
     printf("standard deviations of components, mm rms a vertex:");
     for (size_t c = 0; c < COMPONENTS; c++) {
         const float *b = p->basis + c * p->numbers;
@@ -202,7 +204,8 @@ static bool judge(product *p)
         for (size_t i = 0; i < JUDGED; i++) {
             double y = judged->attributes[i * SCULPT_ATTRIBUTES + a], guess = 0;
             for (size_t c = 0; c <= COMPONENTS; c++)
-                guess += p->measure[c * SCULPT_ATTRIBUTES + a] * judged->x[i * (COMPONENTS + 1) + c];
+                guess +=
+                    p->measure[c * SCULPT_ATTRIBUTES + a] * judged->x[i * (COMPONENTS + 1) + c];
             error += (y - guess) * (y - guess);
             variance += y * y;
         }
@@ -297,8 +300,8 @@ static void add_motion(archive *z, const product *p)
     float *fields = arena_alloc(z->scratch, SCULPT_EXPRESSIONS * p->numbers, sizeof *fields);
     float *weights = add(z, "skin_weights", 'f', 4, 2, (int64_t[]){ v, SCULPT_JOINTS });
     int32_t *parents = add(z, "joint_parents", 'i', 4, 1, (int64_t[]){ SCULPT_JOINTS });
-    float *shift = add(z, "joint_shape_basis", 'f', 4, 3,
-                       (int64_t[]){ COMPONENTS, SCULPT_JOINTS, 3 });
+    float *shift =
+        add(z, "joint_shape_basis", 'f', 4, 3, (int64_t[]){ COMPONENTS, SCULPT_JOINTS, 3 });
     z->failed = z->failed || !fields;
     if (z->failed)
         return;
@@ -316,8 +319,8 @@ static void add_motion(archive *z, const product *p)
 
 static void add_measure(archive *z, const product *p)
 {
-    float *measure = add(z, "attribute_measure", 'f', 4, 2,
-                         (int64_t[]){ SCULPT_ATTRIBUTES, COMPONENTS });
+    float *measure =
+        add(z, "attribute_measure", 'f', 4, 2, (int64_t[]){ SCULPT_ATTRIBUTES, COMPONENTS });
     float *offset = add(z, "attribute_offset", 'f', 4, 1, (int64_t[]){ SCULPT_ATTRIBUTES });
     add_names(z, "attribute_names", sculpt_attribute_names, SCULPT_ATTRIBUTES);
     for (int a = 0; !z->failed && a < SCULPT_ATTRIBUTES; a++) {
@@ -327,14 +330,24 @@ static void add_measure(archive *z, const product *p)
     }
 }
 
+static void add_texture(archive *z)
+{
+    uint8_t *texture = add(z, "mean_texture", 'u', 1, 3, (int64_t[]){ TEXTURE, TEXTURE, 3 });
+    painter *painter = z->failed ? NULL : painter_create(TEXTURE);
+    z->failed = !painter;
+    if (painter)
+        painter_paint(painter, NULL, NULL, texture);
+    painter_destroy(painter);
+}
+
 static hds_status save(product *p, const char *path, hds_error *error)
 {
     archive z = { .scratch = &p->scratch };
     add_mesh(&z, p);
-    add_halves(&z, "shape_basis", p->basis, 3,
-               (int64_t[]){ COMPONENTS, (int64_t)p->vertices, 3 });
+    add_halves(&z, "shape_basis", p->basis, 3, (int64_t[]){ COMPONENTS, (int64_t)p->vertices, 3 });
     add_motion(&z, p);
     add_measure(&z, p);
+    add_texture(&z);
     if (z.failed)
         return hds_raise(error, HDS_ERROR_MEMORY, "%s: out of memory", path);
     return io_npz_write(path, z.arrays, z.count, error);

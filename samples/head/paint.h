@@ -8,6 +8,7 @@
 #ifndef PAINT_H
 #define PAINT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef enum paint_attribute {
@@ -35,7 +36,8 @@ void painter_destroy(painter *p);
  * between the islands takes the colour of the nearest painted texel. Safe from many threads. */
 void painter_paint(const painter *p, const float *attributes, const float *minor, uint8_t *texture);
 
-/* texture (size,size,3), painted or found by optimisation -> its attributes (PAINT_ATTRIBUTES). */
-void painter_measure(const painter *p, const uint8_t *texture, float *attributes);
+/* texture (size,size,3), painted or found by optimisation -> its attributes (PAINT_ATTRIBUTES): of
+ * the nearest texture that the painter can paint. False: out of memory. */
+bool painter_measure(const painter *p, const uint8_t *texture, float *attributes);
 
 #endif

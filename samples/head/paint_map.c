@@ -72,7 +72,7 @@ static void fill_face(build *b, size_t face)
     for (int i = low_v > 0 ? low_v : 0; i <= high_v && i < b->size; i++)
         for (int j = low_u > 0 ? low_u : 0; j <= high_u && j < b->size; j++) {
             uint32_t texel = (uint32_t)(i * b->size + j);
-            double w[3], value[CHANNELS] = {0};
+            double w[3], value[CHANNELS] = { 0 };
             for (int k = 0; k < 3; k++) {
                 const corner *p = &c[(k + 1) % 3], *q = &c[(k + 2) % 3];
                 w[k] = cross(p->u - j, p->v - i, q->u - j, q->v - i) / area;
@@ -83,11 +83,17 @@ static void fill_face(build *b, size_t face)
                 for (int a = 0; a < CHANNELS; a++)
                     value[a] += w[k] * c[k].value[a];
             b->nearest[texel] = texel + 1;
-            b->map->places[b->map->count++] = (paint_place){
-                .texel = texel, .x = (float)value[0], .y = (float)value[1], .z = (float)value[2],
-                .row = (float)value[3], .column = (float)value[4], .inside = (float)value[5],
-                .grain = (float)grain, .region = b->topology->regions[first],
-                .mouth = value[3] > ROW_SUBNASALE && value[3] < ROW_CHIN};
+            b->map->places[b->map->count++] =
+                (paint_place){ .texel = texel,
+                               .x = (float)value[0],
+                               .y = (float)value[1],
+                               .z = (float)value[2],
+                               .row = (float)value[3],
+                               .column = (float)value[4],
+                               .inside = (float)value[5],
+                               .grain = (float)grain,
+                               .region = b->topology->regions[first],
+                               .mouth = value[3] > ROW_SUBNASALE && value[3] < ROW_CHIN };
         }
 }
 
@@ -102,8 +108,8 @@ static bool fill_gutters(build *b)
         queue[k] = b->map->places[k].texel;
     for (size_t k = 0; k < count; k++) {
         int i = (int)(queue[k] / b->size), j = (int)(queue[k] % b->size);
-        static const int step[8][2] = {{0, 1}, {0, -1}, {1, 0}, {-1, 0},
-                                       {1, 1}, {1, -1}, {-1, 1}, {-1, -1}};
+        static const int step[8][2] = { { 0, 1 }, { 0, -1 }, { 1, 0 },  { -1, 0 },
+                                        { 1, 1 }, { 1, -1 }, { -1, 1 }, { -1, -1 } };
         for (int s = 0; s < 8; s++) {
             int y = i + step[s][0], x = j + step[s][1];
             uint32_t texel = (uint32_t)(y * b->size + x);
@@ -136,9 +142,9 @@ bool paint_map_init(paint_map *map, int size)
 {
     const sculpt_topology *topology = sculpt_get_topology();
     size_t all = (size_t)size * size;
-    build b = {.map = map, .size = size, .topology = topology};
-    *map = (paint_map){.places = malloc(all * sizeof *map->places),
-                       .gutters = malloc(all * sizeof *map->gutters)};
+    build b = { .map = map, .size = size, .topology = topology };
+    *map = (paint_map){ .places = malloc(all * sizeof *map->places),
+                        .gutters = malloc(all * sizeof *map->gutters) };
     b.vertices = malloc(3 * topology->vertex_count * sizeof *b.vertices);
     b.inside = calloc(topology->vertex_count, sizeof *b.inside);
     b.nearest = calloc(all, sizeof *b.nearest);
@@ -146,10 +152,8 @@ bool paint_map_init(paint_map *map, int size)
     if (done) {
         sculpt_vertices(NULL, NULL, b.vertices);
         mark_inside(b.inside);
-        for (int l = 0; l < SCULPT_LANDMARKS; l++)
-            for (int k = 0; k < 3; k++)
-                map->landmarks[l][k] =
-                    1000.0 * b.vertices[3 * sculpt_landmark_vertex((sculpt_landmark)l) + k];
+        for (int k = 0; k < 3; k++)
+            map->pupil[k] = 1000.0 * b.vertices[3 * sculpt_landmark_vertex(SCULPT_PUPIL) + k];
         for (size_t f = 0; f < topology->face_count; f++)
             fill_face(&b, f);
         done = fill_gutters(&b);
@@ -166,5 +170,5 @@ void paint_map_finish(paint_map *map)
 {
     free(map->places);
     free(map->gutters);
-    *map = (paint_map){0};
+    *map = (paint_map){ 0 };
 }

@@ -15,7 +15,7 @@ static double lattice(int x, int y, int z)
 
 double paint_noise(double x, double y, double z)
 {
-    double p[3] = {x, y, z}, t[3], sum = 0;
+    double p[3] = { x, y, z }, t[3], sum = 0;
     int base[3];
     for (int k = 0; k < 3; k++) {
         base[k] = (int)floor(p[k]);

@@ -26,28 +26,27 @@ typedef struct paint_map {
     size_t count;
     uint32_t (*gutters)[2]; /* texel, the painted one nearest to it */
     size_t gutter_count;
-    double landmarks[SCULPT_LANDMARKS][3]; /* own left */
+    double pupil[3]; /* own left */
 } paint_map;
 bool paint_map_init(paint_map *map, int size);
 void paint_map_finish(paint_map *map);
 
 /* ---- paint_fields.c: what lies where ---- */
 
-enum { PAINT_LINES = 4, PAINT_NOISES = 3 };
+enum { PAINT_NOISES = 3 };
 
 /* Of a texel of the skin. Masks are in [0,1]. */
 typedef struct paint_skin {
     uint32_t texel;
-    float hair;                  /* the hair_cover at which hair begins to grow here */
-    float strand, lock;          /* noise along the hair, fine and coarse, about [-1,1] */
-    float peak;                  /* middle of the front hairline */
-    float brow, brow_strand;     /* mm from the brow's centre line, by unit of its thickness */
-    float beard, beard_strand;   /* mm inside the beard's outline */
-    float lips, mouth, lash, lid; /* lid: the moist rim */
+    float hair;                          /* the hair_cover at which hair begins to grow here */
+    float strand, lock;                  /* noise along the hair, fine and coarse, about [-1,1] */
+    float peak;                          /* middle of the front hairline */
+    float brow, brow_along, brow_strand; /* mm off the centre line, signed up; its taper; noise */
+    float beard, beard_strand;           /* mm inside the beard's outline; noise */
+    float lips, mouth, lash, lid;        /* lid: the moist rim */
     float cheeks, nose, ears, freckles, eye_bags, cavity, spots;
-    float lines[PAINT_LINES];    /* forehead, crow's feet, nasolabial folds, eye bags */
-    float ridge;                 /* beside the lines */
-    float noise[PAINT_NOISES];   /* mottling, about [-1,1] */
+    float lines;               /* wrinkles: depth */
+    float noise[PAINT_NOISES]; /* mottling from coarse to fine, about [-1,1] */
 } paint_skin;
 
 /* Of a texel of an eyeball. */
@@ -56,32 +55,22 @@ typedef struct paint_eye {
     float polar;  /* degrees from the pupil */
     float grain;  /* degrees a texel */
     float spokes; /* noise around the pupil, about [-1,1] */
-    float up;     /* sine of the height above the pupil */
+    float shade;  /* under the upper lid */
 } paint_eye;
 
-void paint_skin_fields(const paint_map *map, const paint_place *place, paint_skin *skin);
+void paint_skin_fields(const paint_place *place, paint_skin *skin);
 void paint_eye_fields(const paint_map *map, const paint_place *place, paint_eye *eye);
 
 /* ---- paint_noise.c ---- */
-double paint_noise(double x, double y, double z);        /* smooth, about [-1,1], cells of size 1 */
-double paint_ramp(double low, double high, double x);    /* smooth step from 0 to 1 */
+double paint_noise(double x, double y, double z);     /* smooth, about [-1,1], cells of size 1 */
+double paint_ramp(double low, double high, double x); /* smooth step from 0 to 1 */
 
-/* ---- paint_colour.c ---- */
-float paint_to_log(float srgb);                /* sRGB in [0,1] -> log linear */
+/* ---- paint_colour.c: natural logarithms of linear albedo ---- */
 void paint_skin_colour(float tone, float colour[3]);
 void paint_hair_colour(float lightness, float redness, float colour[3]);
 void paint_iris_colour(float blueness, float colour[3]);
-
-/* ---- paint_measure.c ---- */
-enum { PAINT_FEATURES = 24 };
-typedef struct paint_gauge paint_gauge;
-paint_gauge *paint_gauge_create(const painter *p); /* new */
-void paint_gauge_destroy(paint_gauge *g);
-/* Numbers from a texture that the attributes are regressed on. */
-void paint_features(const painter *p, const uint8_t *texture, float features[PAINT_FEATURES]);
-
-/* ---- paint_table.c, written by paint_calibrate ---- */
-extern const float paint_table[PAINT_ATTRIBUTES][PAINT_FEATURES + 1];
+void paint_fixed_colour(int r, int g, int b, float colour[3]); /* of sRGB bytes */
+void paint_encode(const float colour[3], uint8_t srgb[3]);
 
 struct painter {
     int size;
@@ -90,7 +79,6 @@ struct painter {
     size_t skin_count;
     paint_eye *eyes;
     size_t eye_count;
-    paint_gauge *gauge;
 };
 
 #endif

@@ -151,9 +151,9 @@ static void build(void)
 void sculpt_vertices(const float *attributes, const float *minor, float *vertices)
 {
     pthread_once(&once, build);
-    const point3 *neutral = sculpt_neutral();
+    const double *neutral = sculpt_neutral()[0];
     for (size_t i = 0; i < 3 * VERTICES; i++)
-        vertices[i] = (float)(neutral[0][i] / 1000);
+        vertices[i] = (float)(neutral[i] / 1000);
     for (int f = 0; f < FIELDS; f++) {
         const float *values = f < SCULPT_ATTRIBUTES ? attributes : minor;
         float value = values ? values[f < SCULPT_ATTRIBUTES ? f : f - SCULPT_ATTRIBUTES] : 0;

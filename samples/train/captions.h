@@ -7,7 +7,11 @@
 #include "base/base.h"
 
 /* The sculpt's shape attributes come first, then the painter's, in their own orders. */
-enum { CAPTION_SHAPE = 18, CAPTION_TEXTURE = 9, CAPTION_ATTRIBUTES = CAPTION_SHAPE + CAPTION_TEXTURE };
+enum {
+    CAPTION_SHAPE = 18,
+    CAPTION_TEXTURE = 9,
+    CAPTION_ATTRIBUTES = CAPTION_SHAPE + CAPTION_TEXTURE
+};
 
 enum { CAPTION_PHRASES = 4 };
 typedef struct caption_attribute {
@@ -29,14 +33,23 @@ typedef enum caption_medium {
     CAPTION_MEDIA
 } caption_medium;
 
-/* Writes a random caption for a picture of a head into text (size bytes).
- * attributes (CAPTION_ATTRIBUTES), standard deviations: only poles beyond `threshold` are named,
- * only those that the medium shows, and each of them only sometimes. azimuth in degrees tells the
- * view words (ignored for CAPTION_UV). A tenth of the captions is empty (the null prompt). */
-void caption_write(rng *r, const float *attributes, caption_medium medium, float azimuth, char *text,
-                   size_t size);
+/* Within 45 degrees of the front, beyond 135, between. */
+typedef enum caption_view { CAPTION_FRONT, CAPTION_BACK, CAPTION_SIDE, CAPTION_VIEWS } caption_view;
 
-/* "front view" within 45 degrees, "back view" beyond 135, else "side view". */
-const char *caption_view(float azimuth);
+/* What a caption says: 1 and -1 for the named poles and 0 for what it leaves open. */
+typedef struct caption_meaning {
+    float poles[CAPTION_ATTRIBUTES];
+    float medium[CAPTION_MEDIA];
+    float view[CAPTION_VIEWS];
+} caption_meaning;
+enum { CAPTION_MEANINGS = sizeof(caption_meaning) / sizeof(float) };
+
+/* Writes a random caption for a picture of a head into text (size bytes).
+ * attributes (CAPTION_ATTRIBUTES), standard deviations: only poles beyond 1 are named, only those
+ * that the medium shows, and each of them only sometimes. azimuth in degrees tells the view words
+ * (ignored for CAPTION_UV). A tenth of the captions is empty (the null prompt). meaning: or NULL.
+ */
+void caption_write(rng *r, const float *attributes, caption_medium medium, float azimuth,
+                   char *text, size_t size, caption_meaning *meaning);
 
 #endif

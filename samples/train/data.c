@@ -59,7 +59,7 @@ void data_destroy(data **d)
 /* Wider than the population, so that the poles are seen often. */
 static float extreme(rng *r)
 {
-    return fminf(fmaxf(1.3f * (float)rng_normal(r), -2.6f), 2.6f);
+    return fminf(fmaxf(1.6f * (float)rng_normal(r), -2.6f), 2.6f);
 }
 
 static float ordinary(rng *r)
@@ -70,8 +70,10 @@ static float ordinary(rng *r)
 static caption_medium pick_medium(rng *r)
 {
     double u = rng_uniform(r);
-    return u < 0.34 ? CAPTION_GREY : u < 0.56 ? CAPTION_NORMALS : u < 0.84 ? CAPTION_PHOTO
-                                                                          : CAPTION_UV;
+    return u < 0.34   ? CAPTION_GREY
+           : u < 0.56 ? CAPTION_NORMALS
+           : u < 0.84 ? CAPTION_PHOTO
+                      : CAPTION_UV;
 }
 
 static bool draw(const data *d, rng *r, const float *shape, const real *texture,
@@ -98,8 +100,8 @@ static bool draw(const data *d, rng *r, const float *shape, const real *texture,
         view.texture = texture;
         view.texture_width = view.texture_height = TEXTURE;
         sample->azimuth = view.camera.azimuth;
-        raster_mesh mesh = { t->vertex_count, t->face_count, t->uv_count, vertices, t->faces,
-                             t->uvs, t->uv_faces };
+        raster_mesh mesh = { t->vertex_count, t->face_count, t->uv_count, vertices,
+                             t->faces,        t->uvs,        t->uv_faces };
         drawn = raster_draw(&mesh, normals, &view, &scratch, image) != NULL;
     }
     for (int i = 0; drawn && i < DATA_SIZE * DATA_SIZE * 3; i++)

@@ -3,7 +3,8 @@
  * tokenizer folder of a Stable Diffusion model (vocab.json, merges.txt and two small configs).
  *
  * Sennrich, Haddow, Birch: "Neural machine translation of rare words with subword units", 2016, on
- * bytes as CLIP does it: every byte is a printable character, the last one of a word carries </w>. */
+ * bytes as CLIP does it: every byte is a printable character, the last one of a word carries </w>.
+ */
 #include "captions.h"
 
 #include "io/io.h"
@@ -102,7 +103,8 @@ static bool best_pair(const corpus *c, char left[NAME], char right[NAME])
             long total = 0;
             for (int j = 0; j < c->count; j++)
                 for (int m = 0; m + 1 < c->words[j].length; m++)
-                    if (!strcmp(c->words[j].symbols[m], a) && !strcmp(c->words[j].symbols[m + 1], b))
+                    if (!strcmp(c->words[j].symbols[m], a) &&
+                        !strcmp(c->words[j].symbols[m + 1], b))
                         total += c->words[j].count;
             int order = strcmp(a, left) ? strcmp(a, left) : strcmp(b, right);
             if (total > best || (total == best && best && order < 0)) {
@@ -155,9 +157,9 @@ static hds_status write_configs(const char *folder, hds_error *error)
 {
     char *special = io_join(folder, "special_tokens_map.json");
     char *config = io_join(folder, "tokenizer_config.json");
-    json_t *s = json_pack("{s:s,s:s,s:s,s:s}", "bos_token", "<|startoftext|>", "eos_token",
-                          "<|endoftext|>", "pad_token", "<|endoftext|>", "unk_token",
-                          "<|endoftext|>");
+    json_t *s =
+        json_pack("{s:s,s:s,s:s,s:s}", "bos_token", "<|startoftext|>", "eos_token", "<|endoftext|>",
+                  "pad_token", "<|endoftext|>", "unk_token", "<|endoftext|>");
     json_t *t = json_pack("{s:s,s:b,s:i,s:s,s:s,s:s,s:s}", "tokenizer_class", "CLIPTokenizer",
                           "do_lower_case", 1, "model_max_length", 77, "bos_token",
                           "<|startoftext|>", "eos_token", "<|endoftext|>", "pad_token",

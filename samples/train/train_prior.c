@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* train_prior STAGE FOLDER WORK COUNT: trains the sample prior in FOLDER, stage by stage.
  *
- *   train_prior vae     FOLDER WORK 6000     COUNT is steps of 16 pictures
- *   train_prior latents FOLDER WORK 60000    pictures to render and encode
- *   train_prior unet    FOLDER WORK 12000    steps of 64 pictures
+ *   train_prior vae     FOLDER WORK 4000     COUNT is steps of 16 pictures
+ *   train_prior latents FOLDER WORK 40000    pictures to render and encode
+ *   train_prior text    FOLDER WORK 1500     steps of 64 captions
+ *   train_prior unet    FOLDER WORK 12000    steps of 32 pictures
  *
- * A stage that was stopped goes on from its last checkpoint in WORK. */
+ * A stage that was stopped goes on from its last checkpoint in WORK; with an empty WORK it begins
+ * with the weights that FOLDER already has, or at random. */
 #include "train_prior.h"
 
 #include <stdio.h>
@@ -15,7 +17,10 @@
 static const struct {
     const char *name;
     hds_status (*run)(train *, int64_t, hds_error *);
-} stages[] = { { "vae", train_vae }, { "latents", train_latents }, { "unet", train_unet } };
+} stages[] = { { "vae", train_vae },
+               { "latents", train_latents },
+               { "text", train_text },
+               { "unet", train_unet } };
 
 int main(int count, char **arguments)
 {
@@ -23,7 +28,7 @@ int main(int count, char **arguments)
     while (count == 5 && stage < stage_count && strcmp(arguments[1], stages[stage].name))
         stage++;
     if (count != 5 || stage == stage_count) {
-        fprintf(stderr, "usage: train_prior vae|latents|unet FOLDER WORK COUNT\n");
+        fprintf(stderr, "usage: train_prior vae|latents|text|unet FOLDER WORK COUNT\n");
         return 2;
     }
     setvbuf(stdout, NULL, _IOLBF, 0);
@@ -32,7 +37,9 @@ int main(int count, char **arguments)
     hds_status status = t.data ? tn_context_create(&t.cx, 0, &error)
                                : hds_raise(&error, HDS_ERROR_MEMORY, "out of memory");
     if (status == HDS_OK) {
-        tn_set_precision(t.cx, TN_BFLOAT16);
+        /* Without the instructions bfloat16 is many times slower than float32. */
+        if (__builtin_cpu_supports("avx512bf16"))
+            tn_set_precision(t.cx, TN_BFLOAT16);
         status = stages[stage].run(&t, atoll(arguments[4]), &error);
     }
     if (status != HDS_OK)

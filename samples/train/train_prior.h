@@ -27,7 +27,9 @@ typedef struct train_record {
 HDS_NODISCARD hds_status train_vae(train *t, int64_t steps, hds_error *error);
 /* Appends encoded pictures to WORK/latents.bin until it holds `count`. */
 HDS_NODISCARD hds_status train_latents(train *t, int64_t count, hds_error *error);
-/* Text encoder and UNet together on the latents; writes unet/ and text_encoder/ of the folder. */
+/* Captions to what they say; writes text_encoder/ of the folder. */
+HDS_NODISCARD hds_status train_text(train *t, int64_t steps, hds_error *error);
+/* Noise from noisy latents and captions; writes unet/ of the folder. */
 HDS_NODISCARD hds_status train_unet(train *t, int64_t steps, hds_error *error);
 
 #endif

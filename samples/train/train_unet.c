@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The text encoder and the UNet of the sample prior, trained together to predict noise.
+/* The UNet of the sample prior, trained to predict noise; the text encoder is frozen.
  *
  *   loss = mean((unet(sqrt(abar_t) x + sqrt(1 - abar_t) eps, t, text) - eps)^2),  t uniform
  *
@@ -14,11 +14,12 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { BATCH = 64, SIDE = TRAIN_LATENT_SIDE, EACH = TRAIN_LATENT_NUMBERS };
+enum { BATCH = 32, SIDE = TRAIN_LATENT_SIDE, EACH = TRAIN_LATENT_NUMBERS };
 
 typedef struct session {
     train *t;
     trainer trainer;
+    weights *text;
     unet_config unet;
     clip_text_config clip;
     schedule schedule;
@@ -41,9 +42,9 @@ static hds_status draw_batch(const session *s, batch *b, hds_error *error)
         const train_record *record = &records[rng_below(&r, (uint32_t)s->count)];
         char caption[512];
         caption_write(&r, record->sample.attributes, (caption_medium)record->sample.medium,
-                      record->sample.azimuth, caption, sizeof caption);
-        hds_status status = text_tokenize(s->tokenizer, caption, b->ids + i * HDS_TOKENS, NULL,
-                                          error);
+                      record->sample.azimuth, caption, sizeof caption, NULL);
+        hds_status status =
+            text_tokenize(s->tokenizer, caption, b->ids + i * HDS_TOKENS, NULL, error);
         if (status != HDS_OK)
             return status;
         memcpy(b->clean + i * EACH, record->latents, sizeof record->latents);
@@ -58,7 +59,7 @@ static hds_status draw_batch(const session *s, batch *b, hds_error *error)
 static tn *predict(const session *s, const batch *b)
 {
     tn_context *cx = s->t->cx;
-    at clip = at_root(cx, s->trainer.live[1]), unet = at_root(cx, s->trainer.live[0]);
+    at clip = at_root(cx, s->text), unet = at_root(cx, s->trainer.live);
     tn *text = clip_text_encode(&s->clip, &clip, b->ids, BATCH, HDS_TOKENS, 0);
     tn *x = tn_from_f32(cx, b->noisy, TN_SHAPE(BATCH, 4, SIDE, SIDE));
     return unet_forward(&s->unet, &unet, x, b->times, BATCH, text);
@@ -80,15 +81,16 @@ static hds_status step(session *s, int64_t steps, float *loss, hds_error *error)
     return tn_check(cx, error);
 }
 
+static char *unet_weights(const session *s)
+{
+    return hds_format("%s/unet/diffusion_pytorch_model.safetensors", s->t->folder);
+}
+
 static hds_status publish(session *s, hds_error *error)
 {
-    char *unet = hds_format("%s/unet/diffusion_pytorch_model.safetensors", s->t->folder);
-    char *clip = hds_format("%s/text_encoder/model.safetensors", s->t->folder);
-    hds_status status = weights_save(s->trainer.mean[0], unet, IO_F16, error);
-    if (status == HDS_OK)
-        status = weights_save(s->trainer.mean[1], clip, IO_F16, error);
-    hds_free(unet);
-    hds_free(clip);
+    char *path = unet_weights(s);
+    hds_status status = weights_save(s->trainer.mean, path, IO_F16, error);
+    hds_free(path);
     return status;
 }
 
@@ -97,6 +99,7 @@ static hds_status open_inputs(session *s, hds_error *error)
     const char *folder = s->t->folder;
     char *unet = hds_format("%s/unet/config.json", folder);
     char *clip = hds_format("%s/text_encoder/config.json", folder);
+    char *text = hds_format("%s/text_encoder/model.safetensors", folder);
     char *scheduler = hds_format("%s/scheduler/scheduler_config.json", folder);
     char *tokenizer = hds_format("%s/tokenizer", folder);
     char *latents = hds_format("%s/latents.bin", s->t->work);
@@ -107,14 +110,19 @@ static hds_status open_inputs(session *s, hds_error *error)
         status = schedule_load(&s->schedule, scheduler, error);
     if (status == HDS_OK)
         status = text_tokenizer_load(&s->tokenizer, tokenizer, error);
+    if (status == HDS_OK) {
+        s->text = weights_load(s->t->cx, text, WEIGHTS_FROZEN);
+        status = tn_check(s->t->cx, error);
+    }
     if (status == HDS_OK)
         status = io_map_open(&s->latents, latents, error);
     s->count = s->latents.size / sizeof(train_record);
     if (status == HDS_OK && !s->count)
-        status = hds_raise(error, HDS_ERROR_FORMAT, "%s is empty: run the latents stage first",
-                           latents);
+        status =
+            hds_raise(error, HDS_ERROR_FORMAT, "%s is empty: run the latents stage first", latents);
     hds_free(unet);
     hds_free(clip);
+    hds_free(text);
     hds_free(scheduler);
     hds_free(tokenizer);
     hds_free(latents);
@@ -124,9 +132,8 @@ static hds_status open_inputs(session *s, hds_error *error)
 static hds_status run(session *s, int64_t steps, hds_error *error)
 {
     tn_context *cx = s->t->cx;
-    at unet = at_root(cx, s->trainer.live[0]), clip = at_root(cx, s->trainer.live[1]);
+    at unet = at_root(cx, s->trainer.live);
     unet_survey(&s->unet, &unet);
-    clip_text_survey(&s->clip, &clip);
     hds_status status = trainer_begin(&s->trainer, error);
     tn_set_grad(cx, true);
     double began = trainer_seconds(), mean = 0;
@@ -138,9 +145,8 @@ static hds_status run(session *s, int64_t steps, hds_error *error)
         mean = mean ? mean + 0.01 * (loss - mean) : loss;
         int64_t done = s->trainer.step;
         if (done % 50 == 0)
-            printf("unet %lld/%lld loss %.4f %.1f pictures/s\n", (long long)done,
-                   (long long)steps, mean,
-                   (double)(BATCH * (done - first)) / (trainer_seconds() - began));
+            printf("unet %lld/%lld loss %.4f %.1f pictures/s\n", (long long)done, (long long)steps,
+                   mean, (double)(BATCH * (done - first)) / (trainer_seconds() - began));
         if (status == HDS_OK && (done % 500 == 0 || done == steps)) {
             status = trainer_save(&s->trainer, error);
             if (status == HDS_OK)
@@ -155,12 +161,14 @@ hds_status train_unet(train *t, int64_t steps, hds_error *error)
 {
     session s = { .t = t };
     hds_status status = open_inputs(&s, error);
+    char *start = unet_weights(&s);
     if (status == HDS_OK)
-        status = trainer_open(&s.trainer, t->cx, t->work, 2,
-                              (const char *[]){ "unet", "text_encoder" }, error);
+        status = trainer_open(&s.trainer, t->cx, t->work, "unet", start, error);
+    hds_free(start);
     if (status == HDS_OK)
         status = run(&s, steps, error);
     trainer_close(&s.trainer);
+    weights_destroy(&s.text);
     text_tokenizer_destroy(&s.tokenizer);
     schedule_finish(&s.schedule);
     io_map_close(&s.latents);

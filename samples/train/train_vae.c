@@ -36,10 +36,11 @@ static hds_status pool_fill(pool *p, size_t count, hds_error *error)
 
 static hds_status pool_init(pool *p, const train *t, uint64_t seed, size_t count, hds_error *error)
 {
-    *p = (pool){ .d = t->data, .seed = seed, .pixels = hds_alloc(count, PIXELS),
+    *p = (pool){ .d = t->data,
+                 .seed = seed,
+                 .pixels = hds_alloc(count, PIXELS),
                  .samples = hds_alloc(count, sizeof(data_sample)) };
-    return p->pixels && p->samples ? HDS_OK
-                                   : hds_raise(error, HDS_ERROR_MEMORY, "out of memory");
+    return p->pixels && p->samples ? HDS_OK : hds_raise(error, HDS_ERROR_MEMORY, "out of memory");
 }
 
 static void pool_finish(pool *p)
@@ -48,21 +49,29 @@ static void pool_finish(pool *p)
     hds_free(p->samples);
 }
 
-/* (H,W,3) bytes -> (3,H,W) in [-1,1] */
+/* The square of `side` pixels at (row, column) of a picture -> (3,side,side) in [-1,1]. */
+static void crop(const uint8_t *pixels, int side, int row, int column, float *planes)
+{
+    for (int i = 0; i < side; i++)
+        for (int j = 0; j < side; j++)
+            for (int c = 0; c < 3; c++)
+                planes[(c * side + i) * side + j] =
+                    (float)pixels[3 * ((row + i) * DATA_SIZE + column + j) + c] / 127.5f - 1;
+}
+
 static void to_planes(const uint8_t *pixels, float *planes)
 {
-    for (int i = 0; i < DATA_SIZE * DATA_SIZE; i++)
-        for (int c = 0; c < 3; c++)
-            planes[c * DATA_SIZE * DATA_SIZE + i] = (float)pixels[3 * i + c] / 127.5f - 1;
+    crop(pixels, DATA_SIZE, 0, 0, planes);
 }
 
 /* mean((x-y)^2) + mean|x-y| / 8, and the divergence from N(0,1) of the latents, a little. */
-static tn *vae_loss(const vae_config *c, const at *p, const float *images, const float *noise)
+static tn *vae_loss(const vae_config *c, const at *p, const float *images, int side,
+                    const float *noise)
 {
     tn_context *cx = p->cx;
-    tn *x = tn_from_f32(cx, images, TN_SHAPE(BATCH, 3, DATA_SIZE, DATA_SIZE));
+    tn *x = tn_from_f32(cx, images, TN_SHAPE(BATCH, 3, side, side));
     vae_moments m = vae_encode(c, p, x);
-    tn *e = tn_from_f32(cx, noise, TN_SHAPE(BATCH, 4, SIDE, SIDE));
+    tn *e = tn_from_f32(cx, noise, TN_SHAPE(BATCH, 4, side / 8, side / 8));
     tn *z = tn_add(cx, m.mean, tn_mul(cx, tn_exp(cx, tn_affine(cx, m.logvar, 0.5, 0)), e));
     tn *y = vae_decode(c, p, z);
     tn *kl = tn_sub(cx, tn_add(cx, tn_mul(cx, m.mean, m.mean), tn_exp(cx, m.logvar)), m.logvar);
@@ -76,13 +85,20 @@ static hds_status vae_step(train *t, trainer *r, const vae_config *c, const pool
 {
     static float images[BATCH * PIXELS], noise[BATCH * EACH];
     rng g = rng_make(11, (uint64_t)r->step);
-    for (int i = 0; i < BATCH; i++)
-        to_planes(p->pixels + (size_t)rng_below(&g, POOL) * PIXELS, images + i * PIXELS);
+    /* Quarters teach as much as whole pictures and cost a quarter; the norms, whose statistics are
+     * of the whole input, see whole pictures in the end. */
+    double progress = (double)r->step / (double)steps;
+    int side = progress < 0.92 ? DATA_SIZE / 2 : DATA_SIZE;
+    for (int i = 0; i < BATCH; i++) {
+        const uint8_t *picture = p->pixels + (size_t)rng_below(&g, POOL) * PIXELS;
+        uint32_t room = (uint32_t)(DATA_SIZE - side) + 1;
+        int row = (int)rng_below(&g, room), column = (int)rng_below(&g, room);
+        crop(picture, side, row, column, images + i * 3 * side * side);
+    }
     rng_normal_fill(&g, noise, BATCH * EACH);
     size_t scope = tn_enter(t->cx);
-    at root = at_root(t->cx, r->live[0]);
-    tn *l = vae_loss(c, &root, images, noise);
-    double progress = (double)r->step / (double)steps;
+    at root = at_root(t->cx, r->live);
+    tn *l = vae_loss(c, &root, images, side, noise);
     *loss = trainer_step(r, l, trainer_rate(r->step, progress, 1.5e-3), 300);
     tn_leave(t->cx, scope, NULL);
     return tn_check(t->cx, error);
@@ -119,13 +135,18 @@ static hds_status set_scaling(train *t, weights *w, const vae_config *c, const p
     return status;
 }
 
+static char *vae_weights(const train *t)
+{
+    return hds_format("%s/vae/diffusion_pytorch_model.safetensors", t->folder);
+}
+
 static hds_status save_vae(train *t, trainer *r, const vae_config *c, const pool *p,
                            hds_error *error)
 {
-    char *path = hds_format("%s/vae/diffusion_pytorch_model.safetensors", t->folder);
-    hds_status status = weights_save(r->mean[0], path, IO_F16, error);
+    char *path = vae_weights(t);
+    hds_status status = weights_save(r->mean, path, IO_F16, error);
     if (status == HDS_OK)
-        status = set_scaling(t, r->mean[0], c, p, error);
+        status = set_scaling(t, r->mean, c, p, error);
     hds_free(path);
     return status;
 }
@@ -145,8 +166,10 @@ hds_status train_vae(train *t, int64_t steps, hds_error *error)
     if (status != HDS_OK)
         return status;
     printf("vae: %d pictures\n", POOL);
-    status = trainer_open(&r, t->cx, t->work, 1, (const char *[]){ "vae" }, error);
-    at root = at_root(t->cx, r.live[0]);
+    char *file = vae_weights(t);
+    status = trainer_open(&r, t->cx, t->work, "vae", file, error);
+    hds_free(file);
+    at root = at_root(t->cx, r.live);
     vae_survey(&c, &root);
     if (status == HDS_OK)
         status = trainer_begin(&r, error);
@@ -158,9 +181,8 @@ hds_status train_vae(train *t, int64_t steps, hds_error *error)
         status = vae_step(t, &r, &c, &p, steps, &loss, error);
         mean = mean ? mean + 0.02 * (loss - mean) : loss;
         if (r.step % 50 == 0)
-            printf("vae %lld/%lld loss %.5f %.1f pictures/s\n", (long long)r.step,
-                   (long long)steps, mean,
-                   (double)(BATCH * (r.step - first)) / (trainer_seconds() - began));
+            printf("vae %lld/%lld loss %.5f %.1f pictures/s\n", (long long)r.step, (long long)steps,
+                   mean, (double)(BATCH * (r.step - first)) / (trainer_seconds() - began));
         if (status == HDS_OK && (r.step % 500 == 0 || r.step == steps))
             status = trainer_save(&r, error);
     }
@@ -194,7 +216,7 @@ hds_status train_latents(train *t, int64_t count, hds_error *error)
 {
     char *path = hds_format("%s/latents.bin", t->work);
     char *config = hds_format("%s/vae/config.json", t->folder);
-    char *file = hds_format("%s/vae/diffusion_pytorch_model.safetensors", t->folder);
+    char *file = vae_weights(t);
     vae_config c;
     pool p;
     hds_status status = vae_config_load(&c, config, error);

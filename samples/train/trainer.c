@@ -1,96 +1,89 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* AdamW over the weights of several networks, their running mean, and checkpoints. */
+/* AdamW over the weights of a network, their running mean, and checkpoints. */
 #include "trainer.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <time.h>
 
-static char *file(const trainer *t, int part, const char *what)
+static weights *load(trainer *t, const char *what)
 {
-    return hds_format("%s/%s.%s.safetensors", t->folder, t->names[part], what);
-}
-
-static weights *load(trainer *t, int part, const char *what, weights_use use)
-{
-    char *path = file(t, part, what);
-    weights *w = path ? weights_load(t->cx, path, use) : NULL;
+    char *path = hds_format("%s/%s.%s.safetensors", t->folder, t->name, what);
+    weights *w = path ? weights_load(t->cx, path, WEIGHTS_TRAINABLE) : NULL;
     hds_free(path);
     return w;
 }
 
 static char *step_file(const trainer *t)
 {
-    return hds_format("%s/%s.step.json", t->folder, t->names[0]);
+    return hds_format("%s/%s.step.json", t->folder, t->name);
 }
 
-hds_status trainer_open(trainer *t, tn_context *cx, const char *folder, int parts,
-                        const char *const *names, hds_error *error)
+static hds_status resume(trainer *t, const char *path, hds_error *error)
 {
-    *t = (trainer){ .cx = cx, .folder = folder, .parts = parts };
-    for (int i = 0; i < parts; i++)
-        t->names[i] = names[i];
+    json_t *json;
+    hds_status status = io_json_load(&json, path, error);
+    if (status != HDS_OK)
+        return status;
+    t->step = json_integer_value(json_object_get(json, "step"));
+    json_decref(json);
+    t->live = load(t, "live");
+    t->m = load(t, "m");
+    t->v = load(t, "v");
+    t->mean = load(t, "mean");
+    return tn_check(t->cx, error);
+}
+
+hds_status trainer_open(trainer *t, tn_context *cx, const char *folder, const char *name,
+                        const char *start, hds_error *error)
+{
+    *t = (trainer){ .cx = cx, .folder = folder, .name = name };
     char *path = step_file(t);
-    bool resumed = path && io_exists(path);
     hds_status status = io_make_folders(folder, error);
-    if (status == HDS_OK && resumed) {
-        json_t *json;
-        status = io_json_load(&json, path, error);
-        if (status == HDS_OK) {
-            t->step = json_integer_value(json_object_get(json, "step"));
-            json_decref(json);
-        }
-    }
-    hds_free(path);
-    for (int i = 0; i < parts && status == HDS_OK; i++) {
-        t->live[i] = resumed ? load(t, i, "live", WEIGHTS_TRAINABLE)
-                             : weights_create(cx, 1 + (uint64_t)i);
-        if (resumed) {
-            t->m[i] = load(t, i, "m", WEIGHTS_TRAINABLE);
-            t->v[i] = load(t, i, "v", WEIGHTS_TRAINABLE);
-            t->mean[i] = load(t, i, "mean", WEIGHTS_TRAINABLE);
-        }
+    if (status == HDS_OK && io_exists(path)) {
+        status = resume(t, path, error);
+    } else if (status == HDS_OK) {
+        t->live =
+            io_exists(start) ? weights_load(cx, start, WEIGHTS_TRAINABLE) : weights_create(cx, 1);
         status = tn_check(cx, error);
     }
+    hds_free(path);
     return status;
 }
 
 hds_status trainer_begin(trainer *t, hds_error *error)
 {
-    for (int i = 0; i < t->parts; i++) {
-        if (t->m[i])
-            continue;
-        t->m[i] = weights_duplicate(t->live[i], true);
-        t->v[i] = weights_duplicate(t->live[i], true);
-        t->mean[i] = weights_duplicate(t->live[i], false);
+    if (!t->m) {
+        t->m = weights_duplicate(t->live, true);
+        t->v = weights_duplicate(t->live, true);
+        t->mean = weights_duplicate(t->live, false);
     }
     return tn_check(t->cx, error);
 }
 
 float trainer_step(trainer *t, const tn *loss, double rate, int memory)
 {
-    size_t count = 0, k = 0;
-    for (int i = 0; i < t->parts; i++)
-        count += weights_count(t->live[i]);
+    size_t count = weights_count(t->live);
     tn **params = hds_alloc(count, sizeof(tn *)), **grads = hds_alloc(count, sizeof(tn *));
-    for (int i = 0; i < t->parts; i++)
-        for (size_t j = 0; j < weights_count(t->live[i]); j++)
-            params[k++] = weights_tensor(t->live[i], j);
+    for (size_t k = 0; k < count; k++)
+        params[k] = weights_tensor(t->live, k);
     tn_gradients(t->cx, loss, params, count, grads);
     double norm = tn_global_norm(t->cx, grads, count);
     t->step++;
-    tn_adamw o = { .step = t->step, .rate = rate, .beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8,
-                   .weight_decay = 1e-2, .gradient_scale = norm > 1 ? 1 / norm : 1 };
+    tn_adamw o = { .step = t->step,
+                   .rate = rate,
+                   .beta1 = 0.9,
+                   .beta2 = 0.99,
+                   .eps = 1e-8,
+                   .weight_decay = 1e-2,
+                   .gradient_scale = norm > 1 ? 1 / norm : 1 };
     double keep = fmin(memory, 1 + 0.1 * (double)t->step);
-    k = 0;
-    for (int i = 0; i < t->parts && isfinite(norm); i++)
-        for (size_t j = 0; j < weights_count(t->live[i]); j++, k++) {
-            tn *mean = weights_find(t->mean[i], weights_name(t->live[i], j));
-            tn_adamw_step(t->cx, params[k], grads[k],
-                          weights_find(t->m[i], weights_name(t->live[i], j)),
-                          weights_find(t->v[i], weights_name(t->live[i], j)), &o);
-            tn_lerp_in_place(t->cx, mean, params[k], 1 / keep);
-        }
+    for (size_t k = 0; k < count && isfinite(norm); k++) {
+        const char *name = weights_name(t->live, k);
+        tn_adamw_step(t->cx, params[k], grads[k], weights_find(t->m, name),
+                      weights_find(t->v, name), &o);
+        tn_lerp_in_place(t->cx, weights_find(t->mean, name), params[k], 1 / keep);
+    }
     hds_free(params);
     hds_free(grads);
     return tn_scalar(t->cx, loss);
@@ -99,14 +92,12 @@ float trainer_step(trainer *t, const tn *loss, double rate, int memory)
 hds_status trainer_save(trainer *t, hds_error *error)
 {
     hds_status status = HDS_OK;
-    for (int i = 0; i < t->parts; i++) {
-        weights *stores[] = { t->live[i], t->m[i], t->v[i], t->mean[i] };
-        static const char *const what[] = { "live", "m", "v", "mean" };
-        for (int k = 0; k < 4 && status == HDS_OK; k++) {
-            char *path = file(t, i, what[k]);
-            status = weights_save(stores[k], path, IO_F32, error);
-            hds_free(path);
-        }
+    weights *stores[] = { t->live, t->m, t->v, t->mean };
+    static const char *const what[] = { "live", "m", "v", "mean" };
+    for (int k = 0; k < 4 && status == HDS_OK; k++) {
+        char *path = hds_format("%s/%s.%s.safetensors", t->folder, t->name, what[k]);
+        status = weights_save(stores[k], path, IO_F32, error);
+        hds_free(path);
     }
     char *path = step_file(t);
     json_t *json = json_pack("{s:I}", "step", (json_int_t)t->step);
@@ -119,12 +110,10 @@ hds_status trainer_save(trainer *t, hds_error *error)
 
 void trainer_close(trainer *t)
 {
-    for (int i = 0; i < t->parts; i++) {
-        weights_destroy(&t->live[i]);
-        weights_destroy(&t->m[i]);
-        weights_destroy(&t->v[i]);
-        weights_destroy(&t->mean[i]);
-    }
+    weights_destroy(&t->live);
+    weights_destroy(&t->m);
+    weights_destroy(&t->v);
+    weights_destroy(&t->mean);
 }
 
 double trainer_rate(int64_t step, double progress, double peak)

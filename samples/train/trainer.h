@@ -1,26 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What both trainings share: parameters of several networks, AdamW, a running mean of the weights,
- * and checkpoints from which a killed training goes on. */
+/* What the trainings share: AdamW, a running mean of the weights, and checkpoints from which a
+ * killed training goes on. */
 #ifndef SAMPLES_TRAINER_H
 #define SAMPLES_TRAINER_H
 
 #include "nn/nn.h"
 
-enum { TRAINER_PARTS = 2 };
-
 typedef struct trainer {
     tn_context *cx;
-    const char *folder; /* where checkpoints lie; borrowed */
-    int parts;
-    const char *names[TRAINER_PARTS];
-    weights *live[TRAINER_PARTS], *m[TRAINER_PARTS], *v[TRAINER_PARTS], *mean[TRAINER_PARTS];
+    const char *folder, *name; /* checkpoints are FOLDER/NAME.*; borrowed */
+    weights *live, *m, *v, *mean;
     int64_t step; /* taken */
 } trainer;
 
-/* Networks begin from their seeds, or from the folder's checkpoint where there is one. After the
- * weights exist (one call of each network, or a survey), trainer_begin makes the rest. */
-HDS_NODISCARD hds_status trainer_open(trainer *t, tn_context *cx, const char *folder, int parts,
-                                      const char *const *names, hds_error *error);
+/* Goes on from the folder's checkpoint where there is one, else begins with the weights of the file
+ * `start` where that exists, else at random. Once the weights exist (after one call of the network,
+ * or a survey), trainer_begin makes the rest. */
+HDS_NODISCARD hds_status trainer_open(trainer *t, tn_context *cx, const char *folder,
+                                      const char *name, const char *start, hds_error *error);
 HDS_NODISCARD hds_status trainer_begin(trainer *t, hds_error *error);
 /* One step of AdamW on the loss with clipping of the global norm at 1, then the running mean with
  * a time constant that grows with the steps up to `memory`. Returns the loss. */

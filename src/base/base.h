@@ -30,8 +30,8 @@ hds_status hds_raise(hds_error *error, hds_status status, const char *format, ..
 /* Zeroed memory of count * size bytes, or NULL (also when the product overflows). */
 void *hds_alloc(size_t count, size_t size);
 void hds_free(void *memory);
-char *hds_strdup(const char *text);                               /* new, or NULL */
-char *hds_format(const char *format, ...)                         /* new, or NULL */
+char *hds_strdup(const char *text);       /* new, or NULL */
+char *hds_format(const char *format, ...) /* new, or NULL */
     __attribute__((format(printf, 1, 2)));
 
 /* Scratch memory that is given back all at once. Grows by blocks; a pointer stays valid until
@@ -45,7 +45,8 @@ typedef struct arena_mark {
     arena_block *block;
     size_t used;
 } arena_mark;
-void *arena_alloc(arena *a, size_t count, size_t size); /* zeroed, 64-byte aligned; NULL: out of memory */
+/* Zeroed, 64-byte aligned; NULL: out of memory. */
+void *arena_alloc(arena *a, size_t count, size_t size);
 arena_mark arena_enter(const arena *a);
 void arena_leave(arena *a, arena_mark mark);
 void arena_finish(arena *a);
@@ -72,10 +73,10 @@ typedef struct rng {
 } rng;
 rng rng_make(uint64_t seed, uint64_t stream);
 uint32_t rng_u32(rng *r);
-double rng_uniform(rng *r);                       /* [0, 1) */
+double rng_uniform(rng *r);                        /* [0, 1) */
 double rng_range(rng *r, double low, double high); /* [low, high) */
-double rng_normal(rng *r);                        /* mean 0, variance 1 */
-uint32_t rng_below(rng *r, uint32_t count);       /* [0, count) */
+double rng_normal(rng *r);                         /* mean 0, variance 1 */
+uint32_t rng_below(rng *r, uint32_t count);        /* [0, count) */
 void rng_normal_fill(rng *r, float *out, size_t count);
 
 #endif

@@ -151,8 +151,10 @@ hds_status clip_text_config_load(clip_text_config *c, const char *path, hds_erro
 hds_status vae_config_load(vae_config *c, const char *path, hds_error *error)
 {
     static const fixed needed[] = {
-        { "act_fn", "\"silu\"" },          { "mid_block_add_attention", "true" },
-        { "use_quant_conv", "true" },      { "use_post_quant_conv", "true" },
+        { "act_fn", "\"silu\"" },
+        { "mid_block_add_attention", "true" },
+        { "use_quant_conv", "true" },
+        { "use_post_quant_conv", "true" },
     };
     reader r = open_config(path, error);
     *c = (vae_config){ 0 };
@@ -191,8 +193,8 @@ static void block_types(reader *r, const char *key, const char *plain, const cha
  * one for each level. */
 static void head_counts(reader *r, unet_config *c)
 {
-    const char *key = value_of(r, "num_attention_heads") ? "num_attention_heads"
-                                                         : "attention_head_dim";
+    const char *key =
+        value_of(r, "num_attention_heads") ? "num_attention_heads" : "attention_head_dim";
     json_t *value = value_of(r, key);
     for (int i = 0; i < c->levels && r->status == HDS_OK; i++) {
         json_t *item = json_is_array(value) ? json_array_get(value, (size_t)i) : value;

@@ -39,7 +39,7 @@ void controlnet_forward(const controlnet_config *c, const at *p, const tn *laten
     tn *condition = embed(c, p, picture);
     unet_way_down(&c->unet, p, latents, condition, timesteps, timestep_count, text, out);
     for (int i = 0; i < out->count; i++) {
-        char name[32];
+        char name[48];
         snprintf(name, sizeof name, "controlnet_down_blocks.%d", i);
         out->down[i] = outlet(p, name, out->down[i], scale);
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The networks of latent diffusion (CLIP text encoder, VAE, UNet, ControlNet) as functions on a place, their
- * configurations, the noise schedule, and what score distillation needs of a prior.
+/* The networks of latent diffusion (CLIP text encoder, VAE, UNet, ControlNet) as functions on a
+ * place, their configurations, the noise schedule, and what score distillation needs of a prior.
  *
  * Networks use the sticky error of the place's context; weights that do not exist yet are made when
  * the store grows, so the same functions train a model from nothing. Each has a survey that checks
@@ -69,7 +69,8 @@ void clip_text_survey(const clip_text_config *c, const at *p);
 typedef struct vae_moments {
     tn *mean, *logvar; /* (B,latent,H/f,W/f), f = 2^(levels-1); mean not scaled */
 } vae_moments;
-vae_moments vae_encode(const vae_config *c, const at *p, const tn *images); /* (B,3,H,W) in [-1,1] */
+/* images (B,3,H,W) in [-1,1] */
+vae_moments vae_encode(const vae_config *c, const at *p, const tn *images);
 /* latents (B,latent,h,w), already divided by c->scaling -> (B,3,f h,f w), about [-1,1] */
 tn *vae_decode(const vae_config *c, const at *p, const tn *latents);
 void vae_survey(const vae_config *c, const at *p);

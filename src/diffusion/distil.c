@@ -51,8 +51,8 @@ hds_status prior_encode(hds_prior *p, const float *images, size_t count, size_t 
 
     size_t scope = prior_begin(p);
     bool was = tn_set_grad(p->cx, true);
-    tn *x = tn_from_f32(p->cx, images,
-                        TN_SHAPE((int64_t)count, (int64_t)height, (int64_t)width, 3));
+    tn *x =
+        tn_from_f32(p->cx, images, TN_SHAPE((int64_t)count, (int64_t)height, (int64_t)width, 3));
     x = tn_leaf(p->cx, x);
     tn *y = prior_latents_of(p, x);
     prior_take(p, "latents", y, latents, prior_latent_numbers(p, count, height, width));

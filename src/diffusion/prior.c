@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char layout[] = "a diffusers folder with tokenizer, text_encoder, vae, unet, scheduler";
+static const char layout[] =
+    "a diffusers folder with tokenizer, text_encoder, vae, unet, scheduler";
 
 /* A path below the prior's folder; new. */
 static char *below(const hds_prior *p, const char *part, const char *file)
@@ -52,12 +53,14 @@ static hds_status check_configs(const hds_prior *p, hds_error *error)
     if (u->text_width != p->clip.width)
         return hds_raise(error, HDS_ERROR_FORMAT,
                          "%s: unet: \"cross_attention_dim\" is %d, expected %d, the text encoder's "
-                         "\"hidden_size\"", p->path, u->text_width, p->clip.width);
+                         "\"hidden_size\"",
+                         p->path, u->text_width, p->clip.width);
     if (text_tokenizer_get_size(p->tokenizer) > p->clip.vocabulary)
         return hds_raise(error, HDS_ERROR_FORMAT,
                          "%s: tokenizer: %lld entries, expected at most %d, the text encoder's "
-                         "\"vocab_size\"", p->path,
-                         (long long)text_tokenizer_get_size(p->tokenizer), p->clip.vocabulary);
+                         "\"vocab_size\"",
+                         p->path, (long long)text_tokenizer_get_size(p->tokenizer),
+                         p->clip.vocabulary);
     if (p->clip.positions < HDS_TOKENS)
         return hds_raise(error, HDS_ERROR_FORMAT,
                          "%s: text_encoder: \"max_position_embeddings\" is %d, expected %d",
@@ -70,7 +73,8 @@ static hds_status check_configs(const hds_prior *p, hds_error *error)
     if (p->vae.image_channels != 3 || p->vae.levels != 4)
         return hds_raise(error, HDS_ERROR_FORMAT,
                          "%s: vae: %d channels and %d levels, expected 3 and 4 (latents of an "
-                         "eighth of the picture)", p->path, p->vae.image_channels, p->vae.levels);
+                         "eighth of the picture)",
+                         p->path, p->vae.image_channels, p->vae.levels);
     return HDS_OK;
 }
 
@@ -240,8 +244,8 @@ hds_status hds_prior_encode_image(hds_prior *p, const float *images, size_t coun
     if (status != HDS_OK)
         return status;
     size_t scope = prior_begin(p);
-    tn *x = tn_from_f32(p->cx, images,
-                        TN_SHAPE((int64_t)count, (int64_t)height, (int64_t)width, 3));
+    tn *x =
+        tn_from_f32(p->cx, images, TN_SHAPE((int64_t)count, (int64_t)height, (int64_t)width, 3));
     tn *y = prior_latents_of(p, x);
     prior_take(p, "latents", y, latents, prior_latent_numbers(p, count, height, width));
     return prior_end(p, scope, error);

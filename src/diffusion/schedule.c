@@ -38,7 +38,8 @@ static hds_status read_schedule(schedule *s, const json_t *json, const char *pat
     if (kind && !scaled && strcmp(kind, "linear"))
         return hds_raise(error, HDS_ERROR_FORMAT,
                          "%s: \"beta_schedule\" is \"%.40s\", expected \"scaled_linear\" or "
-                         "\"linear\"", path, kind);
+                         "\"linear\"",
+                         path, kind);
     if (prediction && strcmp(prediction, "epsilon"))
         return hds_raise(error, HDS_ERROR_FORMAT,
                          "%s: \"prediction_type\" is \"%.40s\", expected \"epsilon\"", path,

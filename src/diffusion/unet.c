@@ -189,8 +189,7 @@ static tn *up_block(const unet_config *c, const at *root, int index, tn *x, cons
 }
 
 tn *unet_way_down(const unet_config *c, const at *p, const tn *latents, const tn *condition,
-                  const float *timesteps, int64_t timestep_count, const tn *text,
-                  unet_residuals *s)
+                  const float *timesteps, int64_t timestep_count, const tn *text, unet_residuals *s)
 {
     tn *temb = time_projection(p, timesteps, timestep_count, c->channels[0]);
     temb = time_embedding(p, temb, 4 * c->channels[0]);

@@ -84,9 +84,9 @@ typedef struct head_pose {
 HDS_NODISCARD bool head_skin(const head_model *m, const real *shape, const real *expression,
                              const real *pose, arena *scratch, head_pose *saved, real *vertices);
 /* dvertices (V,3) -> += dshape (S), dexpression (E), dpose (J,3); each may be NULL. */
-HDS_NODISCARD bool head_skin_adjoint(const head_model *m, const real *shape,
-                                     const real *expression, const real *pose, arena *scratch,
-                                     const head_pose *saved, const real *dvertices, real *dshape,
-                                     real *dexpression, real *dpose);
+HDS_NODISCARD bool head_skin_adjoint(const head_model *m, const real *shape, const real *expression,
+                                     const real *pose, arena *scratch, const head_pose *saved,
+                                     const real *dvertices, real *dshape, real *dexpression,
+                                     real *dpose);
 
 #endif

@@ -199,8 +199,8 @@ static hds_status read_face(reader *r)
     }
     if (corners < 3)
         return hds_raise(r->error, HDS_ERROR_FORMAT,
-                         "%s:%zu: a face of %zu corners, expected 3 or more",
-                         r->path, r->line, corners);
+                         "%s:%zu: a face of %zu corners, expected 3 or more", r->path, r->line,
+                         corners);
     return HDS_OK;
 }
 

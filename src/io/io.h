@@ -41,7 +41,18 @@ HDS_NODISCARD hds_status io_json_save(const json_t *json, const char *path, hds_
 
 /* ---- safetensors.c ---- */
 typedef enum io_dtype {
-    IO_F16, IO_BF16, IO_F32, IO_F64, IO_I8, IO_U8, IO_I16, IO_U16, IO_I32, IO_U32, IO_I64, IO_U64,
+    IO_F16,
+    IO_BF16,
+    IO_F32,
+    IO_F64,
+    IO_I8,
+    IO_U8,
+    IO_I16,
+    IO_U16,
+    IO_I32,
+    IO_U32,
+    IO_I64,
+    IO_U64,
     IO_BOOL
 } io_dtype;
 size_t io_dtype_size(io_dtype dtype);
@@ -60,7 +71,7 @@ typedef struct io_safetensors {
     io_map map;
     io_tensor *tensors; /* sorted by name */
     size_t count;
-    json_t *metadata;   /* __metadata__ or NULL */
+    json_t *metadata; /* __metadata__ or NULL */
 } io_safetensors;
 /* Refuses: a header longer than the file or than 100 MB, offsets out of range, overlapping or with
  * holes, a size that is not shape times dtype, a name twice. */
@@ -82,8 +93,8 @@ typedef struct io_array {
     int itemsize; /* bytes an element */
     int dims;
     int64_t shape[IO_MAX_DIMS];
-    void *data;   /* C order, little-endian, 16-byte aligned */
-    size_t size;  /* bytes */
+    void *data;  /* C order, little-endian, 16-byte aligned */
+    size_t size; /* bytes */
 } io_array;
 typedef struct io_npz {
     char *path;

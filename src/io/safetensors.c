@@ -86,7 +86,7 @@ static hds_status parse_tensor(io_tensor *tensor, const char *name, const json_t
         return hds_raise(error, HDS_ERROR_FORMAT,
                          "%s: %s: data_offsets [%" PRId64 ", %" PRId64
                          "] are outside of the %zu bytes "
-                         "of data; the file may be cut short",
+                         "of data; the file may be cut short: fetch it again",
                          path, name, begin, end, room);
     if ((size_t)(end - begin) != bytes)
         return hds_raise(error, HDS_ERROR_FORMAT,
@@ -189,20 +189,21 @@ hds_status io_safetensors_open(io_safetensors *file, const char *path, hds_error
     const char *text = (const char *)file->map.bytes + PREFIX;
     uint64_t length = 0;
     if (file->map.size < PREFIX + 2)
-        status =
-            hds_raise(error, HDS_ERROR_FORMAT, "%s: %zu bytes are too few for a safetensors file",
-                      path, file->map.size);
+        status = hds_raise(error, HDS_ERROR_FORMAT,
+                           "%s: %zu bytes are too few for a safetensors file; "
+                           "it may be cut short: fetch it again",
+                           path, file->map.size);
     else
         memcpy(&length, file->map.bytes, PREFIX);
     if (!status && length > LONGEST_HEADER)
         status = hds_raise(error, HDS_ERROR_FORMAT,
                            "%s: header length %" PRIu64 ", expected at most %d; "
-                           "this may not be a safetensors file",
+                           "this may not be a safetensors file: fetch it again",
                            path, length, LONGEST_HEADER);
     if (!status && length > file->map.size - PREFIX)
         status = hds_raise(error, HDS_ERROR_FORMAT,
                            "%s: header length %" PRIu64 ", but the file ends after %zu bytes; "
-                           "it may be cut short",
+                           "it may be cut short: fetch it again",
                            path, length, file->map.size);
     if (!status) {
         json_error_t place;

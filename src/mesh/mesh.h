@@ -5,7 +5,8 @@
 
 #include "base/base.h"
 
-/* Which faces meet at a vertex, so that sums over them run in one order on any number of threads. */
+/* Which faces meet at a vertex, so that sums over them run in one order on any number of
+ * threads. */
 typedef struct mesh_adjacency {
     size_t vertex_count, face_count;
     uint32_t *start; /* (V+1) */
@@ -24,8 +25,7 @@ void mesh_normals(const mesh_adjacency *a, const uint32_t *faces, const real *ve
  * when that memory is not to be had. */
 HDS_NODISCARD bool mesh_normals_adjoint(const mesh_adjacency *a, const uint32_t *faces,
                                         const real *vertices, const real *normals,
-                                        const real *dnormals, arena *scratch,
-                                        real *dvertices);
+                                        const real *dnormals, arena *scratch, real *dvertices);
 
 /* Whether a foreign mesh has the model's topology: same vertex count, and polygons that the model's
  * triangles tile (either diagonal of a quad, any face order, any first corner), each triangle used

@@ -57,8 +57,9 @@ tn *nn_group_norm(const at *p, const char *name, const tn *x, int groups, double
     at here = at_sub(p, name);
     size_t scope = nn_enter(&here);
     const tn *b, *w = norm_weights(&here, tn_dim(p->cx, x, 1), &b);
-    return nn_leave(&here, scope, at_surveyed(p) ? tn_detach(p->cx, x)
-                                              : tn_group_norm(p->cx, x, w, b, groups, eps));
+    return nn_leave(&here, scope,
+                    at_surveyed(p) ? tn_detach(p->cx, x)
+                                   : tn_group_norm(p->cx, x, w, b, groups, eps));
 }
 
 tn *nn_layer_norm(const at *p, const char *name, const tn *x, double eps)
@@ -67,7 +68,7 @@ tn *nn_layer_norm(const at *p, const char *name, const tn *x, double eps)
     size_t scope = nn_enter(&here);
     const tn *b, *w = norm_weights(&here, tn_dim(p->cx, x, tn_dims(p->cx, x) - 1), &b);
     return nn_leave(&here, scope,
-                 at_surveyed(p) ? tn_detach(p->cx, x) : tn_layer_norm(p->cx, x, w, b, eps));
+                    at_surveyed(p) ? tn_detach(p->cx, x) : tn_layer_norm(p->cx, x, w, b, eps));
 }
 
 tn *nn_embedding(const at *p, const char *name, const tn *ids, int64_t rows, int64_t width)

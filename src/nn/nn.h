@@ -40,9 +40,9 @@ void weights_survey_end(weights *w);
 
 /* The weights that exist, in order of name (a file) or of creation. */
 size_t weights_count(const weights *w);
-const char *weights_name(const weights *w, size_t i);   /* borrowed */
-tn *weights_tensor(weights *w, size_t i);               /* borrowed */
-tn *weights_find(weights *w, const char *name);         /* borrowed, or NULL */
+const char *weights_name(const weights *w, size_t i); /* borrowed */
+tn *weights_tensor(weights *w, size_t i);             /* borrowed */
+tn *weights_find(weights *w, const char *name);       /* borrowed, or NULL */
 /* Calls probe(context, path, output) at the end of every module that uses these weights: for
  * finding a first difference. NULL: no longer. */
 typedef void (*weights_probe)(void *context, const char *path, const tn *output);
@@ -80,9 +80,9 @@ typedef enum nn_start {
 /* Borrowed. Fails the context with the full name when it is missing or of another shape. */
 const tn *at_weight(const at *p, const char *leaf, int dims, const int64_t *shape, nn_start start,
                     double scale);
-bool at_has(const at *p, const char *leaf); /* exists already */
+bool at_has(const at *p, const char *leaf);    /* exists already */
 void at_ignore(const at *p, const char *leaf); /* is not counted as left over */
-bool at_surveyed(const at *p);              /* between weights_survey_begin and _end */
+bool at_surveyed(const at *p);                 /* between weights_survey_begin and _end */
 
 /* ---- layers.c: weights p.name.weight and p.name.bias ---- */
 

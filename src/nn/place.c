@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A place in a network: a linked name on the C stack, the weights under it, and the error's place. */
+/* A place in a network: a linked name on the C stack, the weights under it, and the error's
+ * place. */
 #include "nn/weights_priv.h"
 
 #include <stdio.h>
@@ -74,7 +75,8 @@ static bool full_name(const at *p, const char *leaf, char name[WEIGHTS_MAX_NAME]
     name[0] = 0;
     if (write_path(&here, name, WEIGHTS_MAX_NAME) < WEIGHTS_MAX_NAME)
         return true;
-    tn_fail(p->cx, HDS_ERROR_INTERNAL, "%s: the name of a weight is too long: %s", p->w->path, name);
+    tn_fail(p->cx, HDS_ERROR_INTERNAL, "%s: the name of a weight is too long: %s", p->w->path,
+            name);
     return false;
 }
 

@@ -60,8 +60,10 @@ void weights_survey_end(weights *w)
     }
     w->surveyed = false;
     if (used)
-        tn_fail(w->cx, HDS_ERROR_FORMAT, "%s: weights do not fit the configuration: %s", w->path,
-                text);
+        tn_fail(w->cx, HDS_ERROR_FORMAT,
+                "%s: weights do not fit the configuration: %s; take config.json and weights from "
+                "one model",
+                w->path, text);
 }
 
 static int by_name(const void *a, const void *b)

@@ -31,8 +31,8 @@ struct weights {
     uint64_t seed;
     weights_entry *entry;
     size_t count;
-    size_t *slot; /* open addressing: index of an entry plus 1, 0 for free */
-    size_t slots; /* a power of two, at least twice the count */
+    size_t *slot;        /* open addressing: index of an entry plus 1, 0 for free */
+    size_t slots;        /* a power of two, at least twice the count */
     weights_probe probe; /* or NULL */
     void *probe_context;
     weights_problems problem[WEIGHTS_PROBLEMS];

@@ -5,7 +5,7 @@
 
 typedef struct array_object {
     PyObject_HEAD
-    PyObject *owner;   /* whose memory it is; NULL: our own */
+    PyObject *owner; /* whose memory it is; NULL: our own */
     void *data;
     char format[2];
     bool readonly;
@@ -103,8 +103,8 @@ static PyObject *view_of(array_object *a)
     return view;
 }
 
-PyObject *python_array_new(const python_state *state, char format, int dims,
-                           const size_t shape[], void **data)
+PyObject *python_array_new(const python_state *state, char format, int dims, const size_t shape[],
+                           void **data)
 {
     array_object *a = make(state, format, dims, shape);
     if (!a)

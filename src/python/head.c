@@ -28,8 +28,8 @@ PyObject *python_head_wrap(const python_state *state, hds_head *head, PyObject *
 {
     hds_head_info info;
     hds_head_get_info(head, &info);
-    PyObject *wrapper = model ? Py_NewRef(model)
-                              : python_head_model_wrap(state, hds_head_model_ref(info.model));
+    PyObject *wrapper =
+        model ? Py_NewRef(model) : python_head_model_wrap(state, hds_head_model_ref(info.model));
     head_object *self = wrapper ? PyObject_New(head_object, state->head) : NULL;
     if (!self) {
         Py_XDECREF(wrapper);
@@ -86,8 +86,7 @@ static PyObject *head_new(PyTypeObject *type, PyObject *arguments, PyObject *key
     python_coefficients c = { .values = { .shape = NULL } };
     python_input picture = { .held = false };
     if (python_coefficients_get(&c, shape, expression, pose) &&
-        (texture == Py_None ||
-         python_input_get(&picture, texture, "texture", 'B', "(H, W, 3)"))) {
+        (texture == Py_None || python_input_get(&picture, texture, "texture", 'B', "(H, W, 3)"))) {
         params.coefficients = c.values;
         params.texture = picture.data;
         params.texture_height = picture.shape[0];
@@ -137,8 +136,8 @@ static PyObject *head_load(PyObject *type, PyObject *arguments, PyObject *keywor
 
 PyDoc_STRVAR(save_doc,
 "save($self, path, /)\n--\n\n"
-"Save by the ending of path: .glb and .gltf (mesh, expressions as shape keys, texture), .obj (with\n"
-".mtl and .png; keeps the model's vertex order), .headsds (everything, exact).\n\n"
+"Save by the ending of path: .glb and .gltf (mesh, expressions as shape keys, texture), .obj\n"
+"(with .mtl and .png; keeps the model's vertex order), .headsds (everything, exact).\n\n"
 "A file is replaced only when all is written. Raises ValueError for another ending, OSError.");
 
 static PyObject *head_save(PyObject *self, PyObject *path_object)

@@ -195,8 +195,7 @@ static PyGetSetDef head_model_getters[] = {
     { "uvs", get_uvs, NULL, "(T, 2) float32, v up; None without a UV layout.", NULL },
     { "uv_faces", get_uv_faces, NULL, "(F, 3) uint32, indices of uvs; None without.", NULL },
     { "expression_names", get_expression_names, NULL, "A tuple of str.", NULL },
-    { "joint_names", get_joint_names, NULL, "A tuple of str; joint 0 turns the whole head.",
-      NULL },
+    { "joint_names", get_joint_names, NULL, "A tuple of str; joint 0 turns the whole head.", NULL },
     { "mean_texture", get_mean_texture, NULL, "(H, W, 3) uint8 sRGB, row 0 at v = 1; or None.",
       NULL },
     { NULL, NULL, NULL, NULL, NULL },
@@ -208,12 +207,9 @@ PyDoc_STRVAR(head_model_doc,
 "memoryviews; numpy.asarray() takes them without a copy.");
 
 static PyType_Slot head_model_slots[] = {
-    { Py_tp_doc, (void *)head_model_doc },
-    { Py_tp_dealloc, head_model_dealloc },
-    { Py_tp_repr, head_model_repr },
-    { Py_tp_methods, head_model_methods },
-    { Py_tp_getset, head_model_getters },
-    { 0, NULL },
+    { Py_tp_doc, (void *)head_model_doc }, { Py_tp_dealloc, head_model_dealloc },
+    { Py_tp_repr, head_model_repr },       { Py_tp_methods, head_model_methods },
+    { Py_tp_getset, head_model_getters },  { 0, NULL },
 };
 
 PyType_Spec python_head_model_spec = {

@@ -46,10 +46,10 @@ done:
 
 PyDoc_STRVAR(match_topology_doc,
 "match_topology($module, model, sizes, corners, vertex_count, /)\n--\n\n"
-"Check that a mesh has a HeadModel's topology: the same number of vertices, and the same triangles\n"
-"once polygons are split, in any order.\n\n"
-"sizes (P,): corners of each polygon; corners (sum of sizes,): their vertices in a row; both of any\n"
-"integer type. Raises ValueError that says what differs first.");
+"Check that a mesh has a HeadModel's topology: the same number of vertices, and the same\n"
+"triangles once polygons are split, in any order.\n\n"
+"sizes (P,): corners of each polygon; corners (sum of sizes,): their vertices in a row; both of\n"
+"any integer type. Raises ValueError that says what differs first.");
 
 static PyObject *match_topology(PyObject *module, PyObject *arguments)
 {
@@ -169,15 +169,9 @@ PyDoc_STRVAR(module_doc,
 "anything with the buffer protocol goes in.");
 
 static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT,
-    .m_name = "headsds",
-    .m_doc = module_doc,
-    .m_size = sizeof(python_state),
-    .m_methods = functions,
-    .m_slots = slots,
-    .m_traverse = module_traverse,
-    .m_clear = module_clear,
-    .m_free = module_free,
+    PyModuleDef_HEAD_INIT,          .m_name = "headsds",     .m_doc = module_doc,
+    .m_size = sizeof(python_state), .m_methods = functions,  .m_slots = slots,
+    .m_traverse = module_traverse,  .m_clear = module_clear, .m_free = module_free,
 };
 
 PyMODINIT_FUNC PyInit_headsds(void);

@@ -10,9 +10,7 @@
 
 static const char *type_wanted(char format)
 {
-    return format == 'f'   ? "float32 or float64"
-           : format == 'B' ? "uint8"
-                           : "integers";
+    return format == 'f' ? "float32 or float64" : format == 'B' ? "uint8" : "integers";
 }
 
 static size_t size_of(char format)
@@ -47,8 +45,8 @@ static bool check_shape(const python_input *in, const char *name, const char *pa
     char found[128] = "";
     size_t used = 0;
     for (int i = 0; i < in->dims && used < sizeof found; i++)
-        used += (size_t)snprintf(found + used, sizeof found - used, i ? ", %zu" : "%zu",
-                                 in->shape[i]);
+        used +=
+            (size_t)snprintf(found + used, sizeof found - used, i ? ", %zu" : "%zu", in->shape[i]);
     PyErr_Format(PyExc_ValueError, "%s: shape (%s%s), expected %s", name, found,
                  in->dims == 1 ? "," : "", pattern);
     return false;
@@ -119,8 +117,8 @@ static bool from_buffer(python_input *in, PyObject *object, const char *name, ch
         return false;
     }
     if (in->view.ndim > PYTHON_MAX_DIMS || in->view.ndim < 1) {
-        PyErr_Format(PyExc_ValueError, "%s: %d dimensions, expected 1 to %d", name,
-                     in->view.ndim, PYTHON_MAX_DIMS);
+        PyErr_Format(PyExc_ValueError, "%s: %d dimensions, expected 1 to %d", name, in->view.ndim,
+                     PYTHON_MAX_DIMS);
         return false;
     }
     if (!PyBuffer_IsContiguous(&in->view, 'C')) {
@@ -223,8 +221,7 @@ static bool get_pose(python_input *in, PyObject *pose)
 bool python_coefficients_get(python_coefficients *c, PyObject *shape, PyObject *expression,
                              PyObject *pose)
 {
-    if ((shape && shape != Py_None &&
-         !python_input_get(&c->shape, shape, "shape", 'f', "(N,)")) ||
+    if ((shape && shape != Py_None && !python_input_get(&c->shape, shape, "shape", 'f', "(N,)")) ||
         (expression && expression != Py_None &&
          !python_input_get(&c->expression, expression, "expression", 'f', "(N,)")) ||
         (pose && pose != Py_None && !get_pose(&c->pose, pose)))
@@ -251,8 +248,8 @@ PyObject *python_strings(const char *const *strings, size_t count)
 {
     PyObject *tuple = PyTuple_New((Py_ssize_t)count);
     for (size_t i = 0; tuple && i < count; i++) {
-        PyObject *text = PyUnicode_DecodeUTF8(strings[i], (Py_ssize_t)strlen(strings[i]),
-                                              "replace");
+        PyObject *text =
+            PyUnicode_DecodeUTF8(strings[i], (Py_ssize_t)strlen(strings[i]), "replace");
         if (!text || PyTuple_SetItem(tuple, (Py_ssize_t)i, text) != 0) {
             Py_DECREF(tuple);
             return NULL;

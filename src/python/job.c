@@ -73,8 +73,7 @@ static bool unknown_key(const char *stage_name, PyObject *key)
         memcpy(allowed + used, settings[i].name, length + 1);
         used += length;
     }
-    PyErr_Format(PyExc_ValueError, "%s: unknown setting %R, expected %s", stage_name, key,
-                 allowed);
+    PyErr_Format(PyExc_ValueError, "%s: unknown setting %R, expected %s", stage_name, key, allowed);
     return false;
 }
 
@@ -144,11 +143,11 @@ static PyObject *create(const python_state *state, PyObject *arguments, PyObject
     hds_generate_params params = { .prompt = NULL };
     int resume = 0;
     if (!PyArg_ParseTupleAndKeywords(arguments, keywords, format, names, &params.prompt, &model,
-                                     &prior, &seed, &geometry, &texture, &on_progress,
-                                     &checkpoint, &resume) ||
+                                     &prior, &seed, &geometry, &texture, &on_progress, &checkpoint,
+                                     &resume) ||
         !python_head_model_get(state, model, "head_model", &params.model) ||
-        !python_prior_get(state, prior, "prior", &params.prior) ||
-        !get_seed(seed, &params.seed) || !get_stage(&params.geometry, "geometry", geometry) ||
+        !python_prior_get(state, prior, "prior", &params.prior) || !get_seed(seed, &params.seed) ||
+        !get_stage(&params.geometry, "geometry", geometry) ||
         !get_stage(&params.texture, "texture", texture))
         return NULL;
     if (on_progress != Py_None && !PyCallable_Check(on_progress))
@@ -309,7 +308,8 @@ static PyObject *job_cancel(PyObject *self, PyObject *none)
 
 PyDoc_STRVAR(wait_doc,
 "wait($self, /, timeout=None)\n--\n\n"
-"Wait until the job has ended and return its Head; None when timeout seconds have passed before.\n\n"
+"Wait until the job has ended and return its Head; None when timeout seconds have passed\n"
+"before.\n\n"
 "Other Python threads run meanwhile. on_progress is called from here. Raises what the job failed\n"
 "with, Cancelled, what on_progress raises, and KeyboardInterrupt; the last two leave the job\n"
 "running: cancel() ends it.");
@@ -335,19 +335,19 @@ static PyObject *job_wait(PyObject *self, PyObject *arguments, PyObject *keyword
     return wait_for((job_object *)self, seconds);
 }
 
-const char python_generate_doc[] =
+const char python_generate_doc[] = PyDoc_STR(
 "generate($module, /, prompt, head_model=None, prior=None, *, seed=0, geometry={}, texture={},\n"
 "         on_progress=None, checkpoint=None, resume=False)\n--\n\n"
 "Make a Head from a prompt: score distillation on shape, then on the texture.\n\n"
 "prompt: not empty. head_model, prior: None takes the built-in samples. seed: 0 to 2**64 - 1;\n"
-"equal seeds give equal heads. geometry, texture: settings of the two stages, any of steps, views,\n"
-"resolution (a multiple of 8), guidance_scale, learning_rate, l2, gradient_clip, timestep_min,\n"
-"timestep_max (fractions of the schedule); {} is all defaults, None skips the stage.\n"
+"equal seeds give equal heads. geometry, texture: settings of the two stages, any of steps,\n"
+"views, resolution (a multiple of 8), guidance_scale, learning_rate, l2, gradient_clip,\n"
+"timestep_min and timestep_max (fractions of the schedule); {} is all defaults, None skips the stage.\n"
 "on_progress: called with a Progress from the calling thread, at most 20 times a second.\n"
 "checkpoint: a file to keep the state in; with resume=True the run goes on from it when it is\n"
 "there.\n\n"
-"Other Python threads run meanwhile. An exception of on_progress, or an interrupt, cancels the run\n"
-"and comes through. Raises ValueError, FormatError, OSError, Cancelled, Error.";
+"Other Python threads run meanwhile. An exception of on_progress, or an interrupt, cancels the\n"
+"run and comes through. Raises ValueError, FormatError, OSError, Cancelled, Error.");
 
 PyObject *python_generate(PyObject *module, PyObject *arguments, PyObject *keywords)
 {

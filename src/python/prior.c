@@ -125,14 +125,13 @@ static PyObject *tokenize(PyObject *self, PyObject *texts, int64_t **ids, size_t
     if (!pointers)
         return NULL;
     void *data;
-    PyObject *view = python_array_new(python_state_of(self), 'q', 2,
-                                      (size_t[]){ *count, HDS_TOKENS }, &data);
+    PyObject *view =
+        python_array_new(python_state_of(self), 'q', 2, (size_t[]){ *count, HDS_TOKENS }, &data);
     if (view) {
         hds_error error = { .status = HDS_OK };
         hds_status status;
         Py_BEGIN_ALLOW_THREADS
-        status = hds_prior_tokenize(((prior_object *)self)->prior, pointers, *count, data,
-                                    &error);
+        status = hds_prior_tokenize(((prior_object *)self)->prior, pointers, *count, data, &error);
         Py_END_ALLOW_THREADS
         view = finish(self, view, status, &error);
         *ids = data;
@@ -250,9 +249,9 @@ static PyObject *prior_decode_latents(PyObject *self, PyObject *object)
         hds_error error = { .status = HDS_OK };
         hds_status status;
         Py_BEGIN_ALLOW_THREADS
-        status = hds_prior_decode_latents(((prior_object *)self)->prior, latents.data,
-                                          latents.shape[0], latents.shape[2], latents.shape[3],
-                                          images, &error);
+        status =
+            hds_prior_decode_latents(((prior_object *)self)->prior, latents.data, latents.shape[0],
+                                     latents.shape[2], latents.shape[3], images, &error);
         Py_END_ALLOW_THREADS
         view = finish(self, view, status, &error);
     }
@@ -274,8 +273,10 @@ static bool get_timesteps(python_input *in, PyObject *timestep, size_t count)
             return false;
         if (in->count == count)
             return true;
-        PyErr_Format(PyExc_ValueError, "timestep: %zu numbers, expected 1 or one for each of %zu "
-                     "latents", in->count, count);
+        PyErr_Format(PyExc_ValueError,
+                     "timestep: %zu numbers, expected 1 or one for each of %zu "
+                     "latents",
+                     in->count, count);
         return false;
     }
     double value = PyFloat_AsDouble(timestep);
@@ -384,12 +385,8 @@ PyDoc_STRVAR(prior_doc,
 "Python threads run.");
 
 static PyType_Slot prior_slots[] = {
-    { Py_tp_doc, (void *)prior_doc },
-    { Py_tp_dealloc, prior_dealloc },
-    { Py_tp_repr, prior_repr },
-    { Py_tp_methods, prior_methods },
-    { Py_tp_getset, prior_getters },
-    { 0, NULL },
+    { Py_tp_doc, (void *)prior_doc }, { Py_tp_dealloc, prior_dealloc }, { Py_tp_repr, prior_repr },
+    { Py_tp_methods, prior_methods }, { Py_tp_getset, prior_getters },  { 0, NULL },
 };
 
 PyType_Spec python_prior_spec = {

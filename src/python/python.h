@@ -37,8 +37,8 @@ enum { PYTHON_MAX_DIMS = 4 };
 extern PyType_Spec python_array_spec;
 /* A memoryview of C-ordered data with shape and format ('f' 'B' 'I' 'q'). Zeroed and writable, its
  * memory in *data; the view owns it. */
-PyObject *python_array_new(const python_state *state, char format, int dims,
-                           const size_t shape[], void **data);
+PyObject *python_array_new(const python_state *state, char format, int dims, const size_t shape[],
+                           void **data);
 /* Read-only, of data that lives as long as owner; None where data is NULL. */
 PyObject *python_array_borrow(const python_state *state, PyObject *owner, const void *data,
                               char format, int dims, const size_t shape[]);

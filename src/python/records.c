@@ -11,9 +11,8 @@ static PyStructSequence_Field history_fields[] = {
                           "texture" },
     { NULL, NULL },
 };
-static PyStructSequence_Desc history_desc = {
-    "headsds.HistoryEntry", "One step of a generation.", history_fields, 5
-};
+static PyStructSequence_Desc history_desc = { "headsds.HistoryEntry", "One step of a generation.",
+                                              history_fields, 5 };
 
 static PyStructSequence_Field progress_fields[] = {
     { "state", "'new', 'loading', 'running', 'done', 'cancelled' or 'failed'" },
@@ -25,9 +24,8 @@ static PyStructSequence_Field progress_fields[] = {
     { "last", "HistoryEntry of the last step" },
     { NULL, NULL },
 };
-static PyStructSequence_Desc progress_desc = {
-    "headsds.Progress", "Where a generation is.", progress_fields, 7
-};
+static PyStructSequence_Desc progress_desc = { "headsds.Progress", "Where a generation is.",
+                                               progress_fields, 7 };
 
 bool python_add_records(PyObject *module, python_state *state)
 {
@@ -85,8 +83,9 @@ PyObject *python_history(const python_state *state, const hds_history *lines, si
 
 PyObject *python_progress(const python_state *state, const hds_job_progress *progress)
 {
-    static const char *const states[] = { "new",  "loading",   "running",
-                                          "done", "cancelled", "failed" };
+    static const char *const states[] = {
+        "new", "loading", "running", "done", "cancelled", "failed"
+    };
     PyObject *left = progress->seconds_left < 0 ? Py_NewRef(Py_None)
                                                 : PyFloat_FromDouble(progress->seconds_left);
     PyObject *values[] = { PyUnicode_FromString(states[progress->state]),

@@ -97,11 +97,11 @@ void raster_project_adjoint(const raster_lens *lens, const real *vertices, size_
         real d[3] = { v[0] - lens->eye[0], v[1] - lens->eye[1], v[2] - lens->eye[2] };
         real inverse = -1 / dot3(lens->backward, d);
         real dright = lens->focal * ds[0] * inverse, dup = -lens->focal * ds[1] * inverse;
-        real dinverse = ds[2] + lens->focal * (ds[0] * dot3(lens->right, d) -
-                                               ds[1] * dot3(lens->up, d));
+        real dinverse =
+            ds[2] + lens->focal * (ds[0] * dot3(lens->right, d) - ds[1] * dot3(lens->up, d));
         real dbackward = dinverse * inverse * inverse; /* w = -backward . d */
         for (int j = 0; j < 3; j++)
-            dvertices[3 * i + j] += lens->right[j] * dright + lens->up[j] * dup +
-                                    lens->backward[j] * dbackward;
+            dvertices[3 * i + j] +=
+                lens->right[j] * dright + lens->up[j] * dup + lens->backward[j] * dbackward;
     }
 }

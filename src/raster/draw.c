@@ -10,8 +10,8 @@ static bool fits(const raster_mesh *mesh, const raster_view *view)
 {
     return view->width > 0 && view->height > 0 && view->width <= largest_side &&
            view->height <= largest_side && mesh->face_count < UINT32_MAX / 4 &&
-           (!view->texture || (mesh->uvs && mesh->uv_faces && view->texture_width > 0 &&
-                               view->texture_height > 0));
+           (!view->texture ||
+            (mesh->uvs && mesh->uv_faces && view->texture_width > 0 && view->texture_height > 0));
 }
 
 raster_state *raster_draw(const raster_mesh *mesh, const real *normals, const raster_view *view,

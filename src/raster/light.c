@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Light as nine spherical-harmonics coefficients of irradiance / pi over the normal:
- *   E(n) / pi = sum_lm light_lm Y_lm(n), order (0,0) (1,-1) (1,0) (1,1) (2,-2) (2,-1) (2,0) (2,1) (2,2).
+ *   E(n) / pi = sum_lm light_lm Y_lm(n),  l rising from 0 to 2, within it m from -l to l
+ *
  * A distant light of strength s from d adds s A_l Y_lm(d), A = (pi, 2 pi / 3, pi / 4), which is
  * s max(0, n.d) up to the second order.
+ *
  * Ramamoorthi, Hanrahan: "An efficient representation for irradiance environment maps", 2001. */
 #include "raster/raster_priv.h"
 
@@ -60,9 +62,12 @@ void raster_irradiance_adjoint(const real light[9], const real normal[3], real d
     if (!(raster_irradiance(light, normal) > 0))
         return;
     const real *l = light, x = normal[0], y = normal[1], z = normal[2];
-    dnormal[0] += dirradiance * (band1 * l[3] + band2 * (l[4] * y + l[7] * z) + 2 * band22 * l[8] * x);
-    dnormal[1] += dirradiance * (band1 * l[1] + band2 * (l[4] * x + l[5] * z) - 2 * band22 * l[8] * y);
-    dnormal[2] += dirradiance * (band1 * l[2] + band2 * (l[5] * y + l[7] * x) + 6 * band20 * l[6] * z);
+    dnormal[0] +=
+        dirradiance * (band1 * l[3] + band2 * (l[4] * y + l[7] * z) + 2 * band22 * l[8] * x);
+    dnormal[1] +=
+        dirradiance * (band1 * l[1] + band2 * (l[4] * x + l[5] * z) - 2 * band22 * l[8] * y);
+    dnormal[2] +=
+        dirradiance * (band1 * l[2] + band2 * (l[5] * y + l[7] * x) + 6 * band20 * l[6] * z);
 }
 
 void raster_light_polynomial(const real light[9], real p[9])
@@ -107,7 +112,8 @@ void raster_light_preset(int preset, real light[9])
     make_light(&presets[preset], light);
 }
 
-/* The fill stands on the other side of the key, so that a strong key never leaves one half black. */
+/* The fill stands on the other side of the key, so that a strong key never leaves one half
+ * black. */
 void raster_light_random(rng *r, real light[9])
 {
     setting s;

@@ -113,8 +113,8 @@ static void barycentrics(fragment *f)
 static void interpolate(const job *j, fragment *f, int x, int y)
 {
     const raster_mesh *m = j->mesh;
-    f->slot = &j->state->slots[j->state->visible[(size_t)y * (size_t)j->state->width +
-                                                 (size_t)x] - 1];
+    f->slot =
+        &j->state->slots[j->state->visible[(size_t)y * (size_t)j->state->width + (size_t)x] - 1];
     f->x = (real)(x - f->slot->x0);
     f->y = (real)(y - f->slot->y0);
     barycentrics(f);
@@ -166,8 +166,8 @@ static void scatter(const job *j, const fragment *f, const real dnormal[3], cons
         const real *corner = j->normals + 3 * v[i];
         db[i] = dnormal[0] * corner[0] + dnormal[1] * corner[1] + dnormal[2] * corner[2];
         if (t)
-            db[i] += duv[0] * (real)j->mesh->uvs[2 * t[i]] +
-                     duv[1] * (real)j->mesh->uvs[2 * t[i] + 1];
+            db[i] +=
+                duv[0] * (real)j->mesh->uvs[2 * t[i]] + duv[1] * (real)j->mesh->uvs[2 * t[i] + 1];
         mean += f->b[i] * db[i];
         for (int c = 0; c < 3 && j->dnormals; c++)
             j->dnormals[3 * v[i] + c] += f->b[i] * dnormal[c];
@@ -203,10 +203,10 @@ static void shade_pixel_adjoint(const job *j, int x, int y, size_t pixel)
         }
         raster_irradiance_adjoint(j->view->light, f.normal, dirradiance, dnormal);
         if (j->view->texture && j->dtexture)
-            raster_texel_adjoint(j->view,
-                                 &(raster_texel){ { f.uv[0], f.uv[1] },
-                                                  { dalbedo[0], dalbedo[1], dalbedo[2] } },
-                                 0, j->view->texture_height, j->dtexture);
+            raster_texel_adjoint(
+                j->view,
+                &(raster_texel){ { f.uv[0], f.uv[1] }, { dalbedo[0], dalbedo[1], dalbedo[2] } }, 0,
+                j->view->texture_height, j->dtexture);
     }
     for (int c = 0; c < 3; c++)
         along += dnormal[c] * f.normal[c];
@@ -239,8 +239,14 @@ void raster_shade_plain_adjoint(const raster_state *state, const raster_mesh *me
                                 const real *normals, const raster_view *view, const real *draw,
                                 real *dscreen, real *dnormals, real *dtexture)
 {
-    job j = { .state = state,     .mesh = mesh,         .normals = normals,  .view = view,
-              .draw = draw, .dscreen = dscreen, .dnormals = dnormals, .dtexture = dtexture };
+    job j = { .state = state,
+              .mesh = mesh,
+              .normals = normals,
+              .view = view,
+              .draw = draw,
+              .dscreen = dscreen,
+              .dnormals = dnormals,
+              .dtexture = dtexture };
     size_t pixels = (size_t)state->width * (size_t)state->height;
     for (size_t i = 0; i < pixels; i++)
         if (state->visible[i])

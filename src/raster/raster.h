@@ -42,11 +42,12 @@ typedef struct raster_view {
     raster_camera camera;
     int width, height;
     raster_mode mode;
-    real albedo[3];       /* linear; used where texture is NULL */
-    const real *texture;  /* (texture_height, texture_width, 3) linear, row 0 at v = 1; or NULL */
+    real albedo[3];      /* linear; used where texture is NULL */
+    const real *texture; /* (texture_height, texture_width, 3) linear, row 0 at v = 1; or NULL */
     int texture_width, texture_height;
-    real light[9];        /* monochrome second-order spherical harmonics of the irradiance / pi, object space */
-    real background[3];   /* in the picture's own space: written as is */
+    real light[9];      /* monochrome second-order spherical harmonics of the irradiance / pi,
+                           object space */
+    real background[3]; /* in the picture's own space: written as is */
 } raster_view;
 
 /* What the forward pass leaves for the adjoint; arrays come from the arena. */

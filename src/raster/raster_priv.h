@@ -96,8 +96,8 @@ void raster_shade(const raster_state *state, const raster_mesh *mesh, const real
 /* draw (H,W,3): gradient before blending. += dscreen (V,3), dnormals, dtexture (or NULL).
  * False: out of memory. */
 bool raster_shade_adjoint(const raster_state *state, const raster_mesh *mesh, const real *normals,
-                          const raster_view *view, arena *scratch, const real *draw,
-                          real *dscreen, real *dnormals, real *dtexture);
+                          const raster_view *view, arena *scratch, const real *draw, real *dscreen,
+                          real *dnormals, real *dtexture);
 
 /* ---- plain.c: the same with a plain loop over pixels and faces, for the tests ---- */
 bool raster_visible_plain(raster_state *state, const raster_mesh *mesh, arena *scratch);
@@ -125,8 +125,7 @@ bool raster_texture_adjoint(const raster_view *view, const raster_texel *texels,
 /* Finds the crossings of visible silhouette edges and blends them. False: out of memory. */
 bool raster_blend(raster_state *state, const raster_mesh *mesh, arena *scratch, real *image);
 /* dimage (H,W,3) -> draw (H,W,3) = gradient before blending, += dscreen (V,3) */
-void raster_blend_adjoint(const raster_state *state, const real *dimage, real *draw,
-                          real *dscreen);
+void raster_blend_adjoint(const raster_state *state, const real *dimage, real *draw, real *dscreen);
 
 /* ---- light.c ---- */
 /* E(n) / pi = p0 + p1 x + p2 y + p3 z + p4 xy + p5 yz + p6 xz + p7 zz + p8 (xx - yy) */

@@ -83,7 +83,9 @@ static inline void each_block(const job *j, size_t band, block *b, block_body bo
             }
             const raster_slot *slot = &s->slots[name - 1];
             run *r = &b->run[b->runs++];
-            *r = (run){ .slot = name - 1, .begin = b->count, .x = (real)(x - slot->x0),
+            *r = (run){ .slot = name - 1,
+                        .begin = b->count,
+                        .x = (real)(x - slot->x0),
                         .y = (real)(y - slot->y0) };
             for (; x < s->width && visible[x] == name && b->count < BLOCK; x++)
                 b->pixel[b->count++] = (uint32_t)y * (uint32_t)s->width + (uint32_t)x;
@@ -357,8 +359,8 @@ static void shade_band_adjoint(void *context, size_t band)
 
 /* Each band writes to its own slots; they are then added up in order. */
 bool raster_shade_adjoint(const raster_state *state, const raster_mesh *mesh, const real *normals,
-                          const raster_view *view, arena *scratch, const real *draw,
-                          real *dscreen, real *dnormals, real *dtexture)
+                          const raster_view *view, arena *scratch, const real *draw, real *dscreen,
+                          real *dnormals, real *dtexture)
 {
     size_t slots = state->bands[state->band_count];
     job j = { .state = state, .mesh = mesh, .normals = normals, .view = view, .draw = draw };

@@ -171,8 +171,8 @@ static bool cross_line(const raster_state *s, const edge *e, const span *p, int 
     bool forward = p->from == 0;
     bool inner_first = ((e->sum > 0) == forward) == (p->axis == 0);
     size_t width = (size_t)s->width;
-    size_t first = p->axis ? (size_t)before * width + (size_t)line
-                           : (size_t)line * width + (size_t)before;
+    size_t first =
+        p->axis ? (size_t)before * width + (size_t)line : (size_t)line * width + (size_t)before;
     size_t second = first + (p->axis ? width : 1);
     size_t inner = inner_first ? first : second, outer = inner_first ? second : first;
     uint32_t near = s->visible[inner], far = s->visible[outer];
@@ -180,15 +180,16 @@ static bool cross_line(const raster_state *s, const edge *e, const span *p, int 
         (far && s->slots[near - 1].face == s->slots[far - 1].face))
         return false;
     *c = (raster_crossing){ .vertices = { e->vertices[0], e->vertices[1] },
-                            .inner = (uint32_t)inner, .outer = (uint32_t)outer,
-                            .axis = (int8_t)p->axis, .sign = inner_first ? 1 : -1 };
+                            .inner = (uint32_t)inner,
+                            .outer = (uint32_t)outer,
+                            .axis = (int8_t)p->axis,
+                            .sign = inner_first ? 1 : -1 };
     measure(s, p, line, before + !inner_first, c);
     return c->depth > s->depth[outer];
 }
 
 /* One crossing a pair of pixels: the nearest. */
-static void keep_nearest(raster_state *s, const raster_crossing *c, uint32_t *table,
-                         uint32_t mask)
+static void keep_nearest(raster_state *s, const raster_crossing *c, uint32_t *table, uint32_t mask)
 {
     uint32_t pair = 2 * (c->inner < c->outer ? c->inner : c->outer) + (uint32_t)c->axis;
     uint32_t i = mix(pair) & mask;
@@ -240,8 +241,8 @@ bool raster_blend(raster_state *state, const raster_mesh *mesh, arena *scratch, 
     for (size_t i = 0; i < state->crossing_count; i++) {
         raster_crossing *c = &state->crossings[i];
         for (int k = 0; k < 3; k++)
-            c->contrast[k] = image[3 * (size_t)c->inner + (size_t)k] -
-                             image[3 * (size_t)c->outer + (size_t)k];
+            c->contrast[k] =
+                image[3 * (size_t)c->inner + (size_t)k] - image[3 * (size_t)c->outer + (size_t)k];
     }
     for (size_t i = 0; i < state->crossing_count; i++) {
         const raster_crossing *c = &state->crossings[i];
@@ -253,8 +254,7 @@ bool raster_blend(raster_state *state, const raster_mesh *mesh, arena *scratch, 
     return true;
 }
 
-void raster_blend_adjoint(const raster_state *state, const real *dimage, real *draw,
-                          real *dscreen)
+void raster_blend_adjoint(const raster_state *state, const real *dimage, real *draw, real *dscreen)
 {
     memcpy(draw, dimage, 3 * (size_t)state->width * (size_t)state->height * sizeof *draw);
     for (size_t i = 0; i < state->crossing_count; i++) {

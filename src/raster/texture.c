@@ -116,8 +116,9 @@ static void sum_strip(void *context, size_t strip)
 bool raster_texture_adjoint(const raster_view *view, const raster_texel *texels,
                             const uint32_t *first, int bands, arena *scratch, real *dtexture)
 {
-    job j = { .view = view, .texels = texels, .first = first, .bands = (size_t)bands,
-              .dtexture = dtexture };
+    job j = {
+        .view = view, .texels = texels, .first = first, .bands = (size_t)bands, .dtexture = dtexture
+    };
     j.next = arena_alloc(scratch, j.bands, sizeof *j.next);
     if (!j.next)
         return false;

@@ -66,8 +66,8 @@ static void measure_faces(void *context, size_t chunk)
         s->facing[f] = 0;
         if (a[0] == RASTER_OUTSIDE || b[0] == RASTER_OUTSIDE || c[0] == RASTER_OUTSIDE)
             continue;
-        int64_t area = (int64_t)(b[0] - a[0]) * (c[1] - a[1]) -
-                       (int64_t)(c[0] - a[0]) * (b[1] - a[1]);
+        int64_t area =
+            (int64_t)(b[0] - a[0]) * (c[1] - a[1]) - (int64_t)(c[0] - a[0]) * (b[1] - a[1]);
         s->facing[f] = area < 0 ? -1 : 1;
         if (area == 0)
             continue;
@@ -192,26 +192,26 @@ static inline edges set_edges(const raster_state *s, const uint32_t *v, int32_t 
 }
 
 /* The face on the rows [y0, y1] of its box, with `name` where it is nearest. */
-#define DRAW_ROWS(integer)                                                                        \
-    for (int y = y0; y <= y1; y++) {                                                              \
-        size_t at = (size_t)y * (size_t)s->width + (size_t)b->x0;                                 \
-        real *restrict depth = s->depth + at;                                                     \
-        uint32_t *restrict visible = s->visible + at;                                             \
-        const integer row = (integer)(y - y0);                                                    \
-        const integer e0 = (integer)(e.c[0] + e.b[0] * row), a0 = (integer)e.a[0];                \
-        const integer e1 = (integer)(e.c[1] + e.b[1] * row), a1 = (integer)e.a[1];                \
-        const integer e2 = (integer)(e.c[2] + e.b[2] * row), a2 = (integer)e.a[2];                \
-        const real z0 = plane[1] * (real)row + plane[2], zx = plane[0];                           \
-        for (int x = 0; x < width; x++) {                                                         \
-            integer side = (e0 + a0 * x) | (e1 + a1 * x) | (e2 + a2 * x);                         \
-            real z = z0 + zx * (real)x;                                                           \
-            z = z > low ? z : low;                                                                \
-            z = z < high ? z : high;                                                              \
-            if (side >= 0 && z > depth[x]) {                                                      \
-                depth[x] = z;                                                                     \
-                visible[x] = name;                                                                \
-            }                                                                                     \
-        }                                                                                         \
+#define DRAW_ROWS(integer)                                                                         \
+    for (int y = y0; y <= y1; y++) {                                                               \
+        size_t at = (size_t)y * (size_t)s->width + (size_t)b->x0;                                  \
+        real *restrict depth = s->depth + at;                                                      \
+        uint32_t *restrict visible = s->visible + at;                                              \
+        const integer row = (integer)(y - y0);                                                     \
+        const integer e0 = (integer)(e.c[0] + e.b[0] * row), a0 = (integer)e.a[0];                 \
+        const integer e1 = (integer)(e.c[1] + e.b[1] * row), a1 = (integer)e.a[1];                 \
+        const integer e2 = (integer)(e.c[2] + e.b[2] * row), a2 = (integer)e.a[2];                 \
+        const real z0 = plane[1] * (real)row + plane[2], zx = plane[0];                            \
+        for (int x = 0; x < width; x++) {                                                          \
+            integer side = (e0 + a0 * x) | (e1 + a1 * x) | (e2 + a2 * x);                          \
+            real z = z0 + zx * (real)x;                                                            \
+            z = z > low ? z : low;                                                                 \
+            z = z < high ? z : high;                                                               \
+            if (side >= 0 && z > depth[x]) {                                                       \
+                depth[x] = z;                                                                      \
+                visible[x] = name;                                                                 \
+            }                                                                                      \
+        }                                                                                          \
     }
 
 static inline bool face_is_small(const raster_state *s, const uint32_t *v)
@@ -222,8 +222,8 @@ static inline bool face_is_small(const raster_state *s, const uint32_t *v)
            max3(a[1], b[1], c[1]) - min3(a[1], b[1], c[1]) < side;
 }
 
-static inline __attribute__((always_inline)) void draw_face(const job *j, uint32_t face, uint32_t name, int row_begin,
-                             int row_end)
+static inline __attribute__((always_inline)) void
+draw_face(const job *j, uint32_t face, uint32_t name, int row_begin, int row_end)
 {
     const raster_state *s = j->state;
     const box *b = &j->boxes[face];
@@ -290,8 +290,8 @@ static void make_slots(void *context, size_t band)
             continue;
         raster_slot *slot = &s->slots[s->bands[band] + j->names[i] - 1];
         const box *b = &j->boxes[j->faces[i]];
-        *slot = (raster_slot){ .face = j->faces[i], .x0 = b->x0,
-                               .y0 = b->y0 > begin ? b->y0 : begin };
+        *slot =
+            (raster_slot){ .face = j->faces[i], .x0 = b->x0, .y0 = b->y0 > begin ? b->y0 : begin };
         raster_set_planes(s, j->mesh, slot);
     }
     size_t stop = (size_t)end * (size_t)s->width;

@@ -31,8 +31,8 @@ static void *take(builder *b, size_t count, size_t size)
 static void set_string(struct aiString *string, const char *text)
 {
     int length = snprintf(string->data, sizeof string->data, "%s", text);
-    string->length = (ai_uint32)(length < (int)sizeof string->data ? length
-                                                                   : (int)sizeof string->data - 1);
+    string->length =
+        (ai_uint32)(length < (int)sizeof string->data ? length : (int)sizeof string->data - 1);
 }
 
 /* (V,3) on the model's vertices -> the split ones. */
@@ -123,8 +123,8 @@ static void add_property(builder *b, struct aiMaterial *material, const char *ke
 }
 
 /* assimp keeps strings in properties as a 32-bit length, the bytes and a NUL. */
-static void add_string(builder *b, struct aiMaterial *material, const char *key,
-                       unsigned semantic, unsigned index, const char *text)
+static void add_string(builder *b, struct aiMaterial *material, const char *key, unsigned semantic,
+                       unsigned index, const char *text)
 {
     ai_uint32 length = (ai_uint32)strlen(text);
     char packed[1024] = { 0 };
@@ -318,8 +318,7 @@ static hds_status save_text(builder *b, const hds_head *head, const char *path, 
     return status;
 }
 
-static hds_status save_binary(builder *b, const hds_head *head, const char *path,
-                              hds_error *error)
+static hds_status save_binary(builder *b, const hds_head *head, const char *path, hds_error *error)
 {
     const struct aiExportDataBlob *blob = NULL;
     hds_status status = export_scene(b, head, path, b->png ? "*0" : NULL, true, &blob, error);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Pictures of a head for people: drawn at twice the size under a key and fill light that follow the
- * camera's azimuth, averaged in linear light, on mid-grey. The frame depends on the model and not on
- * the head, so that pictures of an evolution or of a turntable don't jump. */
+ * camera's azimuth, averaged in linear light, on mid-grey. The frame depends on the model and not
+ * on the head, so that pictures of an evolution or of a turntable don't jump. */
 #include "scene/scene.h"
 
 #include "image/image.h"
@@ -36,8 +36,8 @@ static hds_status frame(const hds_head_info *head, raster_camera *camera, hds_er
     if (!vertices)
         return hds_raise(error, HDS_ERROR_MEMORY, "out of memory for %zu vertices",
                          model.vertex_count);
-    hds_status status = hds_head_model_vertices(head->model, &(hds_coefficients){ 0 }, vertices,
-                                                error);
+    hds_status status =
+        hds_head_model_vertices(head->model, &(hds_coefficients){ 0 }, vertices, error);
     for (int c = 0; c < 3 && status == HDS_OK; c++) {
         float low = vertices[c], high = vertices[c];
         for (size_t i = 1; i < model.vertex_count; i++) {
@@ -107,8 +107,8 @@ static void downsample(float *image, int size, int factor, uint8_t *pixels)
     image_to_u8(image, count, pixels);
 }
 
-static hds_status draw(const hds_head_info *head, const scene_shape *shape,
-                       const raster_view *view, int factor, uint8_t *pixels, hds_error *error)
+static hds_status draw(const hds_head_info *head, const scene_shape *shape, const raster_view *view,
+                       int factor, uint8_t *pixels, hds_error *error)
 {
     hds_head_model_info model;
     hds_head_model_get_info(head->model, &model);
@@ -143,14 +143,13 @@ static hds_status check(const hds_head *head, const hds_render_params *params,
     if (params->size < 0 || params->size > LARGEST_SIZE)
         return hds_raise(error, HDS_ERROR_ARGUMENT, "size: %d, expected 1 to %d, or 0 for %d",
                          params->size, LARGEST_SIZE, DEFAULT_SIZE);
-    if (!isfinite(params->azimuth) || !isfinite(params->elevation) ||
-        fabsf(params->elevation) > 90)
+    if (!isfinite(params->azimuth) || !isfinite(params->elevation) || fabsf(params->elevation) > 90)
         return hds_raise(error, HDS_ERROR_ARGUMENT,
                          "azimuth %g, elevation %g: expected degrees, elevation from -90 to 90",
                          (double)params->azimuth, (double)params->elevation);
     if ((unsigned)params->mode > HDS_RENDER_NORMALS)
-        return hds_raise(error, HDS_ERROR_ARGUMENT, "mode: %d, expected 0 to %d",
-                         (int)params->mode, (int)HDS_RENDER_NORMALS);
+        return hds_raise(error, HDS_ERROR_ARGUMENT, "mode: %d, expected 0 to %d", (int)params->mode,
+                         (int)HDS_RENDER_NORMALS);
     return HDS_OK;
 }
 

@@ -56,7 +56,6 @@ void scene_head_name(const hds_head *head, char name[64]);
 HDS_NODISCARD hds_status scene_save_gltf(const hds_head *head, const char *path, bool binary,
                                          hds_error *error);
 HDS_NODISCARD hds_status scene_save_obj(const hds_head *head, const char *path, hds_error *error);
-HDS_NODISCARD hds_status scene_save_state(const hds_head *head, const char *path,
-                                          hds_error *error);
+HDS_NODISCARD hds_status scene_save_state(const hds_head *head, const char *path, hds_error *error);
 
 #endif

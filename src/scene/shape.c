@@ -68,11 +68,11 @@ hds_status scene_shape_init(scene_shape *shape, const hds_head *head, bool with_
         status = hds_raise(error, HDS_ERROR_MEMORY, "out of memory for a head of %zu vertices",
                            model.vertex_count);
     else
-        status = mesh_adjacency_init(&adjacency, model.faces, model.face_count,
-                                     model.vertex_count, error);
+        status = mesh_adjacency_init(&adjacency, model.faces, model.face_count, model.vertex_count,
+                                     error);
     if (status == HDS_OK)
-        status = evaluate(&info, &adjacency, info.expression, shape->vertices, shape->normals,
-                          error);
+        status =
+            evaluate(&info, &adjacency, info.expression, shape->vertices, shape->normals, error);
     if (status == HDS_OK && shape->target_count)
         status = evaluate_targets(shape, &info, &adjacency, error);
     mesh_adjacency_finish(&adjacency);
@@ -120,8 +120,7 @@ static void split_at_seams(scene_split *split, uint32_t *next, const hds_head_mo
             split->uvs[i] = 0; /* no face uses this vertex */
 }
 
-hds_status scene_split_init(scene_split *split, const hds_head_model_info *model,
-                            hds_error *error)
+hds_status scene_split_init(scene_split *split, const hds_head_model_info *model, hds_error *error)
 {
     size_t most = model->vertex_count + 3 * model->face_count;
     bool with_uvs = model->uvs && model->uv_faces;
@@ -133,8 +132,7 @@ hds_status scene_split_init(scene_split *split, const hds_head_model_info *model
     if (!next || !split->vertices || !split->faces || (with_uvs && !split->uvs)) {
         hds_free(next);
         scene_split_finish(split);
-        return hds_raise(error, HDS_ERROR_MEMORY, "out of memory for %zu faces",
-                         model->face_count);
+        return hds_raise(error, HDS_ERROR_MEMORY, "out of memory for %zu faces", model->face_count);
     }
     for (size_t i = 0; i < model->vertex_count; i++)
         split->vertices[i] = (uint32_t)i;

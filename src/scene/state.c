@@ -145,8 +145,8 @@ static hds_status need(reader *r, const char *name, char kind, int itemsize, int
                      "(%lld, %lld)",
                      r->path, name, a->kind, a->itemsize, a->dims,
                      a->dims > 0 ? (long long)a->shape[0] : 0,
-                     a->dims > 1 ? (long long)a->shape[1] : 0, kind, itemsize, dims,
-                     (long long)d0, (long long)d1);
+                     a->dims > 1 ? (long long)a->shape[1] : 0, kind, itemsize, dims, (long long)d0,
+                     (long long)d1);
 }
 
 static hds_status need_text(reader *r, const char *name, char **text /* new */)
@@ -156,8 +156,7 @@ static hds_status need_text(reader *r, const char *name, char **text /* new */)
     if (status != HDS_OK)
         return status;
     *text = hds_format("%.*s", a->itemsize, (const char *)a->data);
-    return *text ? HDS_OK
-                 : hds_raise(r->error, HDS_ERROR_MEMORY, "%s: out of memory", r->path);
+    return *text ? HDS_OK : hds_raise(r->error, HDS_ERROR_MEMORY, "%s: out of memory", r->path);
 }
 
 static hds_status read_names(reader *r)
@@ -198,9 +197,8 @@ static hds_status read_numbers(reader *r)
     if (io_npz_find(&r->npz, "texture")) {
         status = need(r, "texture", 'u', 1, 3, -1, -1, &r->texture);
         if (status == HDS_OK && (r->texture->shape[2] != 3 || r->texture->size == 0))
-            status = hds_raise(r->error, HDS_ERROR_FORMAT,
-                               "%s: texture: %lld channels, expected 3", r->path,
-                               (long long)r->texture->shape[2]);
+            status = hds_raise(r->error, HDS_ERROR_FORMAT, "%s: texture: %lld channels, expected 3",
+                               r->path, (long long)r->texture->shape[2]);
     }
     return status;
 }
@@ -258,11 +256,10 @@ static hds_status check_model(reader *r, hds_head_model *model)
         r->error, HDS_ERROR_ARGUMENT,
         "%s: was made on the head model '%s' (%llu vertices, %llu faces, %llu shapes, %llu "
         "expressions, %llu joints), got '%s' (%zu, %zu, %zu, %zu, %zu) or other connections",
-        r->path, r->model_name, (unsigned long long)r->counts[0],
-        (unsigned long long)r->counts[1], (unsigned long long)r->counts[3],
-        (unsigned long long)r->counts[4], (unsigned long long)r->counts[5], info.name,
-        info.vertex_count, info.face_count, info.shape_count, info.expression_count,
-        info.joint_count);
+        r->path, r->model_name, (unsigned long long)r->counts[0], (unsigned long long)r->counts[1],
+        (unsigned long long)r->counts[3], (unsigned long long)r->counts[4],
+        (unsigned long long)r->counts[5], info.name, info.vertex_count, info.face_count,
+        info.shape_count, info.expression_count, info.joint_count);
 }
 
 static hds_status make_head(reader *r, hds_head_model *model, hds_head **head)
@@ -286,13 +283,11 @@ static hds_status make_head(reader *r, hds_head_model *model, hds_head **head)
     hds_status status = hds_head_create(head, &params, &inner);
     if (status == HDS_ERROR_ARGUMENT)
         status = HDS_ERROR_FORMAT; /* what the file holds is no head */
-    return status == HDS_OK
-               ? HDS_OK
-               : hds_raise(r->error, status, "%s: %.900s", r->path, inner.message);
+    return status == HDS_OK ? HDS_OK
+                            : hds_raise(r->error, status, "%s: %.900s", r->path, inner.message);
 }
 
-hds_status hds_head_load(hds_head **head, const char *path, hds_head_model *model,
-                         hds_error *error)
+hds_status hds_head_load(hds_head **head, const char *path, hds_head_model *model, hds_error *error)
 {
     if (!head || !path || !path[0])
         return hds_raise(error, HDS_ERROR_ARGUMENT, "a path is needed to load a head");

@@ -174,9 +174,8 @@ bool tn_set_grad(tn_context *cx, bool on)
 
 tn *tn_zeros(tn_context *cx, int dims, const int64_t *shape)
 {
-    return aten_make(cx, "zeros", [&] {
-        return at::zeros(at::IntArrayRef(shape, (size_t)dims), at::kFloat);
-    });
+    return aten_make(cx, "zeros",
+                     [&] { return at::zeros(at::IntArrayRef(shape, (size_t)dims), at::kFloat); });
 }
 
 static at::Tensor view_of(const void *data, int dims, const int64_t *shape, at::ScalarType type)
@@ -188,7 +187,8 @@ static at::Tensor view_of(const void *data, int dims, const int64_t *shape, at::
 
 tn *tn_from_f32(tn_context *cx, const float *data, int dims, const int64_t *shape)
 {
-    return aten_make(cx, "from_f32", [&] { return view_of(data, dims, shape, at::kFloat).clone(); });
+    return aten_make(cx, "from_f32",
+                     [&] { return view_of(data, dims, shape, at::kFloat).clone(); });
 }
 
 tn *tn_from_i64(tn_context *cx, const int64_t *data, int dims, const int64_t *shape)

@@ -61,7 +61,8 @@ tn *tn_layer_norm(tn_context *cx, const tn *x, const tn *w, const tn *b, double 
 
 tn *tn_embedding(tn_context *cx, const tn *table, const tn *ids)
 {
-    return aten_make(cx, "embedding", [&] { return at::embedding(aten_get(table), aten_get(ids)); });
+    return aten_make(cx, "embedding",
+                     [&] { return at::embedding(aten_get(table), aten_get(ids)); });
 }
 
 // (B,L,C) -> (B heads,L,C/heads)
@@ -71,7 +72,9 @@ static at::Tensor split_heads(const at::Tensor &x, int64_t heads)
     if (heads < 1 || c % heads)
         throw std::invalid_argument(std::to_string(c) + " channels in " + std::to_string(heads) +
                                     " heads");
-    return x.reshape({ b, l, heads, c / heads }).transpose(1, 2).reshape({ b * heads, l, c / heads });
+    return x.reshape({ b, l, heads, c / heads })
+        .transpose(1, 2)
+        .reshape({ b * heads, l, c / heads });
 }
 
 // Adds -inf above the diagonal of scores (N,Q,K) whose first row is position `first`.
@@ -174,9 +177,8 @@ tn *tn_abs(tn_context *cx, const tn *x)
 
 tn *tn_clamp(tn_context *cx, const tn *x, double low, double high)
 {
-    return aten_make(cx, "clamp", [&] {
-        return at::clamp(aten_get(x), at::Scalar(low), at::Scalar(high));
-    });
+    return aten_make(cx, "clamp",
+                     [&] { return at::clamp(aten_get(x), at::Scalar(low), at::Scalar(high)); });
 }
 
 tn *tn_affine(tn_context *cx, const tn *x, double scale, double shift)
@@ -224,9 +226,8 @@ tn *tn_mean_square(tn_context *cx, const tn *a, const tn *b)
 
 tn *tn_reshape(tn_context *cx, const tn *x, int dims, const int64_t *shape)
 {
-    return aten_make(cx, "reshape", [&] {
-        return aten_get(x).reshape(at::IntArrayRef(shape, (size_t)dims));
-    });
+    return aten_make(cx, "reshape",
+                     [&] { return aten_get(x).reshape(at::IntArrayRef(shape, (size_t)dims)); });
 }
 
 tn *tn_permute(tn_context *cx, const tn *x, int dims, const int64_t *order)

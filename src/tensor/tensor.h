@@ -43,9 +43,9 @@ tn *tn_leave(tn_context *cx, size_t scope, tn *kept); /* closes it; `kept` (or N
 typedef void (*tn_where)(const void *of, char *text, size_t size);
 void tn_set_place(tn_context *cx, tn_where where, const void *of);
 
-tn *tn_own(tn_context *cx, tn *x);                   /* out of the scopes, until tn_release */
-void tn_release(tn_context *cx, tn **x);             /* an owned tensor; NULL is fine */
-size_t tn_live(const tn_context *cx);                /* handles in scopes and owned */
+tn *tn_own(tn_context *cx, tn *x);       /* out of the scopes, until tn_release */
+void tn_release(tn_context *cx, tn **x); /* an owned tensor; NULL is fine */
+size_t tn_live(const tn_context *cx);    /* handles in scopes and owned */
 
 /* Whether operations record what gradients need; off in a new context. Returns what it was. */
 bool tn_set_grad(tn_context *cx, bool on);
@@ -58,8 +58,8 @@ tn_precision tn_set_precision(tn_context *cx, tn_precision precision);
 /* ---- in and out (aten_context.cc) ---- */
 
 enum { TN_MAX_DIMS = 8 };
-#define TN_SHAPE(...)                                                                              \
-    (int)(sizeof((int64_t[]){ __VA_ARGS__ }) / sizeof(int64_t)), (const int64_t[]) { __VA_ARGS__ }
+#define TN_DIMS(...) ((const int64_t[]){ __VA_ARGS__ })
+#define TN_SHAPE(...) (int)(sizeof TN_DIMS(__VA_ARGS__) / sizeof(int64_t)), TN_DIMS(__VA_ARGS__)
 
 tn *tn_zeros(tn_context *cx, int dims, const int64_t *shape);
 tn *tn_from_f32(tn_context *cx, const float *data, int dims, const int64_t *shape);   /* copies */
@@ -81,7 +81,8 @@ tn *tn_conv2d(tn_context *cx, const tn *x, const tn *w, const tn *b, int stride,
 tn *tn_linear(tn_context *cx, const tn *x, const tn *w, const tn *b);
 tn *tn_group_norm(tn_context *cx, const tn *x, const tn *w, const tn *b, int groups, double eps);
 tn *tn_layer_norm(tn_context *cx, const tn *x, const tn *w, const tn *b, double eps);
-tn *tn_embedding(tn_context *cx, const tn *table, const tn *ids); /* (V,C), int64 (...) -> (...,C) */
+/* table (V,C), ids int64 (...) -> (...,C) */
+tn *tn_embedding(tn_context *cx, const tn *table, const tn *ids);
 /* softmax(q k^T / sqrt(C/heads)) v in each head; q (B,Q,C), k and v (B,K,C) -> (B,Q,C).
  * Causal: position i sees positions up to i. Without gradients the scores are made in slices. */
 tn *tn_attention(tn_context *cx, const tn *q, const tn *k, const tn *v, int heads, bool causal);
@@ -101,9 +102,9 @@ tn *tn_add(tn_context *cx, const tn *a, const tn *b);                   /* shape
 tn *tn_sub(tn_context *cx, const tn *a, const tn *b);
 tn *tn_mul(tn_context *cx, const tn *a, const tn *b);
 tn *tn_matmul(tn_context *cx, const tn *a, const tn *b);
-tn *tn_mean(tn_context *cx, const tn *x);                            /* of everything -> () */
-tn *tn_sum(tn_context *cx, const tn *x);                             /* of everything -> () */
-tn *tn_mean_square(tn_context *cx, const tn *a, const tn *b);        /* mean((a-b)^2) -> () */
+tn *tn_mean(tn_context *cx, const tn *x);                     /* of everything -> () */
+tn *tn_sum(tn_context *cx, const tn *x);                      /* of everything -> () */
+tn *tn_mean_square(tn_context *cx, const tn *a, const tn *b); /* mean((a-b)^2) -> () */
 
 /* ---- shapes (aten_ops.cc) ---- */
 

@@ -44,8 +44,9 @@ class Blender:
         self.folder = folder
         self.out = folder / "out"
         self.out.mkdir()
-        self.environment = dict(os.environ, HEADSDS_ADDON=STAGED, LIBGL_ALWAYS_SOFTWARE="1",
-                                HEADSDS_TEST_PRIOR=test_prior())
+        # Blender takes the folder that it runs in from PWD.
+        self.environment = dict(os.environ, PWD=str(folder), HEADSDS_ADDON=STAGED,
+                                LIBGL_ALWAYS_SOFTWARE="1", HEADSDS_TEST_PRIOR=test_prior())
         for kind in ("CONFIG", "SCRIPTS", "DATAFILES", "EXTENSIONS"):
             (folder / kind).mkdir()
             self.environment[f"BLENDER_USER_{kind}"] = str(folder / kind)
@@ -63,11 +64,12 @@ class Blender:
         return self.run("-b", "--factory-startup", "--python-exit-code", "1", "--python",
                         HERE / "inside" / script, "--", *arguments)
 
-    def command(self, *arguments, file=None):
+    def command(self, *arguments, file=None, before=()):
         """The headless entry."""
         start = [file] if file else []
         return self.run("-b", "--factory-startup", *start, "--python-exit-code", "1", "--python",
-                        pathlib.Path(STAGED, "headsds_addon", "generate.py"), "--", *arguments)
+                        pathlib.Path(STAGED, "headsds_addon", "generate.py"), "--", *arguments,
+                        before=before)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import pytest
 
 import headsds_addon
 from headsds_addon.core import coordinates, naming, run, settings, topology
+from headsds_addon.headless import output
 
 PACKAGE = pathlib.Path(headsds_addon.__file__).parent
 # What each layer may not import.
@@ -304,3 +305,50 @@ def test_abandon_waits_for_the_job():
                                            (7380, "2:03:00")])
 def test_clock(seconds, text):
     assert run.clock(seconds) == text
+
+
+# ---- the folder that the command writes to ----
+
+def write(folder, names):
+    for name in names:
+        pathlib.Path(folder.path(name)).write_text(name)
+
+
+def content(path):
+    return {p.name: p.read_text() if p.is_file() else None for p in path.iterdir()}
+
+
+def test_folder_files_appear_together(tmp_path):
+    out = tmp_path / "new" / "folder"
+    with output.Folder(out, ["a", "b"]) as folder:
+        write(folder, ["a", "b"])
+        assert not {"a", "b"} & {p.name for p in out.iterdir()}
+    assert content(out) == {"a": "a", "b": "b"}
+    assert folder.written == [str(out / "a"), str(out / "b")]
+
+
+def test_folder_refuses_at_the_start_what_it_cannot_replace(tmp_path):
+    (tmp_path / "b").mkdir()
+    with pytest.raises(OSError, match="/b: is no file, .*--out"):
+        with output.Folder(tmp_path, ["a", "b"]):
+            raise AssertionError("was let in")
+
+
+@pytest.mark.parametrize("missing", [True, False])
+def test_folder_keeps_the_old_files_of_a_failure(tmp_path, missing):
+    """One file is not written, or at the end a folder stands where the second should go."""
+    (tmp_path / "a").write_text("old")
+    with pytest.raises(OSError, match="/b: was not written" if missing else "/b: is no file"):
+        with output.Folder(tmp_path, ["a", "b"]) as folder:
+            write(folder, ["a"] if missing else ["a", "b"])
+            if not missing:
+                (tmp_path / "b").mkdir()
+    assert content(tmp_path) == ({"a": "old"} if missing else {"a": "old", "b": None})
+
+
+def test_folder_cleans_up_after_an_error(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        with output.Folder(tmp_path, ["a", "b"]) as folder:
+            write(folder, ["a", "b"])
+            raise KeyboardInterrupt
+    assert not content(tmp_path)

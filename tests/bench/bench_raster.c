@@ -96,10 +96,10 @@ int main(void)
             view.width = view.height = sizes[i];
             measure(&m, &view, &b, best);
             double sum = best[0] + best[1], area = (double)sizes[i] * sizes[i];
-            double bytes = 40 * area + 4.0 * (4 * (double)vertices + 3.0 * (double)m.mesh.face_count);
+            double bytes =
+                40 * area + 4.0 * (4 * (double)vertices + 3.0 * (double)m.mesh.face_count);
             printf("%-9s %5d %7.3f ms %7.3f ms %7.3f ms %12.2f %12.3f\n", names[mode], sizes[i],
-                   best[0] * 1e3, best[1] * 1e3, sum * 1e3, sum / (bytes / speed),
-                   sum / reference);
+                   best[0] * 1e3, best[1] * 1e3, sum * 1e3, sum / (bytes / speed), sum / reference);
         }
     }
     test_mesh_finish(&m);

@@ -11,9 +11,17 @@
 #include <time.h>
 
 static const unet_config sd15 = {
-    .in_channels = 4, .out_channels = 4, .levels = 4, .channels = { 320, 640, 1280, 1280 },
-    .down_attention = { true, true, true, false }, .up_attention = { false, true, true, true },
-    .heads = { 8, 8, 8, 8 }, .layers = 2, .groups = 32, .text_width = 768, .sample_size = 64,
+    .in_channels = 4,
+    .out_channels = 4,
+    .levels = 4,
+    .channels = { 320, 640, 1280, 1280 },
+    .down_attention = { true, true, true, false },
+    .up_attention = { false, true, true, true },
+    .heads = { 8, 8, 8, 8 },
+    .layers = 2,
+    .groups = 32,
+    .text_width = 768,
+    .sample_size = 64,
     .eps = 1e-5,
 };
 
@@ -123,8 +131,8 @@ int main(void)
            first, 1e-9 * c.flops / best);
     printf("  matrix product %d^3: %.0f GFLOP/s; share of that peak: %.0f%%\n", PRODUCT,
            1e-9 * peak, 100 * c.flops / best / peak);
-    printf("  weights %.2f GiB, peak memory %.2f GiB (with weights alone %.2f)\n",
-           size / (1 << 30), peak_gib(), loaded);
+    printf("  weights %.2f GiB, peak memory %.2f GiB (with weights alone %.2f)\n", size / (1 << 30),
+           peak_gib(), loaded);
     weights_destroy(&w);
     tn_context_destroy(&cx);
     return 0;

@@ -258,8 +258,7 @@ static double adjoint_along(problem *p, int size, const double *base, motion kin
         for (int x = 0; x < size; x++)
             u[3 * (y * size + x)] = weight((x + 0.5) / size, (y + 0.5) / size) / (size * size);
     raster_state *s = draw(p, image);
-    raster_draw_adjoint(&p->mesh.mesh, p->mesh.normals, &p->view, &p->scratch, s, u, g, NULL,
-                        NULL);
+    raster_draw_adjoint(&p->mesh.mesh, p->mesh.normals, &p->view, &p->scratch, s, u, g, NULL, NULL);
     arena_leave(&p->scratch, (arena_mark){ 0 });
     move(base, ahead, count / 3, kind, step);
     double slope = 0;
@@ -332,9 +331,9 @@ static void test_slanted_edge(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_modes),         cmocka_unit_test(test_small_faces),
-        cmocka_unit_test(test_soups),         cmocka_unit_test(test_twice_doubles),
-        cmocka_unit_test(test_supersampled),  cmocka_unit_test(test_slanted_edge),
+        cmocka_unit_test(test_modes),        cmocka_unit_test(test_small_faces),
+        cmocka_unit_test(test_soups),        cmocka_unit_test(test_twice_doubles),
+        cmocka_unit_test(test_supersampled), cmocka_unit_test(test_slanted_edge),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -50,8 +50,8 @@ typedef struct parity_controlled {
     double scales[2];
 } parity_controlled;
 /* The UNet of model 0 under ControlNets -> their residuals, summed, and the noise. */
-void parity_control(parity *c, tn_context *cx, const char *unet_folder,
-                    const parity_controlled *in, unet_residuals *sum, float *noise, size_t count);
+void parity_control(parity *c, tn_context *cx, const char *unet_folder, const parity_controlled *in,
+                    unet_residuals *sum, float *noise, size_t count);
 void parity_controlnet(parity *c);
 
 #endif

@@ -58,7 +58,8 @@ void parity_close(parity *c)
 {
     const char *name;
     json_t *value;
-    json_object_foreach(c->left, name, value) {
+    json_object_foreach(c->left, name, value)
+    {
         print_error("%s: %s was not compared\n", c->id, name);
         c->failures++;
     }

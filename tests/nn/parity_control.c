@@ -42,8 +42,8 @@ static weights *control(const parity *c, tn_context *cx, size_t index, const par
     return w;
 }
 
-void parity_control(parity *c, tn_context *cx, const char *unet_folder,
-                    const parity_controlled *in, unet_residuals *sum, float *noise, size_t count)
+void parity_control(parity *c, tn_context *cx, const char *unet_folder, const parity_controlled *in,
+                    unet_residuals *sum, float *noise, size_t count)
 {
     hds_error error = { 0 };
     weights *w[3] = { NULL };
@@ -82,7 +82,7 @@ void parity_controlnet(parity *c)
                              .text = parity_input(c, cx, "encoder_hidden_states") };
     in.timestep = (float)parity_parameter(c, "timestep");
     for (size_t i = 0; i < count; i++) {
-        char picture[32] = "controlnet_cond", scale[32] = "conditioning_scale";
+        char picture[48] = "controlnet_cond", scale[48] = "conditioning_scale";
         if (count > 1) {
             snprintf(picture, sizeof picture, "controlnet_cond_%zu", i + 1);
             snprintf(scale, sizeof scale, "conditioning_scale_%zu", i + 1);

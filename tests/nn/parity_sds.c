@@ -76,8 +76,10 @@ static void predict_controlled(parity *c, const worked *k, prior_guided *g)
     const tn *x = tn_from_f32(cx, g->latents, TN_SHAPE(1, 4, (int64_t)k->h, (int64_t)k->w));
     const tn *picture = parity_input(c, cx, "controlnet_cond");
     const tn *latents[] = { x, x }, *pictures[] = { picture, picture };
-    parity_controlled in = { .latents = tn_cat(cx, latents, 2, 0), .timestep = *g->timesteps,
-                             .count = 1, .pictures = { tn_cat(cx, pictures, 2, 0) },
+    parity_controlled in = { .latents = tn_cat(cx, latents, 2, 0),
+                             .timestep = *g->timesteps,
+                             .count = 1,
+                             .pictures = { tn_cat(cx, pictures, 2, 0) },
                              .scales = { parity_parameter(c, "conditioning_scale") } };
     in.text = tn_from_f32(cx, g->negative, TN_SHAPE(2, HDS_TOKENS, k->info.text_width));
     float *both = numbers(2 * k->latent);
@@ -105,10 +107,17 @@ static void predict(parity *c, const worked *k, float timestep, const float *noi
     parity_status(hds_prior_encode_tokens(k->prior, ids, 2, states, &error), &error);
     parity_check_numbers(c, "encoder_hidden_states", states, 2 * text);
 
-    prior_guided g = { .count = 1, .h = k->h, .w = k->w, .latents = noisy, .timesteps = &timestep,
-                       .text = states + text, .negative = states,
+    prior_guided g = { .count = 1,
+                       .h = k->h,
+                       .w = k->w,
+                       .latents = noisy,
+                       .timesteps = &timestep,
+                       .text = states + text,
+                       .negative = states,
                        .guidance = *parity_numbers(c, "guidance_scale"),
-                       .noise = noise, .uncond = uncond, .cond = cond };
+                       .noise = noise,
+                       .uncond = uncond,
+                       .cond = cond };
     if (json_array_size(json_object_get(c->entry, "models")) > 1)
         predict_controlled(c, k, &g);
     else

@@ -151,7 +151,8 @@ static void unet_case(parity *c)
     weights_set_probe(w, compare_module, &p);
     tn *latents = parity_input(c, cx, "latents");
     tn *text = parity_input(c, cx, "encoder_hidden_states");
-    parity_check(c, "noise_pred", cx, unet_forward(&config, &root, latents, timesteps, count, text));
+    parity_check(c, "noise_pred", cx,
+                 unet_forward(&config, &root, latents, timesteps, count, text));
     hds_free(path);
     close_all(cx, w);
 }
@@ -178,9 +179,9 @@ static void schedule_case(parity *c)
     schedule_add_noise(&s, x->data, parity_numbers(c, "add_noise/noise"), timesteps, count, each,
                        noisy);
     parity_check_numbers(c, "add_noise/noisy", noisy, count * each);
-    static const char *const later[] = { "velocity/v", "velocity/eps_from_v", "velocity/x0_from_v",
-                                         "velocity/x0_from_eps", "cfg/noise_pred",
-                                         "ip2p_cfg/noise_pred" };
+    static const char *const later[] = { "velocity/v",         "velocity/eps_from_v",
+                                         "velocity/x0_from_v", "velocity/x0_from_eps",
+                                         "cfg/noise_pred",     "ip2p_cfg/noise_pred" };
     for (size_t i = 0; i < sizeof later / sizeof *later; i++)
         parity_leave_out(c, later[i]);
     free(noisy);
@@ -192,10 +193,14 @@ static const struct {
     const char *kind;
     void (*run)(parity *);
 } kinds[] = {
-    { "text_encoder", text_encoder },       { "vae_encode", vae_encode_case },
-    { "vae_decode", vae_decode_case },      { "unet", unet_case },
-    { "unet_intermediates", unet_case },    { "scheduler_basics", schedule_case },
-    { "sds", parity_sds },                  { "controlnet", parity_controlnet },
+    { "text_encoder", text_encoder },
+    { "vae_encode", vae_encode_case },
+    { "vae_decode", vae_decode_case },
+    { "unet", unet_case },
+    { "unet_intermediates", unet_case },
+    { "scheduler_basics", schedule_case },
+    { "sds", parity_sds },
+    { "controlnet", parity_controlnet },
     { "multi_controlnet", parity_controlnet },
 };
 

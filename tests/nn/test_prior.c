@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A prior's public calls on bad input: each gives its error with the place, and the next call works.
- * Runs on the small reference model of the recorded numbers. */
+/* A prior's public calls on bad input: each gives its error with the place, and the next call
+ * works. Runs on the small reference model of the recorded numbers. */
 #include "parity.h"
 
 #include <math.h>
@@ -98,12 +98,13 @@ static void bad_arguments_are_refused_and_do_not_stick(void **state)
     int64_t ids[HDS_TOKENS] = { 1, 2, 1 << 20 };
     float t = 500;
 
-    refused(hds_prior_encode_tokens(p, ids, 1, text, &error), HDS_ERROR_ARGUMENT, &error, "1048576");
+    refused(hds_prior_encode_tokens(p, ids, 1, text, &error), HDS_ERROR_ARGUMENT, &error,
+            "1048576");
     refused(hds_prior_encode_tokens(p, ids, 0, text, &error), HDS_ERROR_ARGUMENT, &error, "count");
-    refused(hds_prior_encode_image(p, image, 1, 60, 64, latents, &error), HDS_ERROR_ARGUMENT, &error,
-            "64x60");
-    refused(hds_prior_decode_latents(p, latents, 1, 0, 8, image, &error), HDS_ERROR_ARGUMENT, &error,
-            "8x0");
+    refused(hds_prior_encode_image(p, image, 1, 60, 64, latents, &error), HDS_ERROR_ARGUMENT,
+            &error, "64x60");
+    refused(hds_prior_decode_latents(p, latents, 1, 0, 8, image, &error), HDS_ERROR_ARGUMENT,
+            &error, "8x0");
     for (int i = 0; i < 3; i++) {
         t = (float[]){ -1, 1000, NAN }[i];
         refused(hds_prior_predict_noise(p, latents, 1, SIDE, SIDE, &t, text, noise, &error),

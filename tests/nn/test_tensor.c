@@ -259,8 +259,13 @@ static void adamw_follows_the_paper(void **state)
             double mh = m[i] / (1 - pow(0.9, t)), vh = v[i] / (1 - pow(0.99, t));
             p[i] -= 0.01 * (mh / (sqrt(vh) + 1e-8) + 0.1 * p[i]);
         }
-        tn_adamw o = { .step = t, .rate = 0.01, .beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8,
-                       .weight_decay = 0.1, .gradient_scale = 0.5 };
+        tn_adamw o = { .step = t,
+                       .rate = 0.01,
+                       .beta1 = 0.9,
+                       .beta2 = 0.99,
+                       .eps = 1e-8,
+                       .weight_decay = 0.1,
+                       .gradient_scale = 0.5 };
         tn_adamw_step(cx, param, tn_from_f32(cx, g, TN_SHAPE(N)), first, second, &o);
     }
     float result[N];

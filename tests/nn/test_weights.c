@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Weights by name: strict loading that lists what is wrong, and stores that grow, train and save. */
+/* Weights by name: strict loading that lists what is wrong, and stores that grow, train and
+ * save. */
 #include "diffusion/diffusion.h"
 
 #include <math.h>
@@ -51,9 +52,18 @@ static void status_ok(hds_status status, const hds_error *error)
 }
 
 static const unet_config small = {
-    .in_channels = 4, .out_channels = 4, .levels = 2, .channels = { 8, 16 },
-    .down_attention = { true, false }, .up_attention = { false, true }, .heads = { 2, 4 },
-    .layers = 1, .groups = 4, .text_width = 6, .sample_size = 8, .eps = 1e-5,
+    .in_channels = 4,
+    .out_channels = 4,
+    .levels = 2,
+    .channels = { 8, 16 },
+    .down_attention = { true, false },
+    .up_attention = { false, true },
+    .heads = { 2, 4 },
+    .layers = 1,
+    .groups = 4,
+    .text_width = 6,
+    .sample_size = 8,
+    .eps = 1e-5,
 };
 
 /* The output of the small UNet on fixed input, new. */
@@ -193,8 +203,9 @@ static void faults_are_listed(void **state)
     assert_int_equal(tn_check(cx, &error), HDS_ERROR_FORMAT);
     assert_non_null(strstr(error.message, other));
     assert_non_null(strstr(error.message, "1 missing: mid_block.resnets.0.conv1.bias"));
-    assert_non_null(strstr(error.message, "1 of another shape: down_blocks.0.resnets.0.norm1.weight:"
-                                          " shape (4), expected (8)"));
+    assert_non_null(strstr(error.message,
+                           "1 of another shape: down_blocks.0.resnets.0.norm1.weight:"
+                           " shape (4), expected (8)"));
     assert_non_null(strstr(error.message, "1 left over: zz.extra"));
 
     /* without a survey the first one found is the error */
@@ -252,7 +263,8 @@ static void duplicates_are_frozen_copies(void **state)
 }
 
 /* One step on fitting fixed targets; the loss before it. */
-static float train_step(tn_context *cx, weights *w, weights *m, weights *v, tn **params, int64_t step)
+static float train_step(tn_context *cx, weights *w, weights *m, weights *v, tn **params,
+                        int64_t step)
 {
     size_t scope = tn_enter(cx), count = weights_count(w);
     tn **grads = calloc(count, sizeof *grads);
@@ -267,8 +279,9 @@ static float train_step(tn_context *cx, weights *w, weights *m, weights *v, tn *
     tn *loss = tn_mean_square(cx, y, tn_from_f32(cx, target, TN_SHAPE(2, 4, 6, 5)));
     tn_gradients(cx, loss, params, count, grads);
     tn_set_grad(cx, false);
-    tn_adamw o = { .step = step, .rate = 3e-3, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8,
-                   .gradient_scale = 1 };
+    tn_adamw o = {
+        .step = step, .rate = 3e-3, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .gradient_scale = 1
+    };
     for (size_t i = 0; i < count; i++)
         tn_adamw_step(cx, params[i], grads[i], weights_tensor(m, i), weights_tensor(v, i), &o);
     float value = tn_scalar(cx, loss);

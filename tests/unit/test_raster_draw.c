@@ -45,7 +45,10 @@ static void test_camera(void **state)
 /* Projection and clip matrix say the same: x = (X/W + 1) w/2, y = (1 - Y/W) h/2, 1/w = 1/W. */
 static void test_matrix(void **state)
 {
-    raster_camera c = { .azimuth = 25, .elevation = -20, .distance = 2, .fov_y = 40,
+    raster_camera c = { .azimuth = 25,
+                        .elevation = -20,
+                        .distance = 2,
+                        .fov_y = 40,
                         .target = { (real)0.1, (real)0.2, (real)0.3 } };
     rng r = rng_make(4, 0);
     real matrix[16];
@@ -54,7 +57,8 @@ static void test_matrix(void **state)
     raster_camera_matrix(&c, (real)60 / 40, matrix);
     for (int i = 0; i < 50; i++) {
         real v[4] = { (real)rng_range(&r, -1, 1), (real)rng_range(&r, -1, 1),
-                      (real)rng_range(&r, -1, 1), 1 }, clip[4], screen[3];
+                      (real)rng_range(&r, -1, 1), 1 },
+             clip[4], screen[3];
         int32_t snapped[2];
         for (int k = 0; k < 4; k++)
             clip[k] = matrix[4 * k] * v[0] + matrix[4 * k + 1] * v[1] + matrix[4 * k + 2] * v[2] +
@@ -142,8 +146,8 @@ static void trace(const raster_lens *lens, const raster_mesh *m, uint32_t face, 
                  (double)lens->up[c] * (y - (double)lens->centre[1]) -
                  (double)lens->backward[c] * (double)lens->focal;
     for (int k = 0; k < 9; k++)
-        corner[k / 3][k % 3] = (double)m->vertices[3 * m->faces[3 * face + k / 3] + k % 3] -
-                               (double)lens->eye[k % 3];
+        corner[k / 3][k % 3] =
+            (double)m->vertices[3 * m->faces[3 * face + k / 3] + k % 3] - (double)lens->eye[k % 3];
     for (int k = 0; k < 3; k++) {
         shares[k] = determinant(ray, corner[(k + 1) % 3], corner[(k + 2) % 3]);
         sum += shares[k];
@@ -243,10 +247,14 @@ static void test_lookup(void **state)
 {
     const real texture[12] = { 1, 0, 0, 2, 0, 0, 3, 0, 0, 4, 0, 0 };
     const raster_view view = { .texture = texture, .texture_width = 2, .texture_height = 2 };
-    const real cases[8][3] = { { (real)0.25, (real)0.75, 1 }, { (real)0.75, (real)0.75, 2 },
-                               { (real)0.25, (real)0.25, 3 }, { (real)0.5, (real)0.5, 2.5 },
-                               { 0, 1, 1 },                   { 1, 0, 4 },
-                               { -7, 9, 1 },                  { (real)0.125, 0, 3 } };
+    const real cases[8][3] = { { (real)0.25, (real)0.75, 1 },
+                               { (real)0.75, (real)0.75, 2 },
+                               { (real)0.25, (real)0.25, 3 },
+                               { (real)0.5, (real)0.5, 2.5 },
+                               { 0, 1, 1 },
+                               { 1, 0, 4 },
+                               { -7, 9, 1 },
+                               { (real)0.125, 0, 3 } };
     for (int i = 0; i < 8; i++) {
         real colour[3], slope[2][3];
         raster_texture(&view, cases[i], colour, slope);
@@ -265,8 +273,8 @@ static void check_light(const real light[9])
             const real n[3] = { (real)(ce * sin(turn)), (real)sin(e * M_PI / 180),
                                 (real)(ce * cos(turn)) };
             double linear = 0.5 * (double)raster_irradiance(light, n);
-            double value = linear <= 0.0031308 ? 12.92 * linear
-                                               : 1.055 * pow(linear, 1 / 2.4) - 0.055;
+            double value =
+                linear <= 0.0031308 ? 12.92 * linear : 1.055 * pow(linear, 1 / 2.4) - 0.055;
             assert_in_range((int)(255 * value), 60, 235);
             sum += value;
             count++;
@@ -311,8 +319,8 @@ static void test_bad_vertices(void **state)
         size_t count = 3 * m.mesh.vertex_count;
         real *dvertices = zeros(count), *dnormals = zeros(count);
         raster_state *s = draw(&m, &view, &a, image);
-        assert_true(raster_draw_adjoint(&m.mesh, m.normals, &view, &a, s, u, dvertices, dnormals,
-                                        NULL));
+        assert_true(
+            raster_draw_adjoint(&m.mesh, m.normals, &view, &a, s, u, dvertices, dnormals, NULL));
         for (int i = 0; i < 3 * SIZE * SIZE; i++)
             assert_true(isfinite(image[i]) && image[i] >= (real)-1e-3 && image[i] <= (real)1.1);
         for (size_t i = 0; i < count; i++)
@@ -338,7 +346,9 @@ static void test_across_near(void **state)
     view.camera.azimuth = view.camera.elevation = 0;
     for (uint32_t k = 0; k < 3; k++)
         m.faces[k] = k;
-    const real ends[4][3] = { { 0, 1, 0 }, { 0, 1, 2 }, { 0, (real)0.1, (real)0.99 }, { 0, 1e4, 0 } };
+    const real ends[4][3] = {
+        { 0, 1, 0 }, { 0, 1, 2 }, { 0, (real)0.1, (real)0.99 }, { 0, 1e4, 0 }
+    };
     real image[3 * SIZE * SIZE];
     for (int i = 0; i < 4; i++) {
         arena a = { 0 };
@@ -436,8 +446,8 @@ static void test_plain(void **state)
         texture[i] = (real)fabs((double)texture[i]) / 4;
     for (int kind = 0; kind < 4; kind++) {
         test_mesh m = test_sphere(kind == 3 ? 3 : 12, kind, (real)0.2, (real)0.1);
-        raster_view view = test_view(kind == 3 ? 150 : 45,
-                                     kind == 2 ? RASTER_NORMALS : RASTER_SHADED);
+        raster_view view =
+            test_view(kind == 3 ? 150 : 45, kind == 2 ? RASTER_NORMALS : RASTER_SHADED);
         view.width += 11;
         view.camera.elevation = (real)(15 - 20 * kind);
         if (kind % 2) {
@@ -517,11 +527,11 @@ static void test_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_camera),       cmocka_unit_test(test_matrix),
-        cmocka_unit_test(test_wall),         cmocka_unit_test(test_perspective),
-        cmocka_unit_test(test_depth),        cmocka_unit_test(test_texture),
-        cmocka_unit_test(test_lookup),       cmocka_unit_test(test_lights),
-        cmocka_unit_test(test_bad_vertices), cmocka_unit_test(test_across_near),
+        cmocka_unit_test(test_camera),         cmocka_unit_test(test_matrix),
+        cmocka_unit_test(test_wall),           cmocka_unit_test(test_perspective),
+        cmocka_unit_test(test_depth),          cmocka_unit_test(test_texture),
+        cmocka_unit_test(test_lookup),         cmocka_unit_test(test_lights),
+        cmocka_unit_test(test_bad_vertices),   cmocka_unit_test(test_across_near),
         cmocka_unit_test(test_nothing_to_see), cmocka_unit_test(test_plain),
         cmocka_unit_test(test_threads),
     };

@@ -118,8 +118,10 @@ static void save_egg(const char *path, bool turned)
         faces[2] = first;
     }
     fill_bases(shapes, expressions, skin);
-#define ARRAY(n, k, s, d, ...) \
-    { .name = (char *)(n), .kind = (k), .itemsize = (s), .dims = (d), .shape = { __VA_ARGS__ } }
+#define ARRAY(n, k, s, d, ...)                                                                     \
+    {                                                                                              \
+        .name = (char *)(n), .kind = (k), .itemsize = (s), .dims = (d), .shape = { __VA_ARGS__ }   \
+    }
     io_array arrays[] = {
         ARRAY("name", 'S', 3, 0, 0),
         ARRAY("vertices", 'f', 4, 2, VERTICES, 3),
@@ -135,9 +137,10 @@ static void save_egg(const char *path, bool turned)
         ARRAY("joint_shape_basis", 'f', 4, 3, SHAPES, JOINTS, 3),
         ARRAY("skin_weights", 'f', 4, 2, VERTICES, JOINTS),
     };
-    const void *data[] = { "egg",  vertices, faces,   uvs,          uv_faces,     shapes, expressions,
-                           "jawOpen\0smile\0\0\0blink\0\0\0", joints, parents, "neckjaw\0",
-                           joint_shapes, skin };
+    const void *data[] = { "egg",    vertices, faces,       uvs,
+                           uv_faces, shapes,   expressions, "jawOpen\0smile\0\0\0blink\0\0\0",
+                           joints,   parents,  "neckjaw\0", joint_shapes,
+                           skin };
     size_t count = sizeof arrays / sizeof *arrays;
     for (size_t i = 0; i < count; i++) {
         arrays[i].data = (void *)data[i];
@@ -305,9 +308,9 @@ static void test_glb(void **state)
     assert_int_equal(scene->mNumTextures, 1);
     char png[256];
     path_in(png, "embedded.png");
-    assert_int_equal(io_write_atomic(png, scene->mTextures[0]->pcData,
-                                     scene->mTextures[0]->mWidth, NULL),
-                     HDS_OK);
+    assert_int_equal(
+        io_write_atomic(png, scene->mTextures[0]->pcData, scene->mTextures[0]->mWidth, NULL),
+        HDS_OK);
     check_texture_file(png);
     aiReleaseImport(scene);
 }
@@ -591,8 +594,11 @@ static void test_render_errors(void **state)
     static uint8_t pixels[3];
     hds_error error = { 0 };
     hds_render_params wrong[] = {
-        { .size = -1 },        { .size = 5000 },     { .size = 1, .azimuth = NAN },
-        { .elevation = 91 },   { .size = 1, .mode = (hds_render_mode)3 },
+        { .size = -1 },
+        { .size = 5000 },
+        { .size = 1, .azimuth = NAN },
+        { .elevation = 91 },
+        { .size = 1, .mode = (hds_render_mode)3 },
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         assert_int_equal(hds_head_render(head, &wrong[i], pixels, &error), HDS_ERROR_ARGUMENT);

@@ -177,7 +177,8 @@ static const effect effects[SCULPT_ATTRIBUTES] = {
     { "cranium_height", SCULPT_CROWN, SCULPT_BROW, 1, 1, 18 },
     { "face_length", SCULPT_MENTON, SCULPT_PUPIL, 1, -1, 15 },
     { "neck_width", SCULPT_NECK_SIDE, SCULPT_LANDMARKS, 0, 1, 14 },
-    { "fullness", SCULPT_CHEEK, SCULPT_LANDMARKS, 0, 1, 8 } };
+    { "fullness", SCULPT_CHEEK, SCULPT_LANDMARKS, 0, 1, 8 }
+};
 
 static void test_attributes_do_what_they_say(void **state)
 {

@@ -18,6 +18,8 @@ from . import output, pictures, studio
 
 TICK = 0.1
 LINE_EVERY = 5.0                # seconds between lines where the terminal cannot rewrite one
+FILES = ["head.blend", "head.glb", "render.png"]
+PICTURES = ["evolution.png", "turntable.png"]
 
 
 def parse(arguments):
@@ -65,7 +67,7 @@ def _work(options):
         texture_steps=options.texture_steps, model_path=options.head_model,
         prior_path=options.prior)
     settings.check()
-    with output.Folder(options.out) as folder:
+    with output.Folder(options.out, FILES + PICTURES * options.pictures) as folder:
         model = engine.model(settings.model_path)
         fresh = not bpy.data.filepath
         if fresh:
@@ -147,16 +149,24 @@ class Terminal:
         self._rewrites = sys.stdout.isatty()
         self._next = 0.0
         self._last = ""
+        self._stage = ""
 
     def show(self, running):
-        text = running.text()
-        if running.state == run.RUNNING:
-            text = f"{100 * running.progress.fraction:3.0f}%  {text}"
+        """Called often; the first line of a stage and the last of all are never left out."""
+        progress = running.progress
+        if running.state == run.LOADING:
+            self._line(running.text(), True)
+        elif running.state in (run.RUNNING, run.DONE):
+            self._line(f"{100 * progress.fraction:3.0f}%  {run.describe(progress)}",
+                       progress.stage != self._stage or running.state == run.DONE)
+            self._stage = progress.stage
+
+    def _line(self, text, due):
         if text == self._last:
             return
         if self._rewrites:
             print(f"\r\x1b[K{text}", end="", flush=True)
-        elif running.state in run.OVER or time.monotonic() >= self._next:
+        elif due or time.monotonic() >= self._next:
             self._next = time.monotonic() + LINE_EVERY
             print(text, flush=True)
         self._last = text

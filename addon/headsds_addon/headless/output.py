@@ -23,26 +23,41 @@ def quiet():
 
 
 class Folder:
-    """with Folder(dir) as f: write f.path("head.glb"), ...; renamed at the end, if all went well."""
+    """with Folder(dir, names) as f: write f.path(name) for each; all are renamed at the end.
 
-    def __init__(self, path):
+    What could not be replaced is refused at the start, before hours of work, and once more before
+    the first file takes its name.
+    """
+
+    def __init__(self, path, names):
         self._folder = os.path.abspath(path)
-        self._names = []
+        self._names = names
         self.written = []
 
     def __enter__(self):
-        os.makedirs(self._folder, exist_ok=True)
+        try:
+            os.makedirs(self._folder, exist_ok=True)
+        except OSError as error:
+            raise OSError(f"{self._folder}: cannot be made: {error.strerror}; choose another --out"
+                          ) from error
         if not os.access(self._folder, os.W_OK | os.X_OK):
             raise PermissionError(f"{self._folder}: cannot be written to; choose another --out")
+        self._check_targets()
         return self
 
     def path(self, name):
         """Where to write what will be called `name`."""
-        self._names.append(name)
-        return self._beside(name)
-
-    def _beside(self, name):
         return os.path.join(self._folder, f".{os.getpid()}-{name}")
+
+    def _check_targets(self):
+        for name in self._names:
+            target = os.path.join(self._folder, name)
+            if os.path.lexists(target) and not os.path.isfile(target):
+                raise OSError(f"{target}: is no file, so it cannot be replaced; move it away or "
+                              "choose another --out")
+            if os.path.exists(target) and not os.access(target, os.W_OK):
+                raise PermissionError(f"{target}: cannot be written to; change its permissions or "
+                                      "choose another --out")
 
     def __exit__(self, kind, error, trace):
         try:
@@ -50,15 +65,16 @@ class Folder:
                 self._keep()
         finally:
             for name in self._names:
-                if os.path.exists(self._beside(name)):
-                    os.unlink(self._beside(name))
+                if os.path.exists(self.path(name)):
+                    os.unlink(self.path(name))
 
     def _keep(self):
         for name in self._names:
-            if not os.path.isfile(self._beside(name)):
+            if not os.path.isfile(self.path(name)):
                 raise OSError(f"{os.path.join(self._folder, name)}: was not written; is the disk "
                               "full?")
+        self._check_targets()
         for name in self._names:
             final = os.path.join(self._folder, name)
-            os.replace(self._beside(name), final)
+            os.replace(self.path(name), final)
             self.written.append(final)

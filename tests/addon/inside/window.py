@@ -119,7 +119,7 @@ def script():
         bpy.ops.object.delete()
         bpy.ops.headsds.add_head()
     yield from open_panel(count_draws())
-    runner.ask("an old man with a long nose and red hair", 40, 40)
+    runner.ask("an old man with a long nose and red hair", 20, 20)
     show_head()
     yield from pause()
     shoot("1-panel.png")
