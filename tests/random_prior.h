@@ -21,7 +21,8 @@ static inline hds_status random_prior_config(const random_prior *p, int part, ch
                                              hds_error *error)
 {
     const char *name = random_prior_parts[part];
-    char *folder = io_join(p->folder, name), *from = hds_format("%s/%s/config.json", p->sample, name);
+    char *folder = io_join(p->folder, name),
+         *from = hds_format("%s/%s/config.json", p->sample, name);
     *path = hds_format("%s/%s/config.json", p->folder, name);
     hds_status status = io_make_folders(folder, error);
     json_t *json = NULL;

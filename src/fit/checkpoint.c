@@ -123,10 +123,11 @@ static hds_status compare_start(const fit_run *run, const io_npz *npz, hds_error
         const io_array *a = io_npz_find(npz, names[i]);
         size_t size = counts[i] * sizeof(float);
         if (!a || a->kind != 'f' || a->size != size || (size && memcmp(a->data, given[i], size)))
-            return hds_raise(error, HDS_ERROR_ARGUMENT,
-                             "%s: the checkpoint is of another run: its %s coefficients are others; "
-                             "start without resume or give another checkpoint file", npz->path,
-                             names[i]);
+            return hds_raise(
+                error, HDS_ERROR_ARGUMENT,
+                "%s: the checkpoint is of another run: its %s coefficients are others; "
+                "start without resume or give another checkpoint file",
+                npz->path, names[i]);
     }
     return HDS_OK;
 }

@@ -10,11 +10,13 @@ static at::Tensor in_precision(const tn_context *cx, const at::Tensor &x)
     return cx->precision == TN_BFLOAT16 && x.defined() ? x.to(at::kBFloat16) : x;
 }
 
-// A kernel of one pixel as a product over channels: at::conv2d takes another algorithm for it on one
-// thread than on several, and the bytes would depend on their number.
+// A kernel of one pixel as a product over channels: at::conv2d takes another algorithm for it on
+// one thread than on several, and the bytes would depend on their number.
 static at::Tensor mix_channels(const at::Tensor &x, const at::Tensor &w, const at::Tensor &b)
 {
-    return at::linear(x.permute({ 0, 2, 3, 1 }), w.flatten(1), b).permute({ 0, 3, 1, 2 }).contiguous();
+    return at::linear(x.permute({ 0, 2, 3, 1 }), w.flatten(1), b)
+        .permute({ 0, 3, 1, 2 })
+        .contiguous();
 }
 
 tn *tn_conv2d(tn_context *cx, const tn *x, const tn *w, const tn *b, int stride, int pad)

@@ -14,8 +14,8 @@
 
 enum { PRODUCT = 1536, WARM = 3, ROUNDS = 15, PARTS = 6 };
 enum { DRAW, ENCODE, PREDICT, ENCODE_ADJOINT, DRAW_ADJOINT, WHOLE };
-static const char *const names[PARTS] = { "draw", "encode", "predict noise", "encode adjoint",
-                                          "draw adjoint", "whole step" };
+static const char *const names[PARTS] = { "draw",           "encode",       "predict noise",
+                                          "encode adjoint", "draw adjoint", "whole step" };
 
 static double now(void)
 {
@@ -90,9 +90,15 @@ static hds_status distil(parts *p, fit_views *v, float *memory, double *start, h
     hds_status status = prior_encode(p->run->prior, v->images, v->count, (size_t)v->size,
                                      (size_t)v->size, latents, &encoding, error);
     *start = lap(p, ENCODE, *start);
-    prior_guided guided = { .count = v->count, .h = side, .w = side, .latents = latents,
-                            .timesteps = v->timesteps, .text = states, .negative = negative,
-                            .guidance = 30, .noise = noise };
+    prior_guided guided = { .count = v->count,
+                            .h = side,
+                            .w = side,
+                            .latents = latents,
+                            .timesteps = v->timesteps,
+                            .text = states,
+                            .negative = negative,
+                            .guidance = 30,
+                            .noise = noise };
     if (status == HDS_OK)
         status = prior_predict_guided(p->run->prior, &guided, error);
     *start = lap(p, PREDICT, *start);
@@ -191,7 +197,9 @@ static hds_status bench(const char *folder, hds_error *error)
         status = hds_head_model_load(&model, &(hds_head_model_params){ 0 }, error);
     if (status == HDS_OK)
         status = hds_prior_load(&prior, &(hds_prior_params){ .path = folder }, error);
-    hds_generate_params params = { .prompt = "a head", .model = model, .prior = prior,
+    hds_generate_params params = { .prompt = "a head",
+                                   .model = model,
+                                   .prior = prior,
                                    .geometry = { .steps = 1000, .views = 4 },
                                    .texture = { .skip = true } };
     if (status == HDS_OK)
@@ -207,8 +215,9 @@ static hds_status bench(const char *folder, hds_error *error)
         for (int i = 0; i < PARTS; i++)
             printf("  %-15s %7.2f ms %6.1f%%\n", names[i], 1e3 * p.best[i],
                    100 * p.best[i] / p.best[WHOLE]);
-        printf("  %.2f GFLOP a step; matrix product %d^3: %.0f GFLOP/s; share of that peak: %.0f%%\n",
-               1e-9 * flops, PRODUCT, 1e-9 * peak, 100 * flops / p.best[WHOLE] / peak);
+        printf(
+            "  %.2f GFLOP a step; matrix product %d^3: %.0f GFLOP/s; share of that peak: %.0f%%\n",
+            1e-9 * flops, PRODUCT, 1e-9 * peak, 100 * flops / p.best[WHOLE] / peak);
         printf("  peak memory %.0f MiB (loaded %.0f)\n", peak_mib(), loaded);
     }
     fit_run_finish(&run);

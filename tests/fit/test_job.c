@@ -178,7 +178,8 @@ static void jobs_that_cannot_be_are_refused(void **state)
     hds_job *job;
     p.resume = false;
     toy_ok(hds_job_create(&job, &p, &error), &error);
-    toy_refused(hds_job_wait(job, -1, &head, &error), HDS_ERROR_ARGUMENT, &error, "not started", "");
+    toy_refused(hds_job_wait(job, -1, &head, &error), HDS_ERROR_ARGUMENT, &error, "not started",
+                "");
     toy_ok(hds_job_start(job, &error), &error);
     toy_refused(hds_job_start(job, &error), HDS_ERROR_ARGUMENT, &error, "started already", "");
     hds_job_destroy(job);
@@ -243,8 +244,9 @@ static void a_killed_run_goes_on_to_the_same_bytes(void **state)
 {
     const toy *t = *state;
     char *path = toy_file(t, "killed.checkpoint");
-    char *const arguments[] = { (char *)(uintptr_t)self, "child", t->prior_path, t->head_path, path,
-                                NULL };
+    char *const arguments[] = {
+        (char *)(uintptr_t)self, "child", t->prior_path, t->head_path, path, NULL
+    };
     pid_t process;
     int status;
     assert_int_equal(posix_spawn(&process, self, NULL, NULL, arguments, environ), 0);

@@ -96,8 +96,10 @@ static void a_checkpoint_continues_to_the_same_bytes(void **state)
     hds_error error = { 0 };
     fit_run whole;
     hds_generate_params p = toy_params(t, STEPS);
-    p.start = (hds_coefficients){ .shape = (float[]){ 0.5f }, .shape_count = 1,
-                                  .expression = (float[]){ 0.2f }, .expression_count = 1 };
+    p.start = (hds_coefficients){ .shape = (float[]){ 0.5f },
+                                  .shape_count = 1,
+                                  .expression = (float[]){ 0.2f },
+                                  .expression_count = 1 };
     char *path = toy_file(t, "run.checkpoint");
     open_run(&whole, &p);
     advance(&whole, TOTAL);
@@ -223,11 +225,13 @@ static void checkpoints_that_contradict_themselves_are_refused(void **state)
     const toy *t = *state;
     hds_generate_params p = toy_params(t, STEPS);
     static const int64_t places[][2] = { { 0, 3 }, { 1, 2 }, { 2, 0 } };
-    static const int64_t nowhere[][2] = { { -1, 0 }, { 0, -1 }, { 0, STEPS }, { 3, 0 }, { 2, 1 },
-                                          { 0, (int64_t)1 << 40 } };
+    static const int64_t nowhere[][2] = { { -1, 0 }, { 0, -1 }, { 0, STEPS },
+                                          { 3, 0 },  { 2, 1 },  { 0, (int64_t)1 << 40 } };
     for (size_t i = 0; i < sizeof places / sizeof *places; i++)
         load_mended(t, &p, TINY("place", 'i', 8, places[i], 2),
-                    i == 0 ? "history" : i == 1 ? "moment" : "moment");
+                    i == 0   ? "history"
+                    : i == 1 ? "moment"
+                             : "moment");
     for (size_t i = 0; i < sizeof nowhere / sizeof *nowhere; i++)
         load_mended(t, &p, TINY("place", 'i', 8, nowhere[i], 2), "place");
     load_mended(t, &p, TINY("shape", 'f', 4, nowhere, 2), "shape");
@@ -250,12 +254,13 @@ static void settings_out_of_range_are_refused(void **state)
     for (size_t i = 0; i < 3; i++) {
         float *fields[6];
         static const char *const names[] = { "guidance_scale", "learning_rate", "l2",
-                                             "gradient_clip", "timestep_min", "timestep_max" };
+                                             "gradient_clip",  "timestep_min",  "timestep_max" };
         for (int k = 0; k < 6; k++) {
             hds_generate_params p = toy_params(t, STEPS);
             hds_stage_params *s = k % 2 ? &p.geometry : &p.texture;
-            memcpy(fields, (float *[]){ &s->guidance_scale, &s->learning_rate, &s->l2,
-                                        &s->gradient_clip, &s->timestep_min, &s->timestep_max },
+            memcpy(fields,
+                   (float *[]){ &s->guidance_scale, &s->learning_rate, &s->l2, &s->gradient_clip,
+                                &s->timestep_min, &s->timestep_max },
                    sizeof fields);
             *fields[k] = bad[i];
             settings_refused(p, k % 2 ? "geometry." : "texture.", names[k]);

@@ -40,9 +40,15 @@ static scene *open_scene(hds_prior *prior)
     s->sides[1] = SDS_BACK;
     s->timesteps[0] = 320;
     s->timesteps[1] = 871;
-    s->batch = (sds_batch){ .count = VIEWS, .height = TOY_SIZE, .width = TOY_SIZE,
-                            .images = s->images, .sides = s->sides, .timesteps = s->timesteps,
-                            .seed = 11, .stream = 400, .guidance_scale = 7.5f };
+    s->batch = (sds_batch){ .count = VIEWS,
+                            .height = TOY_SIZE,
+                            .width = TOY_SIZE,
+                            .images = s->images,
+                            .sides = s->sides,
+                            .timesteps = s->timesteps,
+                            .seed = 11,
+                            .stream = 400,
+                            .guidance_scale = 7.5f };
     return s;
 }
 
@@ -64,7 +70,8 @@ static void latent_gradient(const scene *s, int view, float *gradient)
     hds_error error = { 0 };
     float latents[LATENT], noise[LATENT], noisy[LATENT], null[LATENT], text[LATENT];
     toy_ok(hds_prior_encode_image(s->prior, s->images + view * PIXELS, 1, TOY_SIZE, TOY_SIZE,
-                                  latents, &error), &error);
+                                  latents, &error),
+           &error);
     rng r = rng_make(s->batch.seed, s->batch.stream + (uint64_t)view);
     rng_normal_fill(&r, noise, LATENT);
     double abar = s->info.alphas_cumprod[(int)s->timesteps[view]];
@@ -72,7 +79,8 @@ static void latent_gradient(const scene *s, int view, float *gradient)
         noisy[i] = (float)(sqrt(abar) * latents[i] + sqrt(1 - abar) * noise[i]);
     size_t side = TOY_SIZE / 8;
     toy_ok(hds_prior_predict_noise(s->prior, noisy, 1, side, side, &s->timesteps[view],
-                                   s->text.negative, null, &error), &error);
+                                   s->text.negative, null, &error),
+           &error);
     toy_ok(hds_prior_predict_noise(s->prior, noisy, 1, side, side, &s->timesteps[view],
                                    s->text.sides + s->sides[view] * s->text.states, text, &error),
            &error);
@@ -161,9 +169,9 @@ static void sides_are_parts_of_the_circle(void **state)
     static const struct {
         float azimuth;
         sds_side side;
-    } cases[] = { { 0, SDS_FRONT },   { 45, SDS_FRONT },   { -45, SDS_FRONT }, { 46, SDS_SIDE },
-                  { -90, SDS_SIDE },  { 135, SDS_SIDE },   { 136, SDS_BACK },  { 180, SDS_BACK },
-                  { -180, SDS_BACK }, { 350, SDS_FRONT },  { -300, SDS_SIDE }, { 540, SDS_BACK } };
+    } cases[] = { { 0, SDS_FRONT },   { 45, SDS_FRONT },  { -45, SDS_FRONT }, { 46, SDS_SIDE },
+                  { -90, SDS_SIDE },  { 135, SDS_SIDE },  { 136, SDS_BACK },  { 180, SDS_BACK },
+                  { -180, SDS_BACK }, { 350, SDS_FRONT }, { -300, SDS_SIDE }, { 540, SDS_BACK } };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         assert_int_equal(sds_side_of(cases[i].azimuth), cases[i].side);
 }
@@ -233,8 +241,8 @@ static void predictions_that_are_not_finite_are_errors(void **state)
 
     s = open_scene(t->prior);
     s->batch.guidance_scale = 3e38f;
-    toy_refused(sds_gradient(t->prior, &s->text, &s->batch, s->dimages, &error),
-                HDS_ERROR_INTERNAL, &error, "overflows", "guidance scale");
+    toy_refused(sds_gradient(t->prior, &s->text, &s->batch, s->dimages, &error), HDS_ERROR_INTERNAL,
+                &error, "overflows", "guidance scale");
     close_scene(s);
 }
 

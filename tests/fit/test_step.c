@@ -245,7 +245,8 @@ static void a_view_is_clipped_to_the_mean(void **state)
     fit_run_finish(&run);
 }
 
-/* Over- and underexposed pixels: the encoder sees them at the bound, and further out is no change. */
+/* Over- and underexposed pixels: the encoder sees them at the bound, and further out is no change.
+ */
 static void gradients_do_not_leave_the_range(void **state)
 {
     hds_error error = { 0 };

@@ -111,8 +111,9 @@ static inline char *toy_write_prior(const toy *t, const char *name, uint64_t see
 {
     hds_error error = { 0 };
     char *path = files_make_folder(t->folder, name);
-    random_prior p = { path, HEADSDS_SOURCE "/samples/prior", { toy_clip, toy_vae, toy_unet },
-                       seed };
+    random_prior p = {
+        path, HEADSDS_SOURCE "/samples/prior", { toy_clip, toy_vae, toy_unet }, seed
+    };
     toy_ok(random_prior_write(&p, &error), &error);
     return path;
 }
@@ -161,11 +162,18 @@ static inline int toy_destroy(void **state)
 /* Both stages with a few small steps. */
 static inline hds_generate_params toy_params(const toy *t, int steps)
 {
-    hds_stage_params stage = { .steps = steps, .views = 3, .resolution = TOY_SIZE,
-                               .guidance_scale = 5, .learning_rate = 0.1f, .l2 = 0.2f,
+    hds_stage_params stage = { .steps = steps,
+                               .views = 3,
+                               .resolution = TOY_SIZE,
+                               .guidance_scale = 5,
+                               .learning_rate = 0.1f,
+                               .l2 = 0.2f,
                                .gradient_clip = 2 };
-    return (hds_generate_params){ .prompt = "a head with a wide nose", .model = t->model,
-                                  .prior = t->prior, .seed = 3, .geometry = stage,
+    return (hds_generate_params){ .prompt = "a head with a wide nose",
+                                  .model = t->model,
+                                  .prior = t->prior,
+                                  .seed = 3,
+                                  .geometry = stage,
                                   .texture = stage };
 }
 
