@@ -54,11 +54,11 @@ hds_status fit_checkpoint_save(const fit_run *run, const char *path, hds_error *
     if (!text)
         return hds_raise(error, HDS_ERROR_MEMORY, "%s: out of memory", path);
     const head_model *m = run->model;
-    int64_t place[3] = { run->stage, run->step, run->optimiser.steps };
+    int64_t place[2] = { run->stage, run->step };
     size_t texels = run->texture ? run->texture_width * run->texture_height * 3 : 0;
     list l = { .count = 0 };
     add(&l, "settings", 'S', (int)strlen(text), 1, text);
-    add(&l, "place", 'i', 8, 3, place);
+    add(&l, "place", 'i', 8, 2, place);
     add(&l, "start", 'f', 4, m->shape_count, run->start);
     add(&l, "shape", 'f', 4, m->shape_count, run->shape);
     add(&l, "expression", 'f', 4, m->expression_count, run->expression);
@@ -112,48 +112,73 @@ static hds_status compare(const fit_run *run, const io_npz *npz, hds_error *erro
     return status;
 }
 
-/* The optimiser of the stage at which the file stands, then all numbers. */
+/* Coefficients that the run was given must be those of the file. */
+static hds_status compare_start(const fit_run *run, const io_npz *npz, hds_error *error)
+{
+    const head_model *m = run->model;
+    const char *const names[] = { "start", "expression", "pose" };
+    const float *const given[] = { run->start, run->expression, run->pose };
+    const size_t counts[] = { m->shape_count, m->expression_count, 3 * m->joint_count };
+    for (int i = 0; i < 3; i++) {
+        const io_array *a = io_npz_find(npz, names[i]);
+        size_t size = counts[i] * sizeof(float);
+        if (!a || a->kind != 'f' || a->size != size || (size && memcmp(a->data, given[i], size)))
+            return hds_raise(
+                error, HDS_ERROR_ARGUMENT,
+                "%s: the checkpoint is of another run: its %s coefficients are others; "
+                "start without resume or give another checkpoint file",
+                npz->path, names[i]);
+    }
+    return HDS_OK;
+}
+
+/* Where the file stands, and the optimiser of that stage. */
+static hds_status restore_place(fit_run *run, const io_npz *npz, hds_error *error)
+{
+    int64_t place[2];
+    hds_status status = read_array(npz, "place", 'i', 8, 2, place, error);
+    if (status != HDS_OK)
+        return status;
+    const hds_stage_params *p = run->settings.stages;
+    bool over = place[0] == FIT_STAGES && place[1] == 0;
+    if (!over && (place[0] < 0 || place[0] >= FIT_STAGES || p[place[0]].skip || place[1] < 0 ||
+                  place[1] >= p[place[0]].steps))
+        return hds_raise(error, HDS_ERROR_FORMAT, "%s: place: no stage %lld with a step %lld",
+                         npz->path, (long long)place[0], (long long)place[1]);
+    run->stage = (int)place[0];
+    run->step = (int)place[1];
+    status = fit_run_enter_stage(run, error);
+    run->optimiser.steps = run->step;
+    return status;
+}
+
 static hds_status restore(fit_run *run, const io_npz *npz, hds_error *error)
 {
-    int64_t place[3];
-    hds_status status = read_array(npz, "place", 'i', 8, 3, place, error);
-    if (status == HDS_OK && (place[0] < 0 || place[0] > FIT_STAGES || place[1] < 0))
-        status = hds_raise(error, HDS_ERROR_FORMAT, "%s: place: stage %lld, step %lld", npz->path,
-                           (long long)place[0], (long long)place[1]);
-    if (status == HDS_OK) {
-        run->stage = (int)place[0];
-        run->step = (int)place[1];
-        status = fit_run_enter_stage(run, error);
-    }
     const head_model *m = run->model;
     size_t texels = run->texture ? run->texture_width * run->texture_height * 3 : 0;
-    if (status == HDS_OK)
-        status = read_array(npz, "start", 'f', 4, m->shape_count, run->start, error);
+    hds_status status = restore_place(run, npz, error);
     if (status == HDS_OK)
         status = read_array(npz, "shape", 'f', 4, m->shape_count, run->shape, error);
-    if (status == HDS_OK)
-        status = read_array(npz, "expression", 'f', 4, m->expression_count, run->expression, error);
-    if (status == HDS_OK)
-        status = read_array(npz, "pose", 'f', 4, 3 * m->joint_count, run->pose, error);
     if (status == HDS_OK)
         status = read_array(npz, "texture", 'f', 4, texels, run->texture, error);
     if (status == HDS_OK)
         status = read_array(npz, "moment", 'f', 4, run->optimiser.count, run->optimiser.m, error);
     if (status == HDS_OK)
         status = read_array(npz, "second_moment", 'f', 8, 1, &run->optimiser.v, error);
-    run->optimiser.steps = (int)place[2];
     return status;
 }
 
+/* One line for each step behind the place. */
 static hds_status restore_history(fit_run *run, const io_npz *npz, hds_error *error)
 {
     const io_array *a = io_npz_find(npz, "history");
-    size_t room = (size_t)fit_run_total_steps(run) * sizeof *run->history;
-    if (!a || a->kind != 'u' || a->itemsize != 1 || a->size % sizeof *run->history ||
-        a->size > room)
-        return hds_raise(error, HDS_ERROR_FORMAT, "%s: history: missing or of another length",
-                         npz->path);
-    run->history_count = a->size / sizeof *run->history;
+    size_t count = (size_t)run->step;
+    for (int i = 0; i < run->stage; i++)
+        count += run->settings.stages[i].skip ? 0 : (size_t)run->settings.stages[i].steps;
+    if (!a || a->kind != 'u' || a->itemsize != 1 || a->size != count * sizeof *run->history)
+        return hds_raise(error, HDS_ERROR_FORMAT, "%s: history: missing or not of %zu steps",
+                         npz->path, count);
+    run->history_count = count;
     if (a->size)
         memcpy(run->history, a->data, a->size);
     return HDS_OK;
@@ -166,6 +191,8 @@ hds_status fit_checkpoint_load(fit_run *run, const char *path, hds_error *error)
     if (status != HDS_OK)
         return status;
     status = compare(run, &npz, error);
+    if (status == HDS_OK)
+        status = compare_start(run, &npz, error);
     if (status == HDS_OK)
         status = restore(run, &npz, error);
     if (status == HDS_OK)

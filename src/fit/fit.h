@@ -108,6 +108,12 @@ HDS_NODISCARD hds_status fit_views_draw(fit_run *run, const real *texture, fit_v
 /* Fills dimages by score distillation; each view's gradient is scaled down to `gradient_clip` times
  * the mean norm. */
 HDS_NODISCARD hds_status fit_views_distil(fit_run *run, fit_views *views, hds_error *error);
+/* dimages -> dshape (S), or dtexture (H,W,3) of the sRGB texels: the mean over the views. The
+ * results are zeros before. */
+HDS_NODISCARD hds_status fit_geometry_adjoint(fit_run *run, const fit_views *views, real *dshape,
+                                              hds_error *error);
+HDS_NODISCARD hds_status fit_texture_adjoint(fit_run *run, const fit_views *views, real *dtexture,
+                                             hds_error *error);
 raster_mesh fit_mesh(const head_model *model, const real *vertices);
 
 /* ---- run.c ---- */

@@ -5,8 +5,7 @@
 
 #include <math.h>
 
-/* dimages -> dshape (S), set to the mean over the views. */
-static hds_status pull_back(fit_run *run, fit_views *v, real *dshape, hds_error *error)
+hds_status fit_geometry_adjoint(fit_run *run, const fit_views *v, real *dshape, hds_error *error)
 {
     const head_model *m = run->model;
     arena *a = &run->scratch;
@@ -42,7 +41,7 @@ hds_status fit_geometry_step(fit_run *run, hds_history *log, hds_error *error)
     if (status == HDS_OK)
         status = fit_views_distil(run, &views, error);
     if (status == HDS_OK)
-        status = pull_back(run, &views, dshape, error);
+        status = fit_geometry_adjoint(run, &views, dshape, error);
     if (status == HDS_OK) {
         /* The rate falls to a tenth over the last third, so that the end is a mean, not a draw. */
         double left = 1 - (double)run->step / p->steps;

@@ -7,6 +7,7 @@
 
 #include <math.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -18,14 +19,13 @@ struct hds_job {
     char *prompt, *negative_prompt, *checkpoint;
     float *start; /* shape, expression, pose in a row */
     pthread_t thread;
-    bool started;
     fit_run run;
 
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t ended;
-    bool cancel;
+    bool started, cancel;
     hds_job_progress progress;
-    struct timespec began;
+    struct timespec began, stepping; /* the job, and after loading its first step */
     int first_step; /* steps that a checkpoint had behind it */
     hds_head *preview;
     hds_error error;
@@ -113,13 +113,6 @@ hds_status hds_job_create(hds_job **out, const hds_generate_params *params, hds_
     return status;
 }
 
-static void set_state(hds_job *job, hds_job_state state)
-{
-    pthread_mutex_lock(&job->lock);
-    job->progress.state = state;
-    pthread_mutex_unlock(&job->lock);
-}
-
 static bool cancelled(hds_job *job)
 {
     pthread_mutex_lock(&job->lock);
@@ -128,11 +121,22 @@ static bool cancelled(hds_job *job)
     return cancel;
 }
 
+/* A checkpoint that cannot be written is an error now, not after the first steps. */
+static hds_status try_to_write(const char *path, hds_error *error)
+{
+    char *temporary = NULL;
+    hds_status status = io_temporary_path(&temporary, path, error);
+    if (status == HDS_OK)
+        (void)remove(temporary);
+    hds_free(temporary);
+    return status;
+}
+
 static hds_status load(hds_job *job, hds_error *error)
 {
     hds_generate_params *p = &job->params;
-    hds_status status = HDS_OK;
-    if (!p->model)
+    hds_status status = p->checkpoint ? try_to_write(p->checkpoint, error) : HDS_OK;
+    if (status == HDS_OK && !p->model)
         status = hds_head_model_load(&p->model, &(hds_head_model_params){ 0 }, error);
     if (status == HDS_OK && !p->prior)
         status = hds_prior_load(&p->prior, &(hds_prior_params){ 0 }, error);
@@ -161,7 +165,7 @@ static hds_status publish(hds_job *job, hds_error *error)
     p->step_count = fit_run_total_steps(run);
     int taken = p->step - job->first_step;
     if (taken > 0)
-        p->seconds_left = seconds_since(&job->began) / taken * (p->step_count - p->step);
+        p->seconds_left = seconds_since(&job->stepping) / taken * (p->step_count - p->step);
     if (run->history_count)
         p->last = run->history[run->history_count - 1];
     pthread_mutex_unlock(&job->lock);
@@ -182,7 +186,7 @@ static hds_status run_steps(hds_job *job, hds_error *error)
     pthread_mutex_lock(&job->lock);
     job->progress.state = HDS_JOB_RUNNING;
     job->first_step = (int)job->run.history_count;
-    clock_gettime(CLOCK_MONOTONIC, &job->began);
+    clock_gettime(CLOCK_MONOTONIC, &job->stepping);
     pthread_mutex_unlock(&job->lock);
     bool done = job->run.stage == FIT_STAGES;
     status = publish(job, error);
@@ -220,16 +224,19 @@ static void *job_thread(void *argument)
 
 hds_status hds_job_start(hds_job *job, hds_error *error)
 {
+    hds_status status = HDS_OK;
+    pthread_mutex_lock(&job->lock);
     if (job->started)
-        return hds_raise(error, HDS_ERROR_ARGUMENT, "the job was started already");
-    clock_gettime(CLOCK_MONOTONIC, &job->began);
-    set_state(job, HDS_JOB_LOADING);
-    if (pthread_create(&job->thread, NULL, job_thread, job)) {
-        set_state(job, HDS_JOB_NEW);
-        return hds_raise(error, HDS_ERROR_OS, "no thread could be started for the job");
+        status = hds_raise(error, HDS_ERROR_ARGUMENT, "the job was started already");
+    else if (pthread_create(&job->thread, NULL, job_thread, job))
+        status = hds_raise(error, HDS_ERROR_OS, "no thread could be started for the job");
+    if (status == HDS_OK) {
+        job->started = true;
+        job->progress.state = HDS_JOB_LOADING;
+        clock_gettime(CLOCK_MONOTONIC, &job->began);
     }
-    job->started = true;
-    return HDS_OK;
+    pthread_mutex_unlock(&job->lock);
+    return status;
 }
 
 static bool has_ended(const hds_job *job)
@@ -264,24 +271,24 @@ hds_head *hds_job_preview(hds_job *job)
 hds_status hds_job_wait(hds_job *job, double seconds, hds_head **head, hds_error *error)
 {
     *head = NULL;
-    if (!job->started)
-        return hds_raise(error, HDS_ERROR_ARGUMENT, "the job was not started");
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
-    double whole = floor(fmax(seconds, 0)), nanoseconds = (fmax(seconds, 0) - whole) * 1e9;
-    until.tv_sec += (time_t)fmin(whole, 1e9);
-    until.tv_nsec += (long)nanoseconds;
+    double patience = fmin(fmax(seconds, 0), 1e9), whole = floor(patience);
+    until.tv_sec += (time_t)whole;
+    until.tv_nsec += (long)((patience - whole) * 1e9);
     if (until.tv_nsec >= 1000000000) {
         until.tv_nsec -= 1000000000;
         until.tv_sec++;
     }
     pthread_mutex_lock(&job->lock);
     int expired = 0;
-    while (!has_ended(job) && !expired)
+    while (job->started && !has_ended(job) && !expired)
         expired = seconds < 0 ? pthread_cond_wait(&job->ended, &job->lock)
                               : pthread_cond_timedwait(&job->ended, &job->lock, &until);
     hds_status status = HDS_OK;
-    if (job->progress.state == HDS_JOB_DONE)
+    if (!job->started)
+        status = hds_raise(error, HDS_ERROR_ARGUMENT, "the job was not started");
+    else if (job->progress.state == HDS_JOB_DONE)
         *head = hds_head_ref(job->preview);
     else if (has_ended(job))
         status = hds_raise(error, job->error.status, "%s", job->error.message);

@@ -173,9 +173,9 @@ hds_status fit_run_enter_stage(fit_run *run, hds_error *error)
         run->stage++;
         run->step = 0;
     }
+    fit_optimiser_finish(&run->optimiser);
     if (run->stage == FIT_STAGES)
         return HDS_OK;
-    fit_optimiser_finish(&run->optimiser);
     if (run->stage == FIT_GEOMETRY)
         return fit_optimiser_init(&run->optimiser, run->model->shape_count, 1, error);
     size_t texels = run->texture_width * run->texture_height * 3;

@@ -89,11 +89,18 @@ hds_status fit_views_draw(fit_run *run, const real *texture, fit_views *v, hds_e
     return HDS_OK;
 }
 
-/* Where a value leaves [0,1] the encoder sees it clamped: no gradient passes there outward. */
+/* Where a value leaves [0,1] the encoder sees it clamped: no step goes there further outward. */
 static void clamp_images(fit_views *v, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        v->images[i] = fmin(fmax(v->images[i], 0), 1);
+        v->images[i] = fminf(fmaxf(v->images[i], 0), 1);
+}
+
+static void stop_outward(fit_views *v, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if ((v->images[i] >= 1 && v->dimages[i] < 0) || (v->images[i] <= 0 && v->dimages[i] > 0))
+            v->dimages[i] = 0;
 }
 
 static void clip(fit_views *v, size_t each, double limit)
@@ -123,7 +130,9 @@ hds_status fit_views_distil(fit_run *run, fit_views *v, hds_error *error)
                         .seed = run->settings.seed, .stream = stream(run, 0, true),
                         .guidance_scale = p->guidance_scale };
     hds_status status = sds_gradient(run->prior, &run->text[run->stage], &batch, v->dimages, error);
-    if (status == HDS_OK)
+    if (status == HDS_OK) {
+        stop_outward(v, v->count * each);
         clip(v, each, p->gradient_clip);
+    }
     return status;
 }

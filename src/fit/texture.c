@@ -34,9 +34,11 @@ hds_status fit_texture_init(fit_run *run, hds_error *error)
 }
 
 /* gradient (H,W,3) -> its sum over the levels of the pyramid, in place. */
-static bool precondition(arena *a, int height, int width, real *gradient)
+static bool precondition(fit_run *run, real *gradient)
 {
-    size_t texels = (size_t)height * (size_t)width * 3;
+    arena *a = &run->scratch;
+    int height = (int)run->texture_height, width = (int)run->texture_width;
+    size_t texels = run->texture_width * run->texture_height * 3;
     real *sum = arena_alloc(a, texels, sizeof *sum), *large = arena_alloc(a, texels, sizeof *large);
     real *small = arena_alloc(a, texels, sizeof *small);
     if (!sum || !large || !small)
@@ -52,11 +54,9 @@ static bool precondition(arena *a, int height, int width, real *gradient)
     return true;
 }
 
-/* dimages -> dtexture (H,W,3) of the sRGB texels, the mean over the views. */
-static hds_status pull_back(fit_run *run, fit_views *v, real *dtexture, hds_error *error)
+hds_status fit_texture_adjoint(fit_run *run, const fit_views *v, real *dtexture, hds_error *error)
 {
     arena *a = &run->scratch;
-    int height = (int)run->texture_height, width = (int)run->texture_width;
     size_t texels = run->texture_width * run->texture_height * 3;
     real *dlinear = arena_alloc(a, texels, sizeof *dlinear);
     bool complete = dlinear != NULL;
@@ -65,13 +65,10 @@ static hds_status pull_back(fit_run *run, fit_views *v, real *dtexture, hds_erro
     for (size_t i = 0; complete && i < v->count; i++)
         complete = raster_draw_adjoint(&mesh, v->normals, &v->views[i], a, v->states[i],
                                        v->dimages + i * each, NULL, NULL, dlinear);
-    if (complete) {
-        image_to_linear_adjoint(run->texture, texels, dlinear, dtexture);
-        complete = precondition(a, height, width, dtexture);
-    }
     if (!complete)
         return hds_raise(error, HDS_ERROR_MEMORY, "out of memory for the gradient of %zu views",
                          v->count);
+    image_to_linear_adjoint(run->texture, texels, dlinear, dtexture);
     for (size_t i = 0; i < texels; i++)
         dtexture[i] /= (real)v->count;
     return HDS_OK;
@@ -115,7 +112,9 @@ hds_status fit_texture_step(fit_run *run, hds_history *log, hds_error *error)
     if (status == HDS_OK)
         status = fit_views_distil(run, &views, error);
     if (status == HDS_OK)
-        status = pull_back(run, &views, dtexture, error);
+        status = fit_texture_adjoint(run, &views, dtexture, error);
+    if (status == HDS_OK && !precondition(run, dtexture))
+        status = hds_raise(error, HDS_ERROR_MEMORY, "out of memory for the texture");
     if (status == HDS_OK)
         take_step(run, &views, dtexture, log);
     arena_leave(&run->scratch, mark);

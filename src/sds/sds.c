@@ -132,9 +132,11 @@ static hds_status distil(hds_prior *prior, const sds_text *text, const sds_batch
         status = prior_predict_guided(prior, &guided, error);
     }
     if (status == HDS_OK && !weigh(&info, b, w))
-        status = hds_raise(error, HDS_ERROR_INTERNAL,
-                           "the prior's noise prediction is not finite in any view: lower the "
-                           "guidance scale (%g) or check the model's files", b->guidance_scale);
+        status =
+            hds_raise(error, HDS_ERROR_INTERNAL,
+                      "the guided prediction overflows in every view: lower the guidance scale, "
+                      "%g",
+                      b->guidance_scale);
     if (status == HDS_OK)
         status = prior_encode_adjoint(encoding, w->predicted, dimages, error);
     prior_encoding_destroy(&encoding);

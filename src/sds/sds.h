@@ -38,8 +38,9 @@ typedef struct sds_batch {
     uint64_t seed, stream;  /* of the noise: equal values give equal noise */
     float guidance_scale;
 } sds_batch;
-/* dimages (count,height,width,3) is set. A view whose prediction is not finite contributes zero;
- * HDS_ERROR_INTERNAL when that holds for all of them. */
+/* dimages (count,height,width,3) is set. A view whose guided prediction overflows contributes zero;
+ * HDS_ERROR_INTERNAL when that holds for all of them. A prediction that is not finite before
+ * guidance is the prior's error. */
 HDS_NODISCARD hds_status sds_gradient(hds_prior *prior, const sds_text *text,
                                       const sds_batch *batch, float *dimages, hds_error *error);
 

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One step of score distillation on the sample head with the sample prior's networks (random
+ * weights, which cost the same): where its time goes, what share of the matrix-product peak of the
+ * same run it makes use of, and its peak memory. */
+#include "../random_prior.h"
+
+#include "fit/fit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+enum { PRODUCT = 1536, WARM = 3, ROUNDS = 15, PARTS = 6 };
+enum { DRAW, ENCODE, PREDICT, ENCODE_ADJOINT, DRAW_ADJOINT, WHOLE };
+static const char *const names[PARTS] = { "draw",           "encode",       "predict noise",
+                                          "encode adjoint", "draw adjoint", "whole step" };
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static double peak_mib(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return (double)usage.ru_maxrss / 1024;
+}
+
+static double product_rate(void)
+{
+    tn_context *cx;
+    if (tn_context_create(&cx, 0, NULL) != HDS_OK)
+        return 0;
+    tn *a = tn_affine(cx, tn_zeros(cx, TN_SHAPE(PRODUCT, PRODUCT)), 1, 0.5);
+    double best = 1e9;
+    for (int i = 0; i < 6; i++) {
+        double start = now();
+        tn_matmul(cx, a, a);
+        double took = now() - start;
+        best = took < best ? took : best;
+    }
+    tn_context_destroy(&cx);
+    return 2.0 * PRODUCT * PRODUCT * PRODUCT / best;
+}
+
+/* Two for each multiplication of the layers that ran: weights times places. Products of attention
+ * are left out: they are few at this size. */
+static double flops;
+static void count_layer(void *context, const char *path, const tn *y)
+{
+    const void *const *c = context;
+    tn_context *cx = (tn_context *)(uintptr_t)c[0];
+    char name[400];
+    snprintf(name, sizeof name, "%s.weight", path);
+    const tn *w = weights_find((weights *)(uintptr_t)c[1], name);
+    if (w && tn_dims(cx, w) > 1)
+        flops += 2.0 * (double)tn_count(cx, w) * (double)tn_count(cx, y) / (double)tn_dim(cx, w, 0);
+}
+
+/* The steps of fit_geometry_step and sds_gradient, one by one and timed. */
+typedef struct parts {
+    fit_run *run;
+    hds_prior_info info;
+    double best[PARTS];
+} parts;
+
+static double lap(parts *p, int part, double start)
+{
+    double end = now();
+    p->best[part] = end - start < p->best[part] ? end - start : p->best[part];
+    return end;
+}
+
+static hds_status distil(parts *p, fit_views *v, float *memory, double *start, hds_error *error)
+{
+    const sds_text *text = &p->run->text[p->run->stage];
+    size_t side = (size_t)v->size / 8, each = 4 * side * side;
+    float *latents = memory, *noise = latents + v->count * each;
+    float *states = noise + v->count * each, *negative = states + v->count * text->states;
+    for (size_t i = 0; i < v->count; i++) {
+        memcpy(states + i * text->states, text->sides, text->states * sizeof *states);
+        memcpy(negative + i * text->states, text->negative, text->states * sizeof *states);
+    }
+    prior_encoding *encoding;
+    hds_status status = prior_encode(p->run->prior, v->images, v->count, (size_t)v->size,
+                                     (size_t)v->size, latents, &encoding, error);
+    *start = lap(p, ENCODE, *start);
+    prior_guided guided = { .count = v->count,
+                            .h = side,
+                            .w = side,
+                            .latents = latents,
+                            .timesteps = v->timesteps,
+                            .text = states,
+                            .negative = negative,
+                            .guidance = 30,
+                            .noise = noise };
+    if (status == HDS_OK)
+        status = prior_predict_guided(p->run->prior, &guided, error);
+    *start = lap(p, PREDICT, *start);
+    if (status == HDS_OK)
+        status = prior_encode_adjoint(encoding, noise, v->dimages, error);
+    prior_encoding_destroy(&encoding);
+    *start = lap(p, ENCODE_ADJOINT, *start);
+    return status;
+}
+
+static hds_status measure_parts(parts *p, hds_error *error)
+{
+    fit_run *run = p->run;
+    fit_views views;
+    arena_mark mark = arena_enter(&run->scratch);
+    double start = now();
+    real *dshape = arena_alloc(&run->scratch, run->model->shape_count, sizeof *dshape);
+    hds_status status = fit_views_draw(run, NULL, &views, error);
+    start = lap(p, DRAW, start);
+    size_t latents = views.count * 4 * (size_t)(views.size / 8) * (size_t)(views.size / 8);
+    size_t states = views.count * run->text[run->stage].states;
+    float *memory = arena_alloc(&run->scratch, 2 * (latents + states), sizeof *memory);
+    if (status == HDS_OK)
+        status = distil(p, &views, memory, &start, error);
+    if (status == HDS_OK)
+        status = fit_geometry_adjoint(run, &views, dshape, error);
+    lap(p, DRAW_ADJOINT, start);
+    arena_leave(&run->scratch, mark);
+    return status;
+}
+
+static hds_status measure(parts *p, hds_error *error)
+{
+    hds_status status = HDS_OK;
+    for (int i = 0; i < WARM + ROUNDS && status == HDS_OK; i++) {
+        if (i == WARM)
+            for (int k = 0; k < PARTS; k++)
+                p->best[k] = 1e9;
+        bool done;
+        status = measure_parts(p, error);
+        double start = now();
+        if (status == HDS_OK)
+            status = fit_run_step(p->run, &done, error);
+        lap(p, WHOLE, start);
+    }
+    return status;
+}
+
+/* Multiplications of one step: the encoder there and back (the gradient of its input costs as much
+ * as its output), the UNet on both predictions. */
+static hds_status count_flops(const char *folder, int views, hds_error *error)
+{
+    tn_context *cx;
+    hds_status status = tn_context_create(&cx, 0, error);
+    char *vae_path = hds_format("%s/vae/config.json", folder);
+    char *unet_path = hds_format("%s/unet/config.json", folder);
+    vae_config vae;
+    unet_config unet;
+    if (status == HDS_OK)
+        status = vae_config_load(&vae, vae_path, error);
+    if (status == HDS_OK)
+        status = unet_config_load(&unet, unet_path, error);
+    if (status == HDS_OK) {
+        weights *w = weights_create(cx, 1), *u = weights_create(cx, 2);
+        at at_vae = at_root(cx, w), at_unet = at_root(cx, u);
+        int64_t side = unet.sample_size;
+        weights_set_probe(w, count_layer, (const void *[]){ cx, w });
+        vae_encode(&vae, &at_vae, tn_zeros(cx, TN_SHAPE(1, 3, 8 * side, 8 * side)));
+        flops *= 2;
+        weights_set_probe(u, count_layer, (const void *[]){ cx, u });
+        unet_forward(&unet, &at_unet, tn_zeros(cx, TN_SHAPE(2, 4, side, side)), (float[]){ 500 }, 1,
+                     tn_zeros(cx, TN_SHAPE(2, HDS_TOKENS, unet.text_width)));
+        flops *= views;
+        status = tn_check(cx, error);
+        weights_destroy(&w);
+        weights_destroy(&u);
+    }
+    hds_free(vae_path);
+    hds_free(unet_path);
+    tn_context_destroy(&cx);
+    return status;
+}
+
+static hds_status bench(const char *folder, hds_error *error)
+{
+    char *sample;
+    hds_head_model *model = NULL;
+    hds_prior *prior = NULL;
+    fit_run run = { 0 };
+    hds_status status = io_data_path(&sample, "prior", error);
+    if (status == HDS_OK)
+        status = random_prior_write(&(random_prior){ folder, sample, { NULL }, 1 }, error);
+    if (status == HDS_OK)
+        status = count_flops(folder, 4, error);
+    if (status == HDS_OK)
+        status = hds_head_model_load(&model, &(hds_head_model_params){ 0 }, error);
+    if (status == HDS_OK)
+        status = hds_prior_load(&prior, &(hds_prior_params){ .path = folder }, error);
+    hds_generate_params params = { .prompt = "a head",
+                                   .model = model,
+                                   .prior = prior,
+                                   .geometry = { .steps = 1000, .views = 4 },
+                                   .texture = { .skip = true } };
+    if (status == HDS_OK)
+        status = fit_run_init(&run, &params, error);
+    double before = product_rate(), loaded = peak_mib();
+    parts p = { .run = &run };
+    if (status == HDS_OK)
+        status = measure(&p, error);
+    double after = product_rate(), peak = before > after ? before : after;
+    if (status == HDS_OK) {
+        printf("score distillation, 4 views of %d px, %zu vertices, %d threads\n",
+               run.settings.stages[0].resolution, run.model->vertex_count, threads_count());
+        for (int i = 0; i < PARTS; i++)
+            printf("  %-15s %7.2f ms %6.1f%%\n", names[i], 1e3 * p.best[i],
+                   100 * p.best[i] / p.best[WHOLE]);
+        printf(
+            "  %.2f GFLOP a step; matrix product %d^3: %.0f GFLOP/s; share of that peak: %.0f%%\n",
+            1e-9 * flops, PRODUCT, 1e-9 * peak, 100 * flops / p.best[WHOLE] / peak);
+        printf("  peak memory %.0f MiB (loaded %.0f)\n", peak_mib(), loaded);
+    }
+    fit_run_finish(&run);
+    hds_prior_unref(prior);
+    hds_head_model_unref(model);
+    hds_free(sample);
+    return status;
+}
+
+int main(void)
+{
+    char folder[] = "/tmp/headsds-bench-XXXXXX";
+    hds_error error = { 0 };
+    hds_status status = mkdtemp(folder) ? bench(folder, &error)
+                                        : hds_raise(&error, HDS_ERROR_OS, "no folder in /tmp");
+    char *remove = hds_format("rm -rf '%s'", folder);
+    if (system(remove) || status != HDS_OK)
+        fprintf(stderr, "bench_sds: %s\n", error.message);
+    hds_free(remove);
+    return status != HDS_OK;
+}

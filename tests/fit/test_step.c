@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One step of a stage: how views and timesteps are drawn, and the way of a gradient on the pictures
+ * back to coefficients and texels, against finite differences of the pictures. */
+#include "toy.h"
+
+enum { VIEWS = 4 };
+
+/* A run that stands at the stage. */
+static void open_run(fit_run *run, const toy *t, int stage, int size)
+{
+    hds_error error = { 0 };
+    hds_generate_params p = toy_params(t, 1000);
+    p.geometry.views = p.texture.views = VIEWS;
+    p.geometry.resolution = p.texture.resolution = size;
+    p.geometry.skip = stage == FIT_TEXTURE;
+    p.geometry.timestep_min = p.texture.timestep_min = 0.2f;
+    p.geometry.timestep_max = p.texture.timestep_max = 0.7f;
+    toy_ok(fit_run_init(run, &p, &error), &error);
+    assert_int_equal(run->stage, stage);
+}
+
+/* Draws; the views lie in the run's scratch until it is left. */
+static fit_views draw(fit_run *run, const real *texture)
+{
+    hds_error error = { 0 };
+    fit_views v;
+    toy_ok(fit_views_draw(run, texture, &v, &error), &error);
+    return v;
+}
+
+static void views_share_out_circle_and_schedule(void **state)
+{
+    fit_run run;
+    open_run(&run, *state, FIT_GEOMETRY, TOY_SIZE);
+    int normals = 0, slots[VIEWS][VIEWS] = { { 0 } };
+    for (run.step = 0; run.step < 40; run.step++) {
+        arena_mark mark = arena_enter(&run.scratch);
+        fit_views v = draw(&run, NULL);
+        int seen[VIEWS] = { 0 };
+        for (int i = 0; i < VIEWS; i++) {
+            double t = v.timesteps[i], a = v.views[i].camera.azimuth;
+            assert_true(t >= 200 && t < 700 && t == floor(t));
+            int slot = (int)((t + 0.5 - 200) / 125);
+            seen[slot]++;
+            slots[i][slot]++;
+            assert_true(a >= -100 + 50 * i && a < -50 + 50 * i);
+            assert_int_equal(v.sides[i], sds_side_of((float)a));
+            normals += v.views[i].mode == RASTER_NORMALS;
+        }
+        for (int i = 0; i < VIEWS; i++)
+            assert_int_equal(seen[i], 1);
+        arena_leave(&run.scratch, mark);
+    }
+    for (int i = 0; i < VIEWS; i++)
+        for (int k = 0; k < VIEWS; k++)
+            assert_int_equal(slots[i][k], 10);
+    assert_in_range(normals, 55, 105); /* of 160: more than 4 deviations from half are a fault */
+    fit_run_finish(&run);
+}
+
+static void another_seed_or_step_draws_other_views(void **state)
+{
+    fit_run run;
+    open_run(&run, *state, FIT_GEOMETRY, TOY_SIZE);
+    fit_views first = draw(&run, NULL), again = draw(&run, NULL);
+    size_t size = VIEWS * TOY_SIZE * TOY_SIZE * 3 * sizeof(real);
+    assert_memory_equal(first.images, again.images, size);
+    run.step = 1;
+    again = draw(&run, NULL);
+    assert_memory_not_equal(first.images, again.images, size);
+    run.step = 0;
+    run.settings.seed++;
+    again = draw(&run, NULL);
+    assert_memory_not_equal(first.images, again.images, size);
+    fit_run_finish(&run);
+}
+
+static bool is_background(const fit_views *v, size_t view, size_t x, size_t y)
+{
+    const real *p = v->images + 3 * ((view * (size_t)v->size + y) * (size_t)v->size + x);
+    return !memcmp(p, v->views[view].background, 3 * sizeof *p);
+}
+
+/* Whether background, or the edge of the picture, is within two pixels. */
+static bool near_outline(const fit_views *v, size_t view, size_t x, size_t y)
+{
+    size_t side = (size_t)v->size;
+    if (x < 2 || y < 2 || x + 2 >= side || y + 2 >= side)
+        return true;
+    for (size_t b = y - 2; b <= y + 2; b++)
+        for (size_t a = x - 2; a <= x + 2; a++)
+            if (is_background(v, view, a, b))
+                return true;
+    return false;
+}
+
+/* A smooth gradient on the pictures, of everything or of what lies inside the outline. */
+static void wave(fit_views *v, bool inside)
+{
+    size_t side = (size_t)v->size;
+    for (size_t i = 0; i < v->count * side * side * 3; i++) {
+        size_t x = i / 3 % side, y = i / 3 / side % side, view = i / 3 / side / side;
+        double phase = (double)(i % 3) + 5 * (double)view;
+        double value = sin(6 * (double)x / v->size + phase) + cos(7 * (double)y / v->size - phase);
+        v->dimages[i] = inside && near_outline(v, view, x, y) ? 0 : (real)value;
+    }
+}
+
+static double mean_product(const fit_views *v, const real *dimages)
+{
+    double sum = 0;
+    for (size_t i = 0; i < v->count * (size_t)v->size * (size_t)v->size * 3; i++)
+        sum += (double)v->images[i] * dimages[i];
+    return sum / (double)v->count;
+}
+
+/* Difference of the mean over the views of <image, dimage> when one coefficient moves by +-h. */
+static double shape_difference(fit_run *run, int k, double h, const real *dimages)
+{
+    double ends[2];
+    float was = run->shape[k];
+    for (int end = 0; end < 2; end++) {
+        run->shape[k] = was + (float)(end ? h : -h);
+        arena_mark mark = arena_enter(&run->scratch);
+        fit_views v = draw(run, NULL);
+        ends[end] = mean_product(&v, dimages);
+        arena_leave(&run->scratch, mark);
+    }
+    run->shape[k] = was;
+    return (ends[1] - ends[0]) / (2 * h);
+}
+
+/* The blending of outlines is a model of coverage, so there the picture's own changes, which jump
+ * as pixels change hands, agree with it in the mean only. */
+static void shape_gradients_are_those_of_the_pictures(void **state)
+{
+    hds_error error = { 0 };
+    fit_run run;
+    open_run(&run, *state, FIT_GEOMETRY, 128);
+    for (run.step = 0; run.step < 6; run.step++) {
+        bool inside = run.step % 2;
+        arena_mark mark = arena_enter(&run.scratch);
+        run.shape[0] = 0.3f;
+        run.shape[1] = -0.6f;
+        fit_views v = draw(&run, NULL);
+        real dshape[TOY_SHAPES] = { 0 };
+        wave(&v, inside);
+        toy_ok(fit_geometry_adjoint(&run, &v, dshape, &error), &error);
+        double norm = 0;
+        for (int k = 0; k < TOY_SHAPES; k++)
+            norm += (double)dshape[k] * dshape[k];
+        for (int k = 0; k < TOY_SHAPES; k++) {
+            double expected = shape_difference(&run, k, inside ? 0.01 : 0.1, v.dimages);
+            if (!(fabs(dshape[k] - expected) <= (inside ? 0.003 : 0.1) * sqrt(norm)))
+                fail_msg("step %d, component %d: %g, expected %g (norm %g)", run.step, k,
+                         (double)dshape[k], expected, sqrt(norm));
+        }
+        arena_leave(&run.scratch, mark);
+    }
+    fit_run_finish(&run);
+}
+
+/* Draws with the run's texture; the linear texels lie in the scratch, too. */
+static fit_views draw_textured(fit_run *run)
+{
+    size_t texels = run->texture_width * run->texture_height * 3;
+    real *linear = arena_alloc(&run->scratch, texels, sizeof *linear);
+    assert_non_null(linear);
+    for (size_t i = 0; i < texels; i++) {
+        double s = run->texture[i];
+        linear[i] = (real)(s <= 0.04045 ? s / 12.92 : pow((s + 0.055) / 1.055, 2.4));
+    }
+    return draw(run, linear);
+}
+
+static void texture_gradients_are_those_of_the_pictures(void **state)
+{
+    enum { TEXELS = TOY_TEXTURE * TOY_TEXTURE * 3 };
+    const float h = 0.01f;
+    hds_error error = { 0 };
+    fit_run run;
+    open_run(&run, *state, FIT_TEXTURE, 64);
+    fit_views v = draw_textured(&run);
+    real dtexture[TEXELS] = { 0 };
+    float start[TEXELS], direction[TEXELS];
+    wave(&v, false);
+    toy_ok(fit_texture_adjoint(&run, &v, dtexture, &error), &error);
+    memcpy(start, run.texture, sizeof start);
+    double norm = 0;
+    for (int i = 0; i < TEXELS; i++)
+        norm += (double)dtexture[i] * dtexture[i];
+    assert_true(norm > 0);
+    for (uint64_t k = 0; k < 6; k++) {
+        rng r = rng_make(9, k);
+        rng_normal_fill(&r, direction, TEXELS);
+        double ends[2], found = 0;
+        for (int end = 0; end < 2; end++) {
+            for (int i = 0; i < TEXELS; i++)
+                run.texture[i] = start[i] + (end ? h : -h) * direction[i];
+            fit_views moved = draw_textured(&run);
+            ends[end] = mean_product(&moved, v.dimages);
+        }
+        for (int i = 0; i < TEXELS; i++)
+            found += (double)dtexture[i] * direction[i];
+        double expected = (ends[1] - ends[0]) / (2 * h);
+        if (!(fabs(found - expected) <= 0.003 * sqrt(norm)))
+            fail_msg("direction %d: %g, expected %g (norm %g)", (int)k, found, expected,
+                     sqrt(norm));
+    }
+    fit_run_finish(&run);
+}
+
+static void norms_of(const fit_views *v, double norms[VIEWS])
+{
+    size_t each = (size_t)v->size * (size_t)v->size * 3;
+    for (size_t i = 0; i < VIEWS; i++) {
+        norms[i] = 0;
+        for (size_t k = 0; k < each; k++)
+            norms[i] += (double)v->dimages[i * each + k] * v->dimages[i * each + k];
+        norms[i] = sqrt(norms[i]);
+    }
+}
+
+static void a_view_is_clipped_to_the_mean(void **state)
+{
+    hds_error error = { 0 };
+    fit_run run;
+    open_run(&run, *state, FIT_GEOMETRY, TOY_SIZE);
+    double free[VIEWS], clipped[VIEWS], mean = 0;
+    fit_views v = draw(&run, NULL);
+    run.settings.stages[FIT_GEOMETRY].gradient_clip = 1e6f;
+    toy_ok(fit_views_distil(&run, &v, &error), &error);
+    norms_of(&v, free);
+    for (int i = 0; i < VIEWS; i++)
+        mean += free[i] / VIEWS;
+    run.settings.stages[FIT_GEOMETRY].gradient_clip = 0.9f;
+    toy_ok(fit_views_distil(&run, &v, &error), &error);
+    norms_of(&v, clipped);
+    int touched = 0;
+    for (int i = 0; i < VIEWS; i++) {
+        assert_float_equal(clipped[i], fmin(free[i], 0.9 * mean), 1e-5 * mean);
+        touched += clipped[i] < free[i];
+    }
+    assert_in_range(touched, 1, VIEWS - 1);
+    fit_run_finish(&run);
+}
+
+/* Over- and underexposed pixels: the encoder sees them at the bound, and further out is no change.
+ */
+static void gradients_do_not_leave_the_range(void **state)
+{
+    hds_error error = { 0 };
+    fit_run run;
+    open_run(&run, *state, FIT_GEOMETRY, TOY_SIZE);
+    fit_views v = draw(&run, NULL);
+    size_t count = VIEWS * TOY_SIZE * TOY_SIZE * 3;
+    for (size_t i = 0; i < count; i++)
+        v.images[i] = i % 3 == 0 ? (real)1.25 : i % 3 == 1 ? (real)-0.25 : v.images[i];
+    toy_ok(fit_views_distil(&run, &v, &error), &error);
+    int inward[3] = { 0 };
+    for (size_t i = 0; i < count; i++) {
+        real d = i % 3 == 0 ? v.dimages[i] : -v.dimages[i];
+        assert_true(v.images[i] >= 0 && v.images[i] <= 1);
+        assert_true(i % 3 == 2 || d >= 0);
+        inward[i % 3] += d > 0;
+    }
+    for (int c = 0; c < 3; c++)
+        assert_true(inward[c] > 100);
+    fit_run_finish(&run);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(views_share_out_circle_and_schedule),
+        cmocka_unit_test(another_seed_or_step_draws_other_views),
+        cmocka_unit_test(shape_gradients_are_those_of_the_pictures),
+        cmocka_unit_test(texture_gradients_are_those_of_the_pictures),
+        cmocka_unit_test(a_view_is_clipped_to_the_mean),
+        cmocka_unit_test(gradients_do_not_leave_the_range),
+    };
+    return cmocka_run_group_tests(tests, toy_create, toy_destroy);
+}
