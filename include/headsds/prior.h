@@ -31,6 +31,10 @@ typedef struct hds_prior_info {
     int sample_size;             /* latent height and width that the UNet was trained for */
     int timestep_count;          /* 1000 */
     const float *alphas_cumprod; /* (timestep_count), borrowed */
+    /* A prior that was also trained on UV texture maps says so in headsds.json in its folder: the
+     * name of the head model in whose layout they are, and what their captions begin with. Then
+     * half of the views of the texture stage are the texture itself. Borrowed; NULL: none. */
+    const char *texture_map_head, *texture_map_prefix;
 } hds_prior_info;
 HDS_API void hds_prior_get_info(const hds_prior *prior, hds_prior_info *info);
 

@@ -70,9 +70,9 @@ static float ordinary(rng *r)
 static caption_medium pick_medium(rng *r)
 {
     double u = rng_uniform(r);
-    return u < 0.34   ? CAPTION_GREY
-           : u < 0.56 ? CAPTION_NORMALS
-           : u < 0.84 ? CAPTION_PHOTO
+    return u < 0.32   ? CAPTION_GREY
+           : u < 0.64 ? CAPTION_NORMALS
+           : u < 0.80 ? CAPTION_PHOTO
                       : CAPTION_UV;
 }
 

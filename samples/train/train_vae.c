@@ -77,7 +77,7 @@ static tn *vae_loss(const vae_config *c, const at *p, const float *images, int c
     tn *kl = tn_sub(cx, tn_add(cx, tn_mul(cx, m.mean, m.mean), tn_exp(cx, m.logvar)), m.logvar);
     tn *loss = tn_add(cx, tn_mean_square(cx, x, y),
                       tn_affine(cx, tn_mean(cx, tn_abs(cx, tn_sub(cx, x, y))), 0.125, 0));
-    return tn_add(cx, loss, tn_affine(cx, tn_mean(cx, kl), 2e-4, 0));
+    return tn_add(cx, loss, tn_affine(cx, tn_mean(cx, kl), 3e-5, 0));
 }
 
 static hds_status vae_step(train *t, trainer *r, const vae_config *c, const pool *p, int64_t steps,

@@ -44,6 +44,14 @@ typedef struct controlnet_config {
     int condition_levels, condition_channels[DIFFUSION_MAX_LEVELS];
 } controlnet_config;
 
+/* headsds.json of a prior's folder, which only priors that know texture maps have. */
+typedef struct prior_card {
+    char *head;   /* name of the head model whose UV layout the maps are in; owned, or NULL */
+    char *prefix; /* what their captions begin with: "a texture map of "; owned, or NULL */
+} prior_card;
+HDS_NODISCARD hds_status prior_card_load(prior_card *c, const char *path, hds_error *error);
+void prior_card_finish(prior_card *c);
+
 HDS_NODISCARD hds_status clip_text_config_load(clip_text_config *c, const char *path,
                                                hds_error *error);
 HDS_NODISCARD hds_status vae_config_load(vae_config *c, const char *path, hds_error *error);

@@ -25,8 +25,9 @@ static hds_status load_configs(hds_prior *p, hds_error *error)
     char *clip = below(p, "text_encoder", "config.json"), *vae = below(p, "vae", "config.json");
     char *unet = below(p, "unet", "config.json"), *tokenizer = below(p, "tokenizer", NULL);
     char *scheduler = below(p, "scheduler", "scheduler_config.json");
+    char *card = below(p, "headsds.json", NULL);
     hds_status status = HDS_OK;
-    if (!clip || !vae || !unet || !tokenizer || !scheduler)
+    if (!clip || !vae || !unet || !tokenizer || !scheduler || !card)
         status = no_memory(p, error);
     if (status == HDS_OK)
         status = text_tokenizer_load(&p->tokenizer, tokenizer, error);
@@ -38,11 +39,14 @@ static hds_status load_configs(hds_prior *p, hds_error *error)
         status = unet_config_load(&p->unet, unet, error);
     if (status == HDS_OK)
         status = schedule_load(&p->schedule, scheduler, error);
+    if (status == HDS_OK)
+        status = prior_card_load(&p->card, card, error);
     hds_free(clip);
     hds_free(vae);
     hds_free(unet);
     hds_free(tokenizer);
     hds_free(scheduler);
+    hds_free(card);
     return status;
 }
 
@@ -156,6 +160,7 @@ void hds_prior_unref(hds_prior *p)
     tn_context_destroy(&p->cx);
     text_tokenizer_destroy(&p->tokenizer);
     schedule_finish(&p->schedule);
+    prior_card_finish(&p->card);
     pthread_mutex_destroy(&p->lock);
     hds_free(p->path);
     hds_free(p);
@@ -168,7 +173,9 @@ void hds_prior_get_info(const hds_prior *p, hds_prior_info *info)
                               .latent_channels = p->vae.latent_channels,
                               .sample_size = p->unet.sample_size,
                               .timestep_count = p->schedule.count,
-                              .alphas_cumprod = p->schedule.alphas_cumprod };
+                              .alphas_cumprod = p->schedule.alphas_cumprod,
+                              .texture_map_head = p->card.head,
+                              .texture_map_prefix = p->card.prefix };
 }
 
 hds_status hds_prior_tokenize(hds_prior *p, const char *const *texts, size_t count, int64_t *ids,

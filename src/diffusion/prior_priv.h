@@ -20,6 +20,7 @@ struct hds_prior {
     vae_config vae;
     unet_config unet;
     schedule schedule;
+    prior_card card;
     tn_context *cx;
     weights *clip_weights, *vae_weights, *unet_weights;
 };

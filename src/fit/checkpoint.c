@@ -16,8 +16,10 @@ typedef struct list {
 
 static void add(list *l, const char *name, char kind, int itemsize, size_t count, const void *data)
 {
-    l->arrays[l->count++] = (io_array){ .name = (char *)(uintptr_t)name, .kind = kind,
-                                        .itemsize = itemsize, .dims = 1,
+    l->arrays[l->count++] = (io_array){ .name = (char *)(uintptr_t)name,
+                                        .kind = kind,
+                                        .itemsize = itemsize,
+                                        .dims = 1,
                                         .shape = { (int64_t)count },
                                         .data = (void *)(uintptr_t)data,
                                         .size = count * (size_t)itemsize };
@@ -88,22 +90,26 @@ static hds_status read_array(const io_npz *npz, const char *name, char kind, int
 static hds_status compare(const fit_run *run, const io_npz *npz, hds_error *error)
 {
     const io_array *a = io_npz_find(npz, "settings");
-    json_t *found = a && a->kind == 'S' ? json_loadb(a->data, strnlen(a->data, a->size), 0, NULL)
-                                        : NULL;
+    json_t *found =
+        a && a->kind == 'S' ? json_loadb(a->data, strnlen(a->data, a->size), 0, NULL) : NULL;
     if (!found)
-        return hds_raise(error, HDS_ERROR_FORMAT, "%s: settings: missing or damaged; this is no "
-                         "headsds checkpoint", npz->path);
+        return hds_raise(error, HDS_ERROR_FORMAT,
+                         "%s: settings: missing or damaged; this is no "
+                         "headsds checkpoint",
+                         npz->path);
     json_t *expected = settings_of(run), *value;
     const char *key;
     hds_status status = HDS_OK;
-    json_object_foreach(expected, key, value) {
+    json_object_foreach(expected, key, value)
+    {
         char *ours = json_dumps(value, JSON_ENCODE_ANY | JSON_SORT_KEYS);
         char *theirs = json_dumps(json_object_get(found, key), JSON_ENCODE_ANY | JSON_SORT_KEYS);
         if (!ours || !theirs || strcmp(ours, theirs))
-            status = hds_raise(error, HDS_ERROR_ARGUMENT,
-                               "%s: the checkpoint is of another run: its %s is %s, here it is %s; "
-                               "start without resume or give another checkpoint file", npz->path,
-                               key, theirs ? theirs : "missing", ours ? ours : "unknown");
+            status =
+                hds_raise(error, HDS_ERROR_ARGUMENT,
+                          "%s: the checkpoint is of another run: its %s is %s, here it is %s; "
+                          "start without resume or give another checkpoint file",
+                          npz->path, key, theirs ? theirs : "missing", ours ? ours : "unknown");
         free(ours);
         free(theirs);
     }

@@ -9,23 +9,28 @@
 
 #include "head/head.h"
 #include "headsds/generate.h"
+#include "image/image.h"
 #include "mesh/mesh.h"
 #include "raster/raster.h"
 #include "sds/sds.h"
 
 /* ---- view.c: what the fit looks at, and what priors of our own are trained on ---- */
 
-/* A sphere around the head without the lower neck. */
-typedef struct fit_framing {
+/* Spheres around the head without the lower neck, and around the face from brows to chin. */
+typedef struct fit_sphere {
     real centre[3], radius;
+} fit_sphere;
+typedef struct fit_framing {
+    fit_sphere head, face;
 } fit_framing;
 fit_framing fit_framing_of(const real *vertices, size_t vertex_count);
 
 enum { FIT_FIELD_OF_VIEW = 20 }; /* degrees */
 
-/* A random view: azimuth in +-azimuth_range at the place `stratum` in [0,1) of that range,
- * elevation in +-15 degrees, a distance that fills most of the picture, a random light on grey
- * albedo and a random grey background (mid-grey for normals). Textures are the caller's to set. */
+/* A random view: in half of them the head fills the picture and in half the face; azimuth in
+ * +-azimuth_range at the place `stratum` in [0,1) of that range, elevation in +-15 degrees, a
+ * random light on grey albedo and a random grey background (mid-grey for normals). Textures are the
+ * caller's to set. */
 void fit_view_random(rng *r, const fit_framing *framing, real azimuth_range, real stratum,
                      raster_mode mode, int size, raster_view *view);
 
@@ -37,8 +42,8 @@ void fit_view_random(rng *r, const fit_framing *framing, real azimuth_range, rea
  * Coordinates keep the ratio of their gradients, so a step does not depend on the basis, and
  * coordinates that the prompt says nothing about are not blown up to full steps as per-coordinate
  * Adam does. A consistent gradient moves x by rate a step in norm (scale 1) or root mean square
- * (scale n). The decay is Loshchilov and Hutter's; it bounds the same measure of x - x0 by 1 / decay.
- * Kingma, Ba: "Adam", 2015. */
+ * (scale n). The decay is Loshchilov and Hutter's; it bounds the same measure of x - x0 by 1 /
+ * decay. Kingma, Ba: "Adam", 2015. */
 typedef struct fit_optimiser {
     size_t count;
     double scale;
@@ -72,14 +77,15 @@ typedef struct fit_run {
     fit_framing framing;
     mesh_adjacency adjacency;
     arena scratch;
-    sds_text text[FIT_STAGES];
+    sds_text text;
+    bool knows_maps; /* the prior knows texture maps in the model's layout */
     /* The state that a checkpoint holds: */
-    float *start, *shape;         /* (S) */
-    float *expression, *pose;     /* (E), (J,3): given, not changed */
+    float *start, *shape;           /* (S) */
+    float *expression, *pose;       /* (E), (J,3): given, not changed */
     float *texture, *start_texture; /* (texture_height, texture_width, 3) sRGB in [0,1], or NULL */
     size_t texture_width, texture_height;
-    fit_optimiser optimiser;      /* of the stage that runs */
-    int stage, step;              /* the next one */
+    fit_optimiser optimiser; /* of the stage that runs */
+    int stage, step;         /* the next one */
     hds_history *history;
     size_t history_count;
 } fit_run;
@@ -91,20 +97,22 @@ HDS_NODISCARD hds_status fit_texture_init(fit_run *run, hds_error *error);
 
 /* The views of one step and their gradient: shared by both stages (step.c). */
 typedef struct fit_views {
-    size_t count;
+    size_t count, maps; /* the first `maps` of them are the texture itself, without a state */
     int size;
-    real *vertices, *normals;     /* (V,3) of the head as it is */
-    raster_view *views;           /* (count) */
+    real *vertices, *normals; /* (V,3) of the head as it is */
+    raster_view *views;       /* (count) */
     raster_state **states;
     sds_side *sides;
     float *timesteps;
-    real *images, *dimages;       /* (count,size,size,3) */
+    real *images, *dimages; /* (count,size,size,3) */
     head_pose pose;
 } fit_views;
 /* Draws settings.views views of the current head; texture (linear) or NULL for the geometry stage.
  * Everything lies in run->scratch. */
 HDS_NODISCARD hds_status fit_views_draw(fit_run *run, const real *texture, fit_views *views,
                                         hds_error *error);
+/* How the texture becomes a view of itself. */
+image_filter fit_map_filter(const fit_run *run, const fit_views *views);
 /* Fills dimages by score distillation; each view's gradient is scaled down to `gradient_clip` times
  * the mean norm. */
 HDS_NODISCARD hds_status fit_views_distil(fit_run *run, fit_views *views, hds_error *error);

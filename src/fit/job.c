@@ -26,7 +26,7 @@ struct hds_job {
     bool started, cancel;
     hds_job_progress progress;
     struct timespec began, stepping; /* the job, and after loading its first step */
-    int first_step; /* steps that a checkpoint had behind it */
+    int first_step;                  /* steps that a checkpoint had behind it */
     hds_head *preview;
     hds_error error;
 };
@@ -77,8 +77,8 @@ static hds_status copy_params(hds_job *job, const hds_generate_params *p, hds_er
     job->params.prompt = job->prompt;
     job->params.negative_prompt = job->negative_prompt;
     job->params.checkpoint = job->checkpoint;
-    job->params.start = (hds_coefficients){ arrays[0], counts[0], arrays[1], counts[1],
-                                            arrays[2], counts[2] };
+    job->params.start =
+        (hds_coefficients){ arrays[0], counts[0], arrays[1], counts[1], arrays[2], counts[2] };
     job->params.model = p->model ? hds_head_model_ref(p->model) : NULL;
     job->params.prior = p->prior ? hds_prior_ref(p->prior) : NULL;
     return HDS_OK;

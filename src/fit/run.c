@@ -6,11 +6,21 @@
 #include <string.h>
 
 static const hds_stage_params defaults[FIT_STAGES] = {
-    [FIT_GEOMETRY] = { .steps = 150, .views = 4, .guidance_scale = 30, .learning_rate = 0.15f,
-                       .l2 = 0.33f, .gradient_clip = 2, .timestep_min = 0.02f,
+    [FIT_GEOMETRY] = { .steps = 150,
+                       .views = 4,
+                       .guidance_scale = 30,
+                       .learning_rate = 0.15f,
+                       .l2 = 0.33f,
+                       .gradient_clip = 2,
+                       .timestep_min = 0.02f,
                        .timestep_max = 0.98f },
-    [FIT_TEXTURE] = { .steps = 200, .views = 4, .guidance_scale = 30, .learning_rate = 0.012f,
-                      .l2 = 1.5f, .gradient_clip = 2, .timestep_min = 0.02f,
+    [FIT_TEXTURE] = { .steps = 200,
+                      .views = 4,
+                      .guidance_scale = 30,
+                      .learning_rate = 0.012f,
+                      .l2 = 1.5f,
+                      .gradient_clip = 2,
+                      .timestep_min = 0.02f,
                       .timestep_max = 0.98f },
 };
 static const char *const stage_names[FIT_STAGES] = { "geometry", "texture" };
@@ -29,12 +39,12 @@ static hds_status settle(hds_stage_params *p, int stage, int sample_size, hds_er
     p->steps = p->steps ? p->steps : d->steps;
     p->views = p->views ? p->views : d->views;
     p->resolution = p->resolution ? p->resolution : 8 * sample_size;
-    float *values[] = { &p->guidance_scale, &p->learning_rate, &p->l2, &p->gradient_clip,
-                        &p->timestep_min, &p->timestep_max };
-    const float fallback[] = { d->guidance_scale, d->learning_rate, d->l2, d->gradient_clip,
-                               d->timestep_min, d->timestep_max };
-    static const char *const names[] = { "guidance_scale", "learning_rate", "l2", "gradient_clip",
-                                         "timestep_min", "timestep_max" };
+    float *values[] = { &p->guidance_scale, &p->learning_rate, &p->l2,
+                        &p->gradient_clip,  &p->timestep_min,  &p->timestep_max };
+    const float fallback[] = { d->guidance_scale, d->learning_rate, d->l2,
+                               d->gradient_clip,  d->timestep_min,  d->timestep_max };
+    static const char *const names[] = { "guidance_scale", "learning_rate", "l2",
+                                         "gradient_clip",  "timestep_min",  "timestep_max" };
     for (int i = 0; i < 6; i++) {
         *values[i] = *values[i] == 0 ? fallback[i] : *values[i];
         if (!(*values[i] > 0) || isinf(*values[i]))
@@ -86,8 +96,10 @@ static hds_status copy_coefficients(float **out, size_t count, const float *give
         return hds_raise(error, HDS_ERROR_MEMORY, "out of memory for coefficients");
     for (size_t i = 0; i < given_count; i++) {
         if (!isfinite(given[i]))
-            return hds_raise(error, HDS_ERROR_ARGUMENT, "start: %s[%zu] is %g, expected a finite "
-                             "number", name, i, (double)given[i]);
+            return hds_raise(error, HDS_ERROR_ARGUMENT,
+                             "start: %s[%zu] is %g, expected a finite "
+                             "number",
+                             name, i, (double)given[i]);
         (*out)[i] = given[i];
     }
     return HDS_OK;
@@ -96,8 +108,8 @@ static hds_status copy_coefficients(float **out, size_t count, const float *give
 static hds_status take_state(fit_run *run, const hds_coefficients *c, hds_error *error)
 {
     const head_model *m = run->model;
-    hds_status status = copy_coefficients(&run->shape, m->shape_count, c->shape, c->shape_count,
-                                          "shape", error);
+    hds_status status =
+        copy_coefficients(&run->shape, m->shape_count, c->shape, c->shape_count, "shape", error);
     if (status == HDS_OK)
         status = copy_coefficients(&run->start, m->shape_count, c->shape, c->shape_count, "shape",
                                    error);
@@ -108,12 +120,22 @@ static hds_status take_state(fit_run *run, const hds_coefficients *c, hds_error 
         status = copy_coefficients(&run->pose, 3 * m->joint_count, c->pose, c->pose_count, "pose",
                                    error);
     if (status == HDS_OK)
-        status = mesh_adjacency_init(&run->adjacency, m->faces, m->face_count, m->vertex_count,
-                                     error);
+        status =
+            mesh_adjacency_init(&run->adjacency, m->faces, m->face_count, m->vertex_count, error);
     run->history = hds_alloc((size_t)fit_run_total_steps(run), sizeof *run->history);
     if (status == HDS_OK && !run->history)
         status = hds_raise(error, HDS_ERROR_MEMORY, "out of memory for the history");
     return status;
+}
+
+static hds_status take_text(fit_run *run, hds_error *error)
+{
+    hds_prior_info prior;
+    hds_prior_get_info(run->prior, &prior);
+    run->knows_maps = prior.texture_map_head && run->model->name &&
+                      !strcmp(prior.texture_map_head, run->model->name);
+    return sds_text_init(&run->text, run->prior, prior.texture_map_prefix, run->settings.prompt,
+                         run->settings.negative_prompt, error);
 }
 
 hds_status fit_run_init(fit_run *run, const hds_generate_params *params, hds_error *error)
@@ -126,10 +148,8 @@ hds_status fit_run_init(fit_run *run, const hds_generate_params *params, hds_err
         status = take_state(run, &params->start, error);
     if (status == HDS_OK)
         status = fit_texture_init(run, error);
-    for (int i = 0; i < FIT_STAGES && status == HDS_OK; i++)
-        if (!run->settings.stages[i].skip)
-            status = sds_text_init(&run->text[i], run->prior, NULL, run->settings.prompt,
-                                   run->settings.negative_prompt, error);
+    if (status == HDS_OK)
+        status = take_text(run, error);
     if (status == HDS_OK)
         status = fit_run_enter_stage(run, error);
     if (status != HDS_OK)
@@ -139,8 +159,7 @@ hds_status fit_run_init(fit_run *run, const hds_generate_params *params, hds_err
 
 void fit_run_finish(fit_run *run)
 {
-    for (int i = 0; i < FIT_STAGES; i++)
-        sds_text_finish(&run->text[i]);
+    sds_text_finish(&run->text);
     fit_optimiser_finish(&run->optimiser);
     mesh_adjacency_finish(&run->adjacency);
     arena_finish(&run->scratch);
@@ -214,12 +233,18 @@ hds_status fit_run_head(const fit_run *run, hds_head **head, hds_error *error)
             texture[i] = (uint8_t)lrintf(255 * fminf(fmaxf(run->texture[i], 0), 1));
     }
     hds_head_params params = {
-        .model = run->model, .prompt = run->settings.prompt,
-        .coefficients = { .shape = run->shape, .shape_count = m->shape_count,
-                          .expression = run->expression, .expression_count = m->expression_count,
-                          .pose = run->pose, .pose_count = 3 * m->joint_count },
-        .texture = texture, .texture_width = run->texture_width,
-        .texture_height = run->texture_height, .history = run->history,
+        .model = run->model,
+        .prompt = run->settings.prompt,
+        .coefficients = { .shape = run->shape,
+                          .shape_count = m->shape_count,
+                          .expression = run->expression,
+                          .expression_count = m->expression_count,
+                          .pose = run->pose,
+                          .pose_count = 3 * m->joint_count },
+        .texture = texture,
+        .texture_width = run->texture_width,
+        .texture_height = run->texture_height,
+        .history = run->history,
         .history_count = run->history_count,
     };
     hds_status status = hds_head_create(head, &params, error);

@@ -13,9 +13,12 @@ static uint64_t stream(const fit_run *run, size_t view, bool noise)
 
 raster_mesh fit_mesh(const head_model *model, const real *vertices)
 {
-    return (raster_mesh){ .vertex_count = model->vertex_count, .face_count = model->face_count,
-                          .uv_count = model->uv_count, .vertices = vertices,
-                          .faces = model->faces, .uvs = model->uvs,
+    return (raster_mesh){ .vertex_count = model->vertex_count,
+                          .face_count = model->face_count,
+                          .uv_count = model->uv_count,
+                          .vertices = vertices,
+                          .faces = model->faces,
+                          .uvs = model->uvs,
                           .uv_faces = model->uv_faces };
 }
 
@@ -43,33 +46,46 @@ static hds_status allocate(fit_run *run, fit_views *v, hds_error *error)
     return HDS_OK;
 }
 
-/* Camera, light and timestep of one view; views of a step share out the circle and the schedule. */
-static void choose(const fit_run *run, const hds_stage_params *p, const real *texture, size_t i,
-                   fit_views *v)
+/* Camera and light of one view; the views of a step share out the circle. */
+static void choose(const fit_run *run, rng *r, const real *texture, size_t i, fit_views *v)
 {
-    hds_prior_info info;
-    hds_prior_get_info(run->prior, &info);
-    rng r = rng_make(run->settings.seed, stream(run, i, false));
-    bool normals = !texture && rng_uniform(&r) < 0.5;
+    bool normals = !texture && rng_uniform(r) < 0.5;
     real azimuths = texture ? 150 : 100;
-    real stratum = (real)(((double)i + rng_uniform(&r)) / (double)v->count);
+    double drawn = (double)(v->count - v->maps);
+    real stratum = (real)(((double)(i - v->maps) + rng_uniform(r)) / drawn);
     raster_view *view = &v->views[i];
-    fit_view_random(&r, &run->framing, azimuths, stratum,
-                    normals ? RASTER_NORMALS : RASTER_SHADED, v->size, view);
+    fit_view_random(r, &run->framing, azimuths, stratum, normals ? RASTER_NORMALS : RASTER_SHADED,
+                    v->size, view);
     view->texture = texture;
     view->texture_width = (int)run->texture_width;
     view->texture_height = (int)run->texture_height;
     v->sides[i] = sds_side_of((float)view->camera.azimuth);
-    size_t slot = (i + (size_t)run->step) % v->count;
-    double t = ((double)slot + rng_uniform(&r)) / (double)v->count;
+}
+
+/* The views of a step share out the schedule, each another part of it at the next step. */
+static float choose_timestep(const fit_run *run, rng *r, size_t i, size_t count)
+{
+    const hds_stage_params *p = &run->settings.stages[run->stage];
+    hds_prior_info info;
+    hds_prior_get_info(run->prior, &info);
+    size_t slot = (i + (size_t)run->step) % count;
+    double t = ((double)slot + rng_uniform(r)) / (double)count;
     t = p->timestep_min + (p->timestep_max - p->timestep_min) * t;
-    v->timesteps[i] = (float)floor(t * info.timestep_count);
+    return (float)floor(t * info.timestep_count);
+}
+
+image_filter fit_map_filter(const fit_run *run, const fit_views *v)
+{
+    size_t least =
+        run->texture_width < run->texture_height ? run->texture_width : run->texture_height;
+    return least >= (size_t)v->size ? IMAGE_AREA : IMAGE_BILINEAR;
 }
 
 hds_status fit_views_draw(fit_run *run, const real *texture, fit_views *v, hds_error *error)
 {
     const hds_stage_params *p = &run->settings.stages[run->stage];
     *v = (fit_views){ .count = (size_t)p->views, .size = p->resolution };
+    v->maps = texture && run->knows_maps ? v->count / 2 : 0;
     hds_status status = allocate(run, v, error);
     if (status != HDS_OK)
         return status;
@@ -80,9 +96,17 @@ hds_status fit_views_draw(fit_run *run, const real *texture, fit_views *v, hds_e
     raster_mesh mesh = fit_mesh(run->model, v->vertices);
     size_t each = (size_t)v->size * (size_t)v->size * 3;
     for (size_t i = 0; i < v->count; i++) {
-        choose(run, p, texture, i, v);
-        v->states[i] = raster_draw(&mesh, v->normals, &v->views[i], &run->scratch,
-                                   v->images + i * each);
+        rng r = rng_make(run->settings.seed, stream(run, i, false));
+        v->timesteps[i] = choose_timestep(run, &r, i, v->count);
+        if (i < v->maps) {
+            v->sides[i] = SDS_MAP;
+            image_resize(run->texture, (int)run->texture_height, (int)run->texture_width, 3,
+                         v->size, v->size, fit_map_filter(run, v), v->images + i * each);
+            continue;
+        }
+        choose(run, &r, texture, i, v);
+        v->states[i] =
+            raster_draw(&mesh, v->normals, &v->views[i], &run->scratch, v->images + i * each);
         if (!v->states[i])
             return no_memory(error, v);
     }
@@ -125,11 +149,16 @@ hds_status fit_views_distil(fit_run *run, fit_views *v, hds_error *error)
     const hds_stage_params *p = &run->settings.stages[run->stage];
     size_t each = (size_t)v->size * (size_t)v->size * 3;
     clamp_images(v, v->count * each);
-    sds_batch batch = { .count = v->count, .height = (size_t)v->size, .width = (size_t)v->size,
-                        .images = v->images, .sides = v->sides, .timesteps = v->timesteps,
-                        .seed = run->settings.seed, .stream = stream(run, 0, true),
+    sds_batch batch = { .count = v->count,
+                        .height = (size_t)v->size,
+                        .width = (size_t)v->size,
+                        .images = v->images,
+                        .sides = v->sides,
+                        .timesteps = v->timesteps,
+                        .seed = run->settings.seed,
+                        .stream = stream(run, 0, true),
                         .guidance_scale = p->guidance_scale };
-    hds_status status = sds_gradient(run->prior, &run->text[run->stage], &batch, v->dimages, error);
+    hds_status status = sds_gradient(run->prior, &run->text, &batch, v->dimages, error);
     if (status == HDS_OK) {
         stop_outward(v, v->count * each);
         clip(v, each, p->gradient_clip);

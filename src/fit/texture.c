@@ -62,13 +62,16 @@ hds_status fit_texture_adjoint(fit_run *run, const fit_views *v, real *dtexture,
     bool complete = dlinear != NULL;
     raster_mesh mesh = fit_mesh(run->model, v->vertices);
     size_t each = (size_t)v->size * (size_t)v->size * 3;
-    for (size_t i = 0; complete && i < v->count; i++)
+    for (size_t i = v->maps; complete && i < v->count; i++)
         complete = raster_draw_adjoint(&mesh, v->normals, &v->views[i], a, v->states[i],
                                        v->dimages + i * each, NULL, NULL, dlinear);
     if (!complete)
         return hds_raise(error, HDS_ERROR_MEMORY, "out of memory for the gradient of %zu views",
                          v->count);
     image_to_linear_adjoint(run->texture, texels, dlinear, dtexture);
+    for (size_t i = 0; i < v->maps; i++)
+        image_resize_adjoint((int)run->texture_height, (int)run->texture_width, 3, v->size, v->size,
+                             fit_map_filter(run, v), v->dimages + i * each, dtexture);
     for (size_t i = 0; i < texels; i++)
         dtexture[i] /= (real)v->count;
     return HDS_OK;

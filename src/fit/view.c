@@ -12,29 +12,34 @@ fit_framing fit_framing_of(const real *vertices, size_t vertex_count)
         high[i % 3] = fmax(high[i % 3], vertices[i]);
     }
     /* Head models end somewhere below the neck: the upper four fifths are the head. */
-    real height = high[1] - low[1], depth = high[2] - low[2];
-    return (fit_framing){ .centre = { (low[0] + high[0]) / 2, high[1] - (real)0.4 * height,
-                                      (low[2] + high[2]) / 2 },
-                          .radius = (real)fmax(0.44 * height, 0.56 * depth) };
+    real height = high[1] - low[1], depth = high[2] - low[2], middle = (low[0] + high[0]) / 2;
+    fit_framing f = { .head = { { middle, high[1] - (real)0.4 * height, (low[2] + high[2]) / 2 },
+                                (real)fmax(0.44 * height, 0.56 * depth) } };
+    f.face = (fit_sphere){ { middle, high[1] - (real)0.51 * height, high[2] - (real)0.25 * depth },
+                           (real)0.58 * f.head.radius };
+    return f;
 }
 
 void fit_view_random(rng *r, const fit_framing *framing, real azimuth_range, real stratum,
                      raster_mode mode, int size, raster_view *view)
 {
+    const fit_sphere *sphere = rng_below(r, 2) ? &framing->face : &framing->head;
     real half = FIT_FIELD_OF_VIEW / 2 * (real)(M_PI / 180);
-    real near = framing->radius / (real)sin(half);
+    real near = sphere->radius / (real)sin(half);
     *view = (raster_view){
         .camera = { .azimuth = azimuth_range * (2 * stratum - 1),
                     .elevation = (real)rng_range(r, -15, 15),
                     .distance = near * (real)rng_range(r, 1, 1.15),
                     .fov_y = FIT_FIELD_OF_VIEW },
-        .width = size, .height = size, .mode = mode,
+        .width = size,
+        .height = size,
+        .mode = mode,
         .albedo = { (real)0.5, (real)0.5, (real)0.5 },
     };
     for (int k = 0; k < 3; k++)
-        view->camera.target[k] = framing->centre[k];
+        view->camera.target[k] = sphere->centre[k];
     raster_light_random(r, view->light);
-    real grey = (real)rng_range(r, 0.1, 0.9);
+    real grey = (real)rng_range(r, 0.3, 0.7);
     for (int k = 0; k < 3; k++)
         view->background[k] = mode == RASTER_NORMALS ? (real)0.5 : grey;
 }

@@ -29,12 +29,13 @@ static hds_status encode(sds_text *text, hds_prior *prior, const char *const tex
 hds_status sds_text_init(sds_text *text, hds_prior *prior, const char *prefix, const char *prompt,
                          const char *negative, hds_error *error)
 {
-    static const char *const views[SDS_SIDES] = { "front view", "side view", "back view" };
+    static const char *const views[] = { "front view", "side view", "back view" };
     char *owned[SDS_SIDES];
     const char *texts[SDS_SIDES + 1];
     bool complete = true;
     for (int i = 0; i < SDS_SIDES; i++) {
-        owned[i] = hds_format("%s%s, %s", prefix ? prefix : "", prompt, views[i]);
+        owned[i] = i == SDS_MAP ? hds_format("%s%s", prefix ? prefix : "", prompt)
+                                : hds_format("%s, %s", prompt, views[i]);
         complete = complete && owned[i];
         texts[i] = owned[i];
     }
@@ -49,7 +50,7 @@ hds_status sds_text_init(sds_text *text, hds_prior *prior, const char *prefix, c
 hds_status sds_text_init_plain(sds_text *text, hds_prior *prior, const char *prompt,
                                const char *negative, hds_error *error)
 {
-    const char *texts[SDS_SIDES + 1] = { prompt, prompt, prompt, negative ? negative : "" };
+    const char *texts[SDS_SIDES + 1] = { prompt, prompt, prompt, prompt, negative ? negative : "" };
     return encode(text, prior, texts, error);
 }
 
@@ -116,8 +117,8 @@ static hds_status distil(hds_prior *prior, const sds_text *text, const sds_batch
     hds_prior_info info;
     hds_prior_get_info(prior, &info);
     prior_encoding *encoding = NULL;
-    hds_status status = prior_encode(prior, b->images, b->count, b->height, b->width, w->latents,
-                                     &encoding, error);
+    hds_status status =
+        prior_encode(prior, b->images, b->count, b->height, b->width, w->latents, &encoding, error);
     if (status == HDS_OK) {
         add_noise(&info, b, w);
         for (size_t i = 0; i < b->count; i++) {
@@ -125,9 +126,14 @@ static hds_status distil(hds_prior *prior, const sds_text *text, const sds_batch
                    text->states * sizeof(float));
             memcpy(w->negative + i * text->states, text->negative, text->states * sizeof(float));
         }
-        prior_guided guided = { .count = b->count, .h = b->height / 8, .w = b->width / 8,
-                                .latents = w->noisy, .timesteps = b->timesteps, .text = w->text,
-                                .negative = w->negative, .guidance = b->guidance_scale,
+        prior_guided guided = { .count = b->count,
+                                .h = b->height / 8,
+                                .w = b->width / 8,
+                                .latents = w->noisy,
+                                .timesteps = b->timesteps,
+                                .text = w->text,
+                                .negative = w->negative,
+                                .guidance = b->guidance_scale,
                                 .noise = w->predicted };
         status = prior_predict_guided(prior, &guided, error);
     }

@@ -13,14 +13,16 @@
 #include "base/base.h"
 #include "headsds/prior.h"
 
-/* The states of one prompt seen from three sides, and of the negative prompt. */
-typedef enum sds_side { SDS_FRONT, SDS_SIDE, SDS_BACK, SDS_SIDES } sds_side;
+/* The states of one prompt seen from three sides and as a texture map, and of the negative prompt.
+ */
+typedef enum sds_side { SDS_FRONT, SDS_SIDE, SDS_BACK, SDS_MAP, SDS_SIDES } sds_side;
 typedef struct sds_text {
     size_t states;   /* floats of one text: 77 * text width */
     float *sides;    /* (SDS_SIDES, states) */
     float *negative; /* (states) */
 } sds_text;
-/* Encodes "<prompt>, front view" and so on. prefix ("a grey render of "; NULL: none) comes first. */
+/* Encodes "<prompt>, front view" and so on, and "<prefix><prompt>" for the map, where prefix is
+ * something like "a texture map of "; NULL: none. */
 HDS_NODISCARD hds_status sds_text_init(sds_text *text, hds_prior *prior, const char *prefix,
                                        const char *prompt, const char *negative, hds_error *error);
 /* A text without view words: all sides the same. */

@@ -173,14 +173,18 @@ static fit_views draw_textured(fit_run *run)
     return draw(run, linear);
 }
 
-static void texture_gradients_are_those_of_the_pictures(void **state)
+static void check_texture_gradient(const toy *t, bool maps)
 {
     enum { TEXELS = TOY_TEXTURE * TOY_TEXTURE * 3 };
     const float h = 0.01f;
     hds_error error = { 0 };
     fit_run run;
-    open_run(&run, *state, FIT_TEXTURE, 64);
+    open_run(&run, t, FIT_TEXTURE, 64);
+    run.knows_maps = maps;
     fit_views v = draw_textured(&run);
+    assert_int_equal(v.maps, maps ? VIEWS / 2 : 0);
+    for (size_t i = 0; i < VIEWS; i++)
+        assert_int_equal(v.sides[i] == SDS_MAP, i < v.maps);
     real dtexture[TEXELS] = { 0 };
     float start[TEXELS], direction[TEXELS];
     wave(&v, false);
@@ -208,6 +212,16 @@ static void texture_gradients_are_those_of_the_pictures(void **state)
                      sqrt(norm));
     }
     fit_run_finish(&run);
+}
+
+static void texture_gradients_are_those_of_the_pictures(void **state)
+{
+    check_texture_gradient(*state, false);
+}
+
+static void texture_gradients_are_those_of_texture_maps_too(void **state)
+{
+    check_texture_gradient(*state, true);
 }
 
 static void norms_of(const fit_views *v, double norms[VIEWS])
@@ -276,6 +290,7 @@ int main(void)
         cmocka_unit_test(another_seed_or_step_draws_other_views),
         cmocka_unit_test(shape_gradients_are_those_of_the_pictures),
         cmocka_unit_test(texture_gradients_are_those_of_the_pictures),
+        cmocka_unit_test(texture_gradients_are_those_of_texture_maps_too),
         cmocka_unit_test(a_view_is_clipped_to_the_mean),
         cmocka_unit_test(gradients_do_not_leave_the_range),
     };
