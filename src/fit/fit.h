@@ -27,10 +27,12 @@ fit_framing fit_framing_of(const real *vertices, size_t vertex_count);
 
 enum { FIT_FIELD_OF_VIEW = 20 }; /* degrees */
 
-/* A random view: in half of them the head fills the picture and in half the face; azimuth in
- * +-azimuth_range at the place `stratum` in [0,1) of that range, elevation in +-15 degrees, a
- * random light on grey albedo and a random grey background (mid-grey for normals). Textures are the
- * caller's to set. */
+/* A random view: in half of them the head fills the picture and in half the face. Six in ten look
+ * straight from the front, a side or the back, where small differences of shape are easiest to see;
+ * the others have an azimuth in +-azimuth_range and an elevation in +-15 degrees. Either way the
+ * azimuth is (nearest to) that at the place `stratum` in [0,1) of the range. The light on grey albedo
+ * is random, and so is the grey of the background (mid-grey for normals). Textures are the caller's
+ * to set. */
 void fit_view_random(rng *r, const fit_framing *framing, real azimuth_range, real stratum,
                      raster_mode mode, int size, raster_view *view);
 
