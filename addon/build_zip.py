@@ -2,7 +2,7 @@
 """Puts the add-on together: its Python files, the compiled module and the data beside it.
 
 Writes a folder that Blender can run as it is, and, with --zip, the file that an artist installs.
-The same inputs give the same zip, to the byte.
+The same inputs give the same zip, to the byte. Nothing is written when a part is missing.
 """
 
 import argparse
@@ -14,6 +14,9 @@ import zipfile
 NAME = "headsds_addon"
 SOURCES = (".py", ".toml")
 PRIOR = (".json", ".txt", ".safetensors")
+NEEDED = ("head/head.npz", "prior/text_encoder/model.safetensors",
+          "prior/vae/diffusion_pytorch_model.safetensors",
+          "prior/unet/diffusion_pytorch_model.safetensors")
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -22,11 +25,16 @@ def main():
     parser.add_argument("--module", required=True, type=pathlib.Path, help="headsds.abi3.so")
     parser.add_argument("--data", required=True, type=pathlib.Path,
                         help="folder with head/head.npz and prior/")
-    parser.add_argument("--license", required=True, type=pathlib.Path)
+    parser.add_argument("--license", required=True, type=pathlib.Path, help="of the add-on")
+    parser.add_argument("--core-license", required=True, type=pathlib.Path,
+                        help="of the module and the data")
     parser.add_argument("--folder", required=True, type=pathlib.Path, help="made anew")
     parser.add_argument("--zip", type=pathlib.Path)
     parser.add_argument("--depfile", type=pathlib.Path, help="names every input, for ninja")
     options = parser.parse_args()
+    for name in NEEDED:
+        if not (options.data / name).is_file():
+            sys.exit(f"{options.data / name}: missing; the add-on is not put together without it")
     target = options.folder / NAME
     contents = dict(collect(options))
     shutil.rmtree(target, ignore_errors=True)
@@ -36,9 +44,15 @@ def main():
     if options.zip:
         write_zip(options.zip, contents)
     if options.depfile:
-        inputs = " ".join(str(path).replace(" ", "\\ ") for path in contents.values())
+        inputs = " ".join(str(path).replace(" ", "\\ ") for path in inputs_of(options, contents))
         options.depfile.write_text(f"{options.zip}: {inputs}\n")
-    return 0
+
+
+def inputs_of(options, contents):
+    """The files and, so that a new file is noticed, the folders that are searched for them."""
+    files = set(contents.values())
+    alone = {options.module, options.license, options.core_license}
+    return sorted(files | {path.parent for path in files - alone})
 
 
 def collect(options):
@@ -49,14 +63,11 @@ def collect(options):
             yield path.relative_to(sources).as_posix(), path
     yield options.module.name, options.module
     yield "LICENSE", options.license
-    head = options.data / "head" / "head.npz"
-    if head.exists():
-        yield "headsds_data/head/head.npz", head
-    prior = options.data / "prior"
-    if (prior / "model_index.json").exists():
-        for path in sorted(prior.rglob("*")):
-            if path.suffix in PRIOR and path.is_file():
-                yield f"headsds_data/prior/{path.relative_to(prior).as_posix()}", path
+    yield "LICENSE-Apache-2.0", options.core_license
+    yield "headsds_data/head/head.npz", options.data / "head" / "head.npz"
+    for path in sorted((options.data / "prior").rglob("*")):
+        if path.suffix in PRIOR and path.is_file():
+            yield f"headsds_data/{path.relative_to(options.data).as_posix()}", path
 
 
 def write_zip(path, contents):
@@ -71,4 +82,4 @@ def write_zip(path, contents):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

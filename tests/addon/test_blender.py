@@ -32,7 +32,9 @@ def test_zip_installs(blender):
                              "bpy.ops.preferences.addon_enable(module='headsds_addon');"
                              "bpy.ops.headsds.add_head(); print('INSTALLED')")
     assert code == 0 and "INSTALLED" in text
-    assert (blender.folder / "SCRIPTS" / "addons" / "headsds_addon" / "LICENSE").exists()
+    installed = blender.folder / "SCRIPTS" / "addons" / "headsds_addon"
+    assert "GNU GENERAL PUBLIC LICENSE" in (installed / "LICENSE").read_text()
+    assert "Apache License" in (installed / "LICENSE-Apache-2.0").read_text()
 
 
 # ---- the command line ----

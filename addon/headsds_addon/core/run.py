@@ -11,13 +11,12 @@ here blocks, except abandon() at the end of the process.
 
 import atexit
 import threading
-import weakref
 from dataclasses import dataclass
 
 LOADING, RUNNING, DONE, CANCELLED, FAILED = "LOADING", "RUNNING", "DONE", "CANCELLED", "FAILED"
 OVER = (DONE, CANCELLED, FAILED)
 
-_alive = weakref.WeakSet()
+_alive = set()                  # also runs that nobody follows any more: their threads go on
 
 
 @dataclass(frozen=True)
@@ -45,30 +44,31 @@ class Run:
         self._make = make
         self._cancelled_type = cancelled_type
         self._job = None
-        self._made = None
+        self._load_error = None
         self._preview_step = 0
         self._thread = threading.Thread(target=self._load, name="headsds-load", daemon=True)
-        self._thread.start()
         _alive.add(self)
+        self._thread.start()
 
     def _load(self):
         try:
-            self._made = (self._make(), None)
+            self._job = self._make()
+            if self.cancelling:         # by somebody who may not poll any more
+                self._job.cancel()
         except Exception as error:
-            self._made = (None, error)
+            self._load_error = error
 
     def poll(self):
         """Looks how the job is doing; returns the state."""
         if self.state == LOADING and not self._thread.is_alive():
-            self._job, error = self._made
-            if error is not None:
-                self._end(error)
+            if self._load_error is not None:
+                self._end(self._load_error)
             else:
                 self.state = RUNNING
-                if self.cancelling:
-                    self._job.cancel()
         if self.state == RUNNING:
             self._follow()
+        if self.state in OVER:
+            _alive.discard(self)
         return self.state
 
     def _follow(self):
@@ -115,6 +115,7 @@ class Run:
                     self._job.wait()
                 except Exception:
                     self.state = CANCELLED
+        _alive.discard(self)
 
     def text(self):
         """One line for people."""

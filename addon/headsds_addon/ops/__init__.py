@@ -5,14 +5,15 @@ import bpy
 
 
 def register():
-    from . import operators
+    from . import handlers, operators
     for cls in operators.classes:
         bpy.utils.register_class(cls)
+    handlers.register()
 
 
 def unregister():
-    from . import operators, session
-    if session.running():
-        session.current.cancel()
+    from . import handlers, operators
+    handlers.unregister()
+    operators.stop(bpy.context)
     for cls in reversed(operators.classes):
         bpy.utils.unregister_class(cls)

@@ -2,7 +2,8 @@
 """Textures in Blender: a packed image on a Principled material of our own.
 
 An artist's materials are never changed. Ours is put beside them and the faces are given to it; the
-faces' earlier materials are remembered in the face attribute `headsds_previous_material`.
+faces' earlier materials are remembered in the face attribute `headsds_previous_material`. Each mesh
+has a material of its own: a copy of a head gets one as soon as it shows something else.
 """
 
 import bpy
@@ -34,23 +35,49 @@ def new_image(name, texture):
 
 def ours(obj):
     """The material on `obj` that we made, or None."""
-    for slot in obj.material_slots:
-        if slot.material is not None and slot.material.get(MARK):
-            return slot.material
-    return None
+    slot = _slot(obj)
+    return slot.material if slot else None
 
 
 def show_image(obj, image):
-    """Makes `image` the colour of `obj`, through our material, made if there is none yet."""
-    material = ours(obj)
-    if material is None:
+    """Makes `image` the colour of `obj` alone, through our material, made if there is none yet."""
+    slot = _slot(obj)
+    if slot is None:
         material = _new_material()
         _give_faces(obj, material)
-    node = material.node_tree.nodes.get(IMAGE_NODE)
-    if node is None:
-        node = _wire(material)
+    else:
+        if _is_shared(obj, slot.material):
+            slot.material = slot.material.copy()
+        material = slot.material
+    node = _image_node(material) or _wire(material)
     node.image = image
-    return material
+
+
+def put_back(obj, material, image):
+    """Makes `material`, which was ours on `obj` before, show `image` again."""
+    slot = _slot(obj)
+    if slot is not None and slot.material != material:
+        copy = slot.material
+        slot.material = material
+        _remove_unused(copy)
+    node = _image_node(material)
+    if node is not None:
+        node.image = image
+
+
+def take_off(obj):
+    """Takes our material off; the faces that have it get those back that they had before."""
+    mesh, material = obj.data, ours(obj)
+    index = mesh.materials.find(material.name) if material else -1
+    if index < 0:
+        return
+    lost = _face_materials(mesh) == index
+    mesh.materials.pop(index=index)
+    _remove_unused(material)
+    before = np.zeros(len(lost), dtype=np.int32)
+    if PREVIOUS in mesh.attributes:
+        mesh.attributes[PREVIOUS].data.foreach_get("value", before)
+    mesh.polygons.foreach_set("material_index", np.where(lost, before, _face_materials(mesh)))
 
 
 def show_mean_texture(obj, model):
@@ -64,8 +91,31 @@ def show_mean_texture(obj, model):
 def shown_image(obj):
     """The image in our material on `obj`, or None."""
     material = ours(obj)
-    node = material.node_tree.nodes.get(IMAGE_NODE) if material else None
+    node = _image_node(material) if material else None
     return node.image if node else None
+
+
+def _slot(obj):
+    for slot in obj.material_slots:
+        if slot.material is not None and slot.material.get(MARK):
+            return slot
+    return None
+
+
+def _image_node(material):
+    return material.node_tree.nodes.get(IMAGE_NODE)
+
+
+def _is_shared(obj, material):
+    """Whether an object with another mesh has it too."""
+    return material.users > 1 and any(
+        slot.material == material for other in bpy.data.objects if other.data != obj.data
+        for slot in other.material_slots)
+
+
+def _remove_unused(material):
+    if material.users == 0:
+        bpy.data.materials.remove(material)
 
 
 def _new_material():
@@ -96,11 +146,16 @@ def _wire(material):
     return image
 
 
+def _face_materials(mesh):
+    indices = np.empty(len(mesh.polygons), dtype=np.int32)
+    mesh.polygons.foreach_get("material_index", indices)
+    return indices
+
+
 def _give_faces(obj, material):
     mesh = obj.data
-    before = np.empty(len(mesh.polygons), dtype=np.int32)
-    mesh.polygons.foreach_get("material_index", before)
-    if len(mesh.materials) > 0:
+    before = _face_materials(mesh)
+    if len(mesh.materials) > 0 or PREVIOUS in mesh.attributes:
         if PREVIOUS not in mesh.attributes:
             mesh.attributes.new(PREVIOUS, "INT", "FACE")
         mesh.attributes[PREVIOUS].data.foreach_set("value", before)
@@ -108,64 +163,3 @@ def _give_faces(obj, material):
     after = np.full(len(before), len(mesh.materials) - 1, dtype=np.int32)
     mesh.polygons.foreach_set("material_index", after)
     mesh.update()
-
-
-class TexturePreview:
-    """The texture so far on the object, and everything needed to take it back."""
-
-    def __init__(self, obj):
-        mesh = obj.data
-        self._image_before = shown_image(obj)
-        self._had_material = ours(obj) is not None
-        self._had_attribute = PREVIOUS in mesh.attributes
-        self._had_uvs = meshes.UV_NAME in mesh.uv_layers
-        self._active_uv = mesh.uv_layers.active_index
-        self._indices = np.empty(len(mesh.polygons), dtype=np.int32)
-        mesh.polygons.foreach_get("material_index", self._indices)
-        self._image_name = None
-
-    def show(self, obj, model, texture):
-        """Shows a texture; the image is made again if its size changed or an undo took it."""
-        height, width = np.asarray(texture).shape[:2]
-        image = bpy.data.images.get(self._image_name or "")
-        if image is not None and tuple(image.size) == (width, height):
-            write_image(image, texture)
-        else:
-            self._drop_image()
-            image = new_image(meshes.PREVIEW_KEY, texture)
-            self._image_name = image.name
-        meshes.ensure_uvs(obj, model)
-        show_image(obj, image)
-        return image
-
-    def keep(self, obj, model, texture, name):
-        """The result: packed, under its own name, and kept in the file when another replaces it."""
-        image = self.show(obj, model, texture)
-        image.name = name
-        self._image_name = image.name
-        image.use_fake_user = True
-        image.pack()
-        return image
-
-    def restore(self, obj):
-        """As if nothing had been."""
-        mesh = obj.data
-        material = ours(obj)
-        if material is not None and self._had_material:
-            show_image(obj, self._image_before)
-        elif material is not None:
-            mesh.materials.pop(index=mesh.materials.find(material.name))
-            bpy.data.materials.remove(material)
-            mesh.polygons.foreach_set("material_index", self._indices)
-        if not self._had_attribute and PREVIOUS in mesh.attributes:
-            mesh.attributes.remove(mesh.attributes[PREVIOUS])
-        if not self._had_uvs and meshes.UV_NAME in mesh.uv_layers:
-            mesh.uv_layers.remove(mesh.uv_layers[meshes.UV_NAME])
-            mesh.uv_layers.active_index = self._active_uv
-        self._drop_image()
-        mesh.update()
-
-    def _drop_image(self):
-        image = bpy.data.images.get(self._image_name or "")
-        if image is not None:
-            bpy.data.images.remove(image)

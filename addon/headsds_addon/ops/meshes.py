@@ -7,7 +7,6 @@ import numpy as np
 from ..core import coordinates, topology
 
 UV_NAME = "HeadSDS"
-PREVIEW_KEY = "HeadSDS preview"
 RECORDS = "headsds_keys"        # custom property of the object: what each of our keys came from
 
 
@@ -98,55 +97,3 @@ def add_record(obj, name, record):
             if key in obj.data.shape_keys.key_blocks}
     kept[name] = record
     obj[RECORDS] = kept
-
-
-class KeyPreview:
-    """A shape key that shows the run so far, and everything needed to take it back."""
-
-    def __init__(self, obj):
-        keys = obj.data.shape_keys
-        remove_preview(obj)
-        self._had_keys = keys is not None
-        self._active = obj.active_shape_key_index
-        self._values = {}
-        if keys:
-            ours = records(obj)
-            self._values = {key.name: key.value for key in keys.key_blocks if key.name in ours}
-
-    def show(self, obj, vertices):
-        """Writes `vertices` into the preview key (made again should an undo have taken it)."""
-        if obj.data.shape_keys is None:
-            obj.shape_key_add(name="Basis", from_mix=False)
-        blocks = obj.data.shape_keys.key_blocks
-        key = blocks.get(PREVIEW_KEY)
-        if key is None:
-            key = obj.shape_key_add(name=PREVIEW_KEY, from_mix=False)
-            key.value = 1.0
-            obj.active_shape_key_index = len(blocks) - 1
-            for name in self._values:
-                if name in blocks:
-                    blocks[name].value = 0.0
-        write_key(obj, key, vertices)
-        return key
-
-    def restore(self, obj):
-        """As if nothing had been."""
-        remove_preview(obj)
-        keys = obj.data.shape_keys
-        if keys is None:
-            return
-        if not self._had_keys and len(keys.key_blocks) == 1:
-            obj.shape_key_clear()
-            return
-        for name, value in self._values.items():
-            if name in keys.key_blocks:
-                keys.key_blocks[name].value = value
-        obj.active_shape_key_index = self._active
-
-
-def remove_preview(obj):
-    """Removes a preview key, also one that an earlier session left in the file."""
-    keys = obj.data.shape_keys
-    if keys and PREVIEW_KEY in keys.key_blocks:
-        obj.shape_key_remove(keys.key_blocks[PREVIEW_KEY])
-        obj.data.update_tag()

@@ -6,7 +6,7 @@ import time
 import bpy
 
 from ..core import engine, settings as core_settings
-from . import materials, meshes, session
+from . import materials, meshes, preview, session
 
 PACKAGE = __package__.rpartition(".")[0]
 TICK = 0.1                      # seconds between looks at the job
@@ -75,7 +75,7 @@ class HEADSDS_OT_generate(bpy.types.Operator):
         if bpy.app.background:
             return self._block(context)
         manager = context.window_manager
-        self._timer = manager.event_timer_add(TICK, window=context.window)
+        session.timer = manager.event_timer_add(TICK, window=context.window)
         manager.modal_handler_add(self)
         redraw(context)
         return {"RUNNING_MODAL"}
@@ -92,13 +92,13 @@ class HEADSDS_OT_generate(bpy.types.Operator):
         redraw(context)
         if not running.over:
             return {"PASS_THROUGH"}
-        context.window_manager.event_timer_remove(self._timer)
+        remove_timer(context)
         return self._result()
 
     def cancel(self, context):
         """Blender's own call when it ends the operator: another file, the window closed."""
-        session.current.run.cancel()
-        session.current.over = True
+        stop(context)
+        redraw(context)
 
     def _block(self, context):
         """Without a window there are no timers: works until the end."""
@@ -136,6 +136,21 @@ class HEADSDS_OT_cancel(bpy.types.Operator):
         session.current.cancel()
         redraw(context)
         return {"FINISHED"}
+
+
+def stop(context):
+    """Ends a run without its operator, and leaves nothing of it behind."""
+    remove_timer(context)
+    if session.running():
+        session.current.run.cancel()
+    preview.restore_all()
+    session.current, session.last_error = None, ""
+
+
+def remove_timer(context):
+    if session.timer is not None:
+        context.window_manager.event_timer_remove(session.timer)
+        session.timer = None
 
 
 def redraw(context):

@@ -2,16 +2,17 @@
 """One generation on one object: checks it, follows the core's job, writes what comes of it.
 
 All of it runs on the main thread, called from a timer (or a loop, without a window). The object is
-looked up by name at every tick, for an undo or an artist may have replaced or removed it.
+looked up at every tick, for an undo or an artist may have replaced, renamed or removed it.
 """
 
 import bpy
 
 from ..core import coordinates, engine, naming, run
-from . import materials, meshes
+from . import meshes, preview
 
 current = None                  # the session that runs, or the last one
 last_error = ""                 # why the last one wrote nothing
+timer = None                    # what calls its tick(), where there is a window
 
 
 class Session:
@@ -30,10 +31,8 @@ class Session:
         self.head = None
         self._live = live
         self._template = coordinates.to_blender(self.model.vertices())
-        self._keys = meshes.KeyPreview(obj)
-        self._textures = materials.TexturePreview(obj)
+        preview.restore_all()
         self.placement = coordinates.place(self._template, meshes.basis(obj.data))
-        self._restored = False
         self.run = run.Run(self._make, self._headsds.Cancelled)
 
     def _make(self):
@@ -57,37 +56,50 @@ class Session:
         try:
             self._step()
         except Exception as error:
-            self.fail(str(error) or type(error).__name__)
+            self._fail(str(error) or type(error).__name__)
 
     def _step(self):
-        obj = bpy.data.objects.get(self.object_name)
-        if obj is None or obj.type != "MESH":
-            obj = None
-            self.error = f"{self.object_name} was removed or renamed: the run is cancelled"
-            self.run.cancel()
         state = self.run.poll()
+        obj = self._object()
         if obj is None:
-            self.over = state in run.OVER
+            if not self.run.cancelling:
+                self._fail(self.run.error or f"{self.object_name} was removed: the run is cancelled")
+            if state in run.OVER:
+                self._end()
         elif obj.mode != "OBJECT":
             pass                # a mesh under edit cannot be written: its turn comes
         elif state in run.OVER and (self.error or state != run.DONE):
-            self._end(obj)
-        elif state == run.DONE:
-            self._finish(obj)
-        elif self._live and not self.run.cancelling:
-            self._show(obj)
+            self._end()
+        elif not self.run.cancelling:
+            preview.begin(obj)
+            if state == run.DONE:
+                self._finish(obj)
+            elif self._live:
+                self._show(obj)
+
+    def _object(self):
+        """The object, under a new name too, for its mesh is marked; None when it was removed."""
+        obj = bpy.data.objects.get(self.object_name)
+        if obj is None or not preview.is_on(obj):
+            obj = next((other for other in bpy.data.objects if preview.is_on(other)), obj)
+        if obj is None or obj.type != "MESH":
+            return None
+        self.object_name = obj.name
+        return obj
 
     def cancel(self):
         """Takes the preview back at once; `over` follows when the core has ended."""
         self.run.cancel()
-        obj = bpy.data.objects.get(self.object_name)
-        if obj is not None and obj.mode == "OBJECT":
-            self._restore(obj)
+        preview.restore_all()
 
-    def fail(self, message):
-        """Something went wrong on Blender's side: as cancel(), with a reason."""
+    def _fail(self, message):
+        """As cancel(), with a reason: the first one, for others may follow from it."""
         self.error = self.error or message
-        self.cancel()
+        try:
+            self.cancel()
+        except Exception as error:
+            self.error += f" (and the preview could not be taken back: {error})"
+            self.over = True
 
     def _vertices(self, obj, head):
         basis = meshes.basis(obj.data)      # read anew: it may be sculpted while the job runs
@@ -101,22 +113,23 @@ class Session:
         head = self.run.preview()
         if head is None:
             return
-        self._keys.show(obj, self._vertices(obj, head))
+        preview.show_key(obj, self._vertices(obj, head))
         if self.run.progress.stage == "texture" and head.texture is not None:
-            self._textures.show(obj, self.model, head.texture)
+            preview.show_texture(obj, self.model, head.texture)
 
     def _finish(self, obj):
         head = self.run.head
         keys = obj.data.shape_keys
         taken = {key.name for key in keys.key_blocks} if keys else set()
         name = naming.unique(self.settings.prompt, taken | {"Basis"})
-        key = self._keys.show(obj, self._vertices(obj, head))
+        key = preview.show_key(obj, self._vertices(obj, head))
         image = None
         if head.texture is not None:
             image_name = naming.unique(name, bpy.data.images.keys())
-            image = self._textures.keep(obj, self.model, head.texture, image_name)
+            image = preview.keep_texture(obj, self.model, head.texture, image_name)
         key.name = name
         meshes.add_record(obj, name, self._record(head, image))
+        preview.commit(obj)
         self.key_name, self.head = name, head
         self.over = True
 
@@ -126,18 +139,10 @@ class Session:
                 "shape": list(head.shape), "expression": list(head.expression),
                 "pose": [number for joint in head.pose.tolist() for number in joint]}
 
-    def _end(self, obj):
-        self._restore(obj)
-        if self.run.state == run.FAILED:
-            self.error = self.run.error
+    def _end(self):
         self.over = True
-
-    def _restore(self, obj):
-        if self._restored:
-            return
-        self._restored = True
-        self._keys.restore(obj)
-        self._textures.restore(obj)
+        self.error = self.error or self.run.error
+        preview.restore_all()
 
 
 def running():

@@ -14,9 +14,9 @@ class HeadsdsSettings(bpy.types.PropertyGroup):
     quality: EnumProperty(
         name="Quality", default="STANDARD",
         items=[(key, label, text) for key, (label, text, *_) in settings.PRESETS.items()])
-    geometry_steps: IntProperty(name="Geometry", default=200, min=0,
+    geometry_steps: IntProperty(name="Geometry", default=150, min=0,
                                 description="Steps for the shape; 0 leaves it as it is")
-    texture_steps: IntProperty(name="Texture", default=400, min=0,
+    texture_steps: IntProperty(name="Texture", default=200, min=0,
                                description="Steps for the texture; 0 makes none")
 
 
