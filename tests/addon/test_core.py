@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""core/ in plain Python: names, coordinates, topology, settings, and following a job."""
+"""What needs no Blender: core/, the command's folder, and how the zip is put together."""
 
 import ast
 import pathlib
+import subprocess
+import sys
 import threading
 import time
 import types
+import zipfile
 
 import numpy as np
 import pytest
 
 import headsds_addon
+from conftest import SOURCE
 from headsds_addon.core import coordinates, naming, run, settings, topology
 from headsds_addon.headless import output
 
@@ -284,6 +288,15 @@ def test_cancel_while_loading():
     assert job.cancelled
 
 
+def test_cancel_while_loading_needs_nobody_who_polls():
+    job, gate = Job(), threading.Event()
+    running = started(job, gate)
+    running.cancel()
+    gate.set()
+    running._thread.join()
+    assert job.cancelled
+
+
 def test_cancel_that_comes_too_late_is_a_cancel():
     job = Job()
     running = started(job)
@@ -352,3 +365,40 @@ def test_folder_cleans_up_after_an_error(tmp_path):
             write(folder, ["a", "b"])
             raise KeyboardInterrupt
     assert not content(tmp_path)
+
+
+# ---- the zip ----
+
+def put_together(folder):
+    """Runs build_zip.py on a folder of samples and a module that stand for the real ones."""
+    for name in ("LICENSE", "LICENSE-core", "build/headsds.abi3.so"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(name)
+    return subprocess.run(
+        [sys.executable, SOURCE / "addon" / "build_zip.py", "--module",
+         folder / "build" / "headsds.abi3.so", "--data", folder / "data", "--license",
+         folder / "LICENSE", "--core-license", folder / "LICENSE-core", "--folder", folder / "out",
+         "--zip", folder / "out.zip", "--depfile", folder / "out.d"],
+        capture_output=True, text=True)
+
+
+def test_zip(tmp_path):
+    needed = ["head/head.npz", "prior/text_encoder/model.safetensors",
+              "prior/vae/diffusion_pytorch_model.safetensors",
+              "prior/unet/diffusion_pytorch_model.safetensors"]
+    for name in needed:
+        done = put_together(tmp_path)
+        assert done.returncode == 1 and f"{tmp_path / 'data' / name}: missing" in done.stderr
+        assert not (tmp_path / "out.zip").exists() and not (tmp_path / "out").exists()
+        (tmp_path / "data" / name).parent.mkdir(parents=True)
+        (tmp_path / "data" / name).write_text(name)
+    done = put_together(tmp_path)
+    assert done.returncode == 0, done.stderr
+    names = zipfile.ZipFile(tmp_path / "out.zip").namelist()
+    assert {f"headsds_addon/headsds_data/{name}" for name in needed} < set(names)
+    assert {"headsds_addon/LICENSE", "headsds_addon/LICENSE-Apache-2.0"} < set(names)
+    inputs = (tmp_path / "out.d").read_text().split()
+    assert str(tmp_path / "data" / "prior" / "unet") in inputs
+    assert str(SOURCE / "addon" / "headsds_addon" / "ops") in inputs
+    assert str(tmp_path / "build" / "headsds.abi3.so") in inputs
+    assert str(tmp_path / "build") not in inputs

@@ -200,22 +200,36 @@ def test_bad_requests_are_refused():
     refused("edit mode")
 
 
-def cancel_when_textured(obj):
-    """Follows a run until its texture shows, cancels it, returns what it had changed by then."""
+def begin(obj):
+    """A run on `obj` that would go on for long, once its texture shows."""
     from headsds_addon.core import settings
     from headsds_addon.ops import session
-    before = state.fingerprint(obj)
     running = session.Session(obj, settings.Settings("a man", 0, 2, 5000, "", runner.PRIOR))
     while running.run.progress.stage != "texture" or running.run.progress.step < 3:
         running.tick()
         assert not running.over, running.error
         time.sleep(0.02)
+    return running
+
+
+def follow(running, condition):
+    while not condition():
+        running.tick()
+        time.sleep(0.02)
+
+
+def previews(obj):
+    return obj.data.shape_keys is not None and "HeadSDS preview" in obj.data.shape_keys.key_blocks
+
+
+def cancel_when_textured(obj):
+    """Follows a run until its texture shows, cancels it, returns what it had changed by then."""
+    before = state.fingerprint(obj)
+    running = begin(obj)
     shown = state.difference(before, state.fingerprint(obj))
     running.cancel()
     at_once = state.difference(before, state.fingerprint(obj))
-    while not running.over:
-        running.tick()
-        time.sleep(0.02)
+    follow(running, lambda: running.over)
     assert running.error == "" and running.key_name == ""
     assert not at_once, at_once
     left = state.difference(before, state.fingerprint(obj))
@@ -230,28 +244,123 @@ def test_cancel_leaves_an_added_head_as_it_was():
     assert {"keys", "shown", "images"} <= set(shown), shown
 
 
-def test_cancel_leaves_an_artists_mesh_as_it_was():
+def artists_head():
     obj = foreign_head()
     material = bpy.data.materials.new("Skin")
     material.use_nodes = True
     obj.data.materials.append(material)
     obj.data.uv_layers.new(name="Artist's own")
+    return obj
+
+
+def test_cancel_leaves_an_artists_mesh_as_it_was():
+    obj = artists_head()
     shown = cancel_when_textured(obj)
     assert {"keys", "slots", "uvs", "faces", "materials"} <= set(shown), shown
     assert obj.data.shape_keys is None
 
 
-def test_an_object_removed_under_way_ends_the_run():
-    from headsds_addon.core import settings
-    from headsds_addon.ops import session
+def test_an_object_renamed_under_way_is_found_again():
     obj = add_head()
-    running = session.Session(obj, settings.Settings("a man", 0, 5000, 0, "", runner.PRIOR))
-    while running.run.progress.step < 1:
-        running.tick()
+    before = state.fingerprint(obj)
+    running = begin(obj)
+    obj.name = "Renamed"
+    other = add_head()
+    assert other.name == "Head"
+    untouched = state.fingerprint(other)
+    shown = state.key(obj, "HeadSDS preview")
+    follow(running, lambda: running.run.progress.step > 5)
+    assert running.object_name == "Renamed" and running.error == ""
+    assert previews(obj) and shown.shape == state.key(obj, "HeadSDS preview").shape
+    running.cancel()
+    follow(running, lambda: running.over)
+    assert running.error == ""
+    for head, was in ((obj, before), (other, untouched)):
+        left = set(state.difference(was, state.fingerprint(head))) - {"images", "materials"}
+        assert not left, left
+
+
+def test_an_object_removed_under_way_ends_the_run():
+    obj = add_head()
+    before = state.fingerprint(obj)
+    mesh = obj.data
+    running = begin(obj)
     bpy.data.objects.remove(obj)
-    while not running.over:
-        running.tick()
+    follow(running, lambda: running.over)
     assert "Head was removed" in running.error
+    left = state.difference(before, state.fingerprint(bpy.data.objects.new("Head", mesh)))
+    assert not left, left
+
+
+def test_files_saved_under_way_have_no_preview():
+    obj = artists_head()
+    before = state.fingerprint(obj)
+    running = begin(obj)
+    path = os.path.join(OUT, "under way.blend")
+    bpy.ops.wm.save_as_mainfile(filepath=path, check_existing=False, copy=True)
+    left = state.difference(before, state.fingerprint(obj))
+    assert not left, left
+    follow(running, lambda: previews(obj))
+    running.cancel()
+    follow(running, lambda: running.over)
+    bpy.ops.wm.open_mainfile(filepath=path)
+    left = state.difference(before, state.fingerprint(bpy.data.objects["Artist"]))
+    assert not left, left
+
+
+def test_a_preview_in_a_file_is_taken_back():
+    """An autosave does not ask before it saves."""
+    from headsds_addon.ops import handlers, preview
+    obj = artists_head()
+    before = state.fingerprint(obj)
+    running = begin(obj)
+    path = os.path.join(OUT, "autosaved.blend")
+    bpy.app.handlers.save_pre.remove(handlers.before_save)
+    bpy.ops.wm.save_as_mainfile(filepath=path, check_existing=False, copy=True)
+    bpy.app.handlers.save_pre.append(handlers.before_save)
+    assert preview.is_on(obj)
+    running.cancel()
+    follow(running, lambda: running.over)
+    bpy.ops.wm.open_mainfile(filepath=path)
+    left = state.difference(before, state.fingerprint(bpy.data.objects["Artist"]))
+    assert not left, left
+
+
+def test_copies_keep_their_own_texture():
+    from headsds_addon.ops import materials
+    first = add_head()
+    generate("first")
+    second = first.copy()
+    second.data = first.data.copy()
+    bpy.context.collection.objects.link(second)
+    assert materials.ours(first) == materials.ours(second)
+    kept = state.fingerprint(first)
+    shown = cancel_when_textured(second)
+    assert {"slots", "shown"} <= set(shown), shown
+    bpy.context.view_layer.objects.active = second
+    generate("second")
+    assert materials.shown_image(first).name == "first"
+    assert materials.shown_image(second).name == "second"
+    left = set(state.difference(kept, state.fingerprint(first))) - {"images", "materials"}
+    assert not left, left
+
+
+def test_a_copy_made_under_way_has_no_preview():
+    from headsds_addon.core import settings
+    from headsds_addon.ops import materials, session
+    obj = artists_head()
+    before = state.fingerprint(obj)
+    running = session.Session(obj, settings.Settings("a man", 0, 2, 4, "", runner.PRIOR))
+    follow(running, lambda: running.run.progress.stage == "texture")
+    copy = obj.copy()
+    copy.data = obj.data.copy()
+    bpy.context.collection.objects.link(copy)
+    follow(running, lambda: running.over)
+    assert running.key_name == "a man" and materials.shown_image(obj).name == "a man"
+    left = set(state.difference(before, state.fingerprint(copy))) - {"images", "materials"}
+    assert not left, left
+    assert sorted(bpy.data.materials.keys()) == ["HeadSDS", "Skin"]
+    assert "HeadSDS preview" not in bpy.data.images
 
 
 def test_edit_mode_under_way_waits():
@@ -269,10 +378,22 @@ def test_edit_mode_under_way_waits():
     assert running.over and "a man" in obj.data.shape_keys.key_blocks
 
 
-def test_unregister_and_register():
+def test_disabling_under_way_leaves_nothing():
     import addon_utils
+    from headsds_addon.core import run
+    from headsds_addon.ops import session
+    obj = artists_head()
+    before = state.fingerprint(obj)
+    running = session.current = begin(obj)
+    session.last_error = "an earlier one"
     addon_utils.disable("headsds_addon")
+    assert session.current is None and session.last_error == ""
+    left = state.difference(before, state.fingerprint(obj))
+    assert not left, left
+    while running.run.poll() not in run.OVER:
+        time.sleep(0.02)
     assert not hasattr(bpy.types.Scene, "headsds")
+    assert not any(f.__module__.startswith("headsds_addon") for f in bpy.app.handlers.save_pre)
     runner.enable()
     add_head()
 

@@ -38,7 +38,7 @@ def fingerprint(obj):
         # Without Blender's own bookkeeping, which comes and goes; "faces" has the indices.
         "attributes": sorted(a.name for a in mesh.attributes
                              if a.name != "material_index" and not a.name.startswith(".")),
-        "properties": sorted(obj.keys()),
+        "properties": sorted(obj.keys()) + sorted(mesh.keys()),
         "shown": images,
         "images": sorted(bpy.data.images.keys()),
         "materials": sorted(bpy.data.materials.keys()),

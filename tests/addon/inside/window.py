@@ -112,7 +112,7 @@ def generate():
 
 
 def script():
-    from headsds_addon.ops import meshes, session
+    from headsds_addon.ops import preview, session
     yield from pause()
     with here():
         bpy.ops.object.select_all(action="SELECT")
@@ -133,8 +133,8 @@ def script():
     yield from pause()
     assert not session.current.over, session.current.error
     head = bpy.data.objects["Head"]
-    assert meshes.PREVIEW_KEY in head.data.shape_keys.key_blocks, "no live preview"
-    moved = state.key(head, meshes.PREVIEW_KEY) - state.key(head, "Basis")
+    assert preview.NAME in head.data.shape_keys.key_blocks, "no live preview"
+    moved = state.key(head, preview.NAME) - state.key(head, "Basis")
     assert np.abs(moved).max() > 1e-6, "the live preview does not move"
     shoot("2-geometry.png")
     yield from until(lambda: session.current.over
@@ -147,7 +147,7 @@ def script():
     head = bpy.data.objects["Head"]
     name = session.current.key_name
     assert name in head.data.shape_keys.key_blocks
-    assert meshes.PREVIEW_KEY not in head.data.shape_keys.key_blocks
+    assert preview.NAME not in head.data.shape_keys.key_blocks
     yield from pause(10)
     shoot("4-done.png")
 
@@ -164,22 +164,90 @@ def script():
 
     yield from escape(session)
     yield from mismatch(session)
+    with here():
+        bpy.context.view_layer.objects.active = bpy.data.objects["Head"]
+    yield from undo_to_a_preview(session)
+    yield from close_window(session)
+    yield from disable(session)
+
+
+def shows_preview(session):
+    """Begins a run that would go on for long; what the head was before."""
+    runner.ask("a woman", 5000, 0)
+    before = state.fingerprint(bpy.data.objects["Head"])
+    generate()
+    yield from until(lambda: session.current.over or session.current.run.progress.step >= 2,
+                     "two steps")
+    assert state.difference(before, state.fingerprint(bpy.data.objects["Head"]))
+    return before
 
 
 def escape(session):
     """Escape while a run is under way leaves the mesh as it was."""
-    runner.ask("a woman", 5000, 0)
-    head = bpy.data.objects["Head"]
-    before = state.fingerprint(head)
-    generate()
-    yield from until(lambda: session.current.over or session.current.run.progress.step >= 2,
-                     "two steps")
-    assert state.difference(before, state.fingerprint(head))
+    before = yield from shows_preview(session)
     press("ESC")
     yield from until(lambda: session.current.over, "Escape")
     yield from pause()
     left = state.difference(before, state.fingerprint(bpy.data.objects["Head"]))
     assert session.current.error == "" and not left, left
+
+
+def undo_to_a_preview(session):
+    """Undo under way: the run goes on. Undo afterwards, into it: no preview comes back."""
+    with here():
+        bpy.ops.ed.undo_push(message="Before")
+    before = yield from shows_preview(session)
+    with here():
+        bpy.ops.ed.undo_push(message="Under way")
+        bpy.ops.ed.undo()
+    step = session.current.run.progress.step
+    yield from until(lambda: session.current.over or session.current.run.progress.step > step + 2,
+                     "steps after an undo")
+    assert session.current.error == "", session.current.error
+    with here():
+        bpy.ops.ed.undo_push(message="Under way again")
+    press("ESC")
+    yield from until(lambda: session.current.over, "Escape")
+    with here():
+        bpy.ops.ed.undo_push(message="After")
+        bpy.ops.ed.undo()
+    yield from pause()
+    left = state.difference(before, state.fingerprint(bpy.data.objects["Head"]))
+    assert not left, left
+
+
+def close_window(session):
+    """The window that Generate was pressed in goes: the run is cancelled."""
+    with here():
+        bpy.ops.wm.window_new()
+    yield from pause()
+    second = bpy.context.window_manager.windows[1]
+    runner.ask("a woman", 5000, 0)
+    before = state.fingerprint(bpy.data.objects["Head"])
+    with bpy.context.temp_override(window=second):
+        assert bpy.ops.headsds.generate("INVOKE_DEFAULT") == {"RUNNING_MODAL"}
+    yield from until(lambda: session.current.over or session.current.run.progress.step >= 2,
+                     "two steps")
+    with bpy.context.temp_override(window=second):
+        bpy.ops.wm.window_close()
+    yield from pause()
+    assert len(bpy.context.window_manager.windows) == 1
+    assert session.current is None and session.timer is None
+    left = state.difference(before, state.fingerprint(bpy.data.objects["Head"]))
+    assert not left, left
+
+
+def disable(session):
+    """The add-on goes while a run is under way, and comes back."""
+    import addon_utils
+    before = yield from shows_preview(session)
+    addon_utils.disable("headsds_addon")
+    yield from pause()
+    assert session.current is None and session.timer is None
+    left = state.difference(before, state.fingerprint(bpy.data.objects["Head"]))
+    assert not left, left
+    runner.enable()
+    yield from pause()
 
 
 def mismatch(session):
