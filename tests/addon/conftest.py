@@ -20,18 +20,6 @@ STAGED = os.environ.get("HEADSDS_ADDON", "")
 sys.path.insert(0, STAGED or str(SOURCE / "addon"))
 
 
-def test_prior():
-    """Path of a prior to test with: "" is the built-in one, else the smallest recorded one."""
-    built_in = pathlib.Path(STAGED, "headsds_addon", "headsds_data", "prior", "unet")
-    if any(built_in.glob("*.safetensors")):
-        return ""
-    shared = pathlib.Path(os.environ.get("HEADSDS_SHARED", SOURCE.parent / "shared"))
-    tiny = shared / "parity" / "tiny-sd15"
-    if not tiny.exists():
-        pytest.skip("no built-in prior, and no reference data in HEADSDS_SHARED")
-    return str(tiny)
-
-
 class Blender:
     """Blender with factory settings and user folders of its own."""
 
@@ -46,7 +34,7 @@ class Blender:
         self.out.mkdir()
         # Blender takes the folder that it runs in from PWD.
         self.environment = dict(os.environ, PWD=str(folder), HEADSDS_ADDON=STAGED,
-                                LIBGL_ALWAYS_SOFTWARE="1", HEADSDS_TEST_PRIOR=test_prior())
+                                LIBGL_ALWAYS_SOFTWARE="1")
         for kind in ("CONFIG", "SCRIPTS", "DATAFILES", "EXTENSIONS"):
             (folder / kind).mkdir()
             self.environment[f"BLENDER_USER_{kind}"] = str(folder / kind)
@@ -75,6 +63,3 @@ class Blender:
 @pytest.fixture
 def blender(tmp_path):
     return Blender(tmp_path)
-
-
-test_prior.__test__ = False

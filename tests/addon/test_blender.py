@@ -39,14 +39,12 @@ def test_zip_installs(blender):
 
 # ---- the command line ----
 
-def steps(blender):
-    prior = blender.environment["HEADSDS_TEST_PRIOR"]
-    return ["--geometry-steps", "2", "--texture-steps", "2", *(["--prior", prior] if prior else [])]
+STEPS = ("--geometry-steps", "2", "--texture-steps", "2")
 
 
 def test_command_adds_a_head(blender):
     out = blender.folder / "new" / "folder"
-    code, text = blender.command("--prompt", "a man", "--out", out, "--pictures", *steps(blender))
+    code, text = blender.command("--prompt", "a man", "--out", out, "--pictures", *STEPS)
     assert code == 0
     assert sorted(p.name for p in out.iterdir()) == [
         "evolution.png", "head.blend", "head.glb", "render.png", "turntable.png"]
@@ -67,7 +65,7 @@ def test_command_adds_a_head(blender):
 
     # The file as it is now goes in again: its own head is found, and the picture stays out of it.
     again = blender.folder / "again"
-    code, text = blender.command("--prompt", "a woman", "--out", again, *steps(blender),
+    code, text = blender.command("--prompt", "a woman", "--out", again, *STEPS,
                                  file=out / "head.blend")
     assert code == 0 and "Using Head" in text
     check = ("import bpy; k = bpy.data.objects['Head'].data.shape_keys.key_blocks;"
@@ -112,7 +110,7 @@ def test_command_refuses_another_topology(blender):
 def test_command_and_an_unwritable_folder(blender):
     file = blender.folder / "file"
     file.write_text("not a folder")
-    code, text = blender.command("--prompt", "a", "--out", file / "inside", *steps(blender))
+    code, text = blender.command("--prompt", "a", "--out", file / "inside", *STEPS)
     assert code == 1 and f"{file / 'inside'}: cannot be made: Not a directory; choose" in text
     assert "Traceback" not in text
     without = []
@@ -121,7 +119,7 @@ def test_command_and_an_unwritable_folder(blender):
         if subprocess.run([*without, "true"], stderr=subprocess.DEVNULL).returncode != 0:
             pytest.skip("root without the right to give up rights: no permission was taken away")
     blender.out.chmod(0o500)
-    code, text = blender.command("--prompt", "a", "--out", blender.out, *steps(blender),
+    code, text = blender.command("--prompt", "a", "--out", blender.out, *STEPS,
                                  before=without)
     blender.out.chmod(0o700)
     assert code == 1 and f"{blender.out}: cannot be written to; choose another --out" in text
@@ -131,7 +129,7 @@ def test_command_and_an_unwritable_folder(blender):
 def test_command_refuses_a_folder_in_the_place_of_a_file(blender):
     """Before the run, not after it; the other files must not appear either."""
     (blender.out / "render.png").mkdir()
-    code, text = blender.command("--prompt", "a", "--out", blender.out, *steps(blender))
+    code, text = blender.command("--prompt", "a", "--out", blender.out, *STEPS)
     assert code == 1 and "render.png: is no file" in text and "Loading" not in text
     assert [p.name for p in blender.out.iterdir()] == ["render.png"]
 
@@ -159,7 +157,7 @@ def test_doc_commands_work(blender):
     (blender.folder / "build").mkdir()
     (blender.folder / "build" / "addon").symlink_to(STAGED)
     for line, out, expected in zip(lines, ("heads", "more"), (files - with_pictures, files)):
-        code, text = blender.run(*shlex.split(line)[1:], *steps(blender))
+        code, text = blender.run(*shlex.split(line)[1:], *STEPS)
         assert code == 0
         assert {p.name for p in (blender.folder / out).iterdir()} == expected
     assert "Using Head" not in text and "Added" not in text, "the object was named"

@@ -63,7 +63,8 @@ class Session:
         obj = self._object()
         if obj is None:
             if not self.run.cancelling:
-                self._fail(self.run.error or f"{self.object_name} was removed: the run is cancelled")
+                self._fail(self.run.error
+                           or f"{self.object_name} was removed: the run is cancelled")
             if state in run.OVER:
                 self._end()
         elif obj.mode != "OBJECT":

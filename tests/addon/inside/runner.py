@@ -8,16 +8,14 @@ import traceback
 import bpy
 
 STAGED = os.environ["HEADSDS_ADDON"]
-PRIOR = os.environ["HEADSDS_TEST_PRIOR"]
 
 
 def enable():
-    """The add-on from the staged folder, with the tests' prior."""
+    """The add-on from the staged folder."""
     import addon_utils
     sys.path.insert(0, STAGED)
     if addon_utils.enable("headsds_addon", default_set=True) is None:
         raise RuntimeError("headsds_addon cannot be enabled")
-    bpy.context.preferences.addons["headsds_addon"].preferences.prior = PRIOR
 
 
 def empty():

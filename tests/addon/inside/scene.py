@@ -204,7 +204,7 @@ def begin(obj):
     """A run on `obj` that would go on for long, once its texture shows."""
     from headsds_addon.core import settings
     from headsds_addon.ops import session
-    running = session.Session(obj, settings.Settings("a man", 0, 2, 5000, "", runner.PRIOR))
+    running = session.Session(obj, settings.Settings("a man", 0, 2, 5000))
     while running.run.progress.stage != "texture" or running.run.progress.step < 3:
         running.tick()
         assert not running.over, running.error
@@ -350,7 +350,7 @@ def test_a_copy_made_under_way_has_no_preview():
     from headsds_addon.ops import materials, session
     obj = artists_head()
     before = state.fingerprint(obj)
-    running = session.Session(obj, settings.Settings("a man", 0, 2, 4, "", runner.PRIOR))
+    running = session.Session(obj, settings.Settings("a man", 0, 2, 4))
     follow(running, lambda: running.run.progress.stage == "texture")
     copy = obj.copy()
     copy.data = obj.data.copy()
@@ -367,7 +367,7 @@ def test_edit_mode_under_way_waits():
     from headsds_addon.core import settings
     from headsds_addon.ops import session
     obj = add_head()
-    running = session.Session(obj, settings.Settings("a man", 0, 2, 0, "", runner.PRIOR))
+    running = session.Session(obj, settings.Settings("a man", 0, 2, 0))
     bpy.ops.object.mode_set(mode="EDIT")
     while running.run.poll() != "DONE":
         running.tick()
