@@ -359,7 +359,7 @@ def test_a_copy_made_under_way_has_no_preview():
     assert running.key_name == "a man" and materials.shown_image(obj).name == "a man"
     left = set(state.difference(before, state.fingerprint(copy))) - {"images", "materials"}
     assert not left, left
-    assert sorted(bpy.data.materials.keys()) == ["HeadSDS", "Skin"]
+    assert len(bpy.data.materials) == 2, list(bpy.data.materials)
     assert "HeadSDS preview" not in bpy.data.images
 
 
