@@ -140,18 +140,21 @@ static double timestep_of(const schedule *c, double sigma)
     return low + fmin(fmax((log(sigma) - first) / (last - first), 0), 1);
 }
 
-/* Timestep k of the steps; the exponential integrators leave out the last of one more. */
+/* Timestep k of the steps; the exponential integrators leave out the last of one more. Halves go
+ * up or down by the last bit, so the order of the arithmetic is the reference's. */
 static double spaced(const sampler *s, int k)
 {
     int all = s->schedule->count, points = s->steps + (is_exponential(s) ? 1 : 0);
-    double part = points > 1 ? (double)(points - 1 - k) / (points - 1) : 0;
+    int below = points - 1 - k;
+    double even = points > 1 ? below * ((double)(all - 1) / (points - 1)) : 0;
+    double second = all - (double)all / s->steps;
     switch (s->config.spacing) {
     case SAMPLER_LEADING:
-        return (double)(points - 1 - k) * (all / points) + s->config.steps_offset;
+        return (double)below * (all / points) + s->config.steps_offset;
     case SAMPLER_TRAILING:
-        return rint(all - k * ((double)all / s->steps)) - 1;
+        return rint(all + k * (second - all)) - 1;
     default:
-        return is_euler(s) ? part * (all - 1) : rint(part * (all - 1));
+        return is_euler(s) ? even : rint(even);
     }
 }
 

@@ -313,11 +313,38 @@ static void refuses_steps(void **state)
     }
 }
 
+/* Where a run of DPM-Solver++ ends above sigma 0, its last step looks back at the one before only
+ * from 15 steps on. */
+static void last_step_of_short_runs(void **state)
+{
+    (void)state;
+    enum { COUNT = 40 };
+    float table[COUNT];
+    for (int t = 0; t < COUNT; t++)
+        table[t] = 1 - (float)(t + 1) / (COUNT + 1);
+    schedule trained = { .count = COUNT, .betas = table, .alphas_cumprod = table };
+    sampler_config config = { .kind = SAMPLER_DPM_2M, .ends_at_first = true };
+    for (int steps = 14; steps <= 15; steps++) {
+        sampler s;
+        hds_error error = { 0 };
+        float ends[2];
+        parity_status(sampler_init(&s, &config, &trained, steps, 0, 1, &error), &error);
+        for (int k = 0; k < 2; k++)
+            for (int i = 0; i < steps; i++) {
+                float output = i == steps - 2 ? (float)k : 0;
+                sampler_step(&s, i, &output, (float[]){ 1 }, NULL, ends + k);
+            }
+        assert_int_equal(ends[0] == ends[1], steps < 15);
+        sampler_finish(&s);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(refuses_settings),
         cmocka_unit_test(refuses_steps),
+        cmocka_unit_test(last_step_of_short_runs),
     };
     int failed = cmocka_run_group_tests_name("sampler", tests, NULL, NULL);
     return failed ? failed : parity_main("sampler parity", handler_of);
