@@ -159,24 +159,22 @@ typedef struct sampler_config {
 HDS_NODISCARD hds_status sampler_config_read(sampler_config *c, const json_t *json,
                                              const char *path, sampler_kind kind, hds_error *error);
 
-/* ---- sampler.c: from noise to a sample, `numbers` floats at a time, given a network's outputs
-   ----
+/* ---- sampler.c: from noise to a sample, given a network's outputs ---- */
 
-    sample = noise_scale * noise
-    for i in 0 .. count-1:
-        output = network(sampler_scale_input(sample), timesteps[i])
-        sampler_step(i, output, sample, noise) -> sample                                          */
-
+/* sample = noise_scale * noise
+ * for i in 0 .. count-1:
+ *     output = network(sampler_scale_input(i, sample), timesteps[i])
+ *     sample = sampler_step(i, output, sample, noise) */
 typedef struct sampler {
     sampler_config config;
     const schedule *schedule; /* borrowed */
     int count;                /* evaluations of the network: PNDM has one more than steps */
-    float *timesteps;         /* (count), falling; may be fractional */
+    float *timesteps;         /* (count), never rising; may be fractional */
     float *sigmas; /* (count + 1), noise over signal; NULL: DDIM, DDPM, PNDM look in the schedule */
     double noise_scale;
     bool stochastic; /* the steps want noise */
     int steps, stride;
-    size_t numbers;
+    size_t numbers; /* floats of a sample */
     float *history; /* rows of numbers, of the multistep kinds */
 } sampler;
 
