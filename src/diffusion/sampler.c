@@ -217,6 +217,7 @@ hds_status sampler_init(sampler *s, const sampler_config *c, const schedule *tra
     };
     *s = (sampler){ .config = *c, .schedule = trained, .steps = steps, .noise_scale = 1 };
     s->numbers = numbers;
+    assert(c->kind != SAMPLER_OF_FILE);
     s->stochastic = c->kind == SAMPLER_DDPM || c->kind == SAMPLER_EULER_ANCESTRAL ||
                     (c->kind == SAMPLER_DDIM && c->eta > 0);
     int most = trained->count - (is_exponential(s) ? 1 : 0);
