@@ -31,7 +31,7 @@ failed=$(mktemp)
     blender -b --factory-startup --python-exit-code 1 \
         --python "$build/addon/headsds_addon/generate.py" -- \
         --prompt "$prompt" --pictures --out "$out" && rm -f "$failed"
-} | grep -v '^Blender \|^$\|^Fra:\|^Saved: \|^ Time: ' || true
+} | grep --line-buffered -v '^Blender \|^$\|^Fra:\|^Saved: \|^ Time: ' || true
 if [ -e "$failed" ]; then
     rm -f "$failed"
     echo "demo.sh: the head was not made; the lines above say why" >&2

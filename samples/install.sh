@@ -27,4 +27,4 @@ if [ "$(id -u)" != 0 ]; then
 fi
 $root apt-get update -qq
 # shellcheck disable=SC2086 # words are packages
-DEBIAN_FRONTEND=noninteractive $root apt-get install -y -qq --no-install-recommends $missing
+$root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing

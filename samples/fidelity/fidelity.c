@@ -198,6 +198,10 @@ static int attribute_named(const char *name)
     for (int i = 0; i < CAPTION_ATTRIBUTES; i++)
         if (!strcmp(name, caption_attributes[i].name))
             return i;
+    fprintf(stderr, "fidelity: no attribute \"%s\"; there are", name);
+    for (int i = 0; i < CAPTION_ATTRIBUTES; i++)
+        fprintf(stderr, " %s", caption_attributes[i].name);
+    fprintf(stderr, "\n");
     return -1;
 }
 

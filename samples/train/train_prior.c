@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* train_prior STAGE FOLDER WORK COUNT: trains the sample prior in FOLDER, stage by stage.
  *
- *   train_prior vae     FOLDER WORK 4000     COUNT is steps of 16 pictures
- *   train_prior latents FOLDER WORK 40000    pictures to render and encode
- *   train_prior text    FOLDER WORK 1500     steps of 64 captions
- *   train_prior unet    FOLDER WORK 12000    steps of 32 pictures
+ *   train_prior vae     FOLDER WORK 2500     COUNT is steps of 16 pictures
+ *   train_prior latents FOLDER WORK 24000    pictures to render and encode
+ *   train_prior text    FOLDER WORK 800      steps of 64 captions
+ *   train_prior unet    FOLDER WORK 3700     steps of 32 pictures
  *
  * A stage that was stopped goes on from its last checkpoint in WORK; with an empty WORK it begins
  * with the weights that FOLDER already has, or at random. */
@@ -28,7 +28,9 @@ int main(int count, char **arguments)
     size_t stage = 0, stage_count = sizeof stages / sizeof *stages;
     while (count == 5 && stage < stage_count && strcmp(arguments[1], stages[stage].name))
         stage++;
-    if (count != 5 || stage == stage_count) {
+    char *end = NULL;
+    long long number = count == 5 ? strtoll(arguments[4], &end, 10) : 0;
+    if (count != 5 || stage == stage_count || *end || number < 1) {
         fprintf(stderr, "usage: train_prior vae|latents|text|unet FOLDER WORK COUNT\n");
         return 2;
     }
@@ -45,7 +47,7 @@ int main(int count, char **arguments)
         /* Without the instructions bfloat16 is many times slower than float32. */
         if (__builtin_cpu_supports("avx512bf16"))
             tn_set_precision(t.cx, TN_BFLOAT16);
-        status = stages[stage].run(&t, atoll(arguments[4]), &error);
+        status = stages[stage].run(&t, number, &error);
     }
     if (status == HDS_OK && crew)
         crew_end(&t.crew);

@@ -150,6 +150,10 @@ static hds_status save_vae(train *t, trainer *r, const vae_config *c, const pool
     if (status == HDS_OK)
         status = set_scaling(t, r->mean, c, p, error);
     hds_free(path);
+    /* The latents of an earlier VAE mean nothing to this one. */
+    path = hds_format("%s/latents.bin", t->work);
+    (void)unlink(path);
+    hds_free(path);
     return status;
 }
 
@@ -230,6 +234,8 @@ hds_status train_latents(train *t, int64_t count, hds_error *error)
         status = tn_check(t->cx, error);
     if (status == HDS_OK)
         status = pool_init(&p, t, 22, TRAIN_CHUNK, error);
+    if (status == HDS_OK)
+        status = io_make_folders(t->work, error);
     FILE *out = status == HDS_OK ? fopen(path, "ab") : NULL;
     if (status == HDS_OK && !out)
         status = hds_raise(error, HDS_ERROR_OS, "%s: cannot be written", path);
@@ -258,8 +264,10 @@ hds_status train_latents(train *t, int64_t count, hds_error *error)
             printf("latents %lld/%lld %.1f pictures/s\n", (long long)done, (long long)count,
                    (double)(done - first) / (trainer_seconds() - began));
     }
+    if (out && fclose(out) && status == HDS_OK)
+        status = hds_raise(error, HDS_ERROR_OS, "%s: the disk is full", path);
     if (out)
-        fclose(out), pool_finish(&p);
+        pool_finish(&p);
     weights_destroy(&w);
     hds_free(path);
     hds_free(config);

@@ -35,7 +35,7 @@ char *hds_format(const char *format, ...) /* new, or NULL */
     __attribute__((format(printf, 1, 2)));
 
 /* Scratch memory that is given back all at once. Grows by blocks; a pointer stays valid until
- * arena_reset to a mark taken before it, or arena_finish. Allocation failure: see arena_alloc. */
+ * arena_leave to a mark taken before it, or arena_finish. Allocation failure: see arena_alloc. */
 typedef struct arena_block arena_block;
 typedef struct arena {
     arena_block *block; /* newest; blocks are kept for reuse by the next round */

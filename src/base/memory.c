@@ -73,11 +73,11 @@ arena_mark arena_enter(const arena *a)
     return (arena_mark){ a->block, a->used };
 }
 
-/* The newest block is kept when it is the only one above the mark of an empty arena: the next
- * round of the same size then allocates nothing. */
+/* Back to an empty arena the newest block, the largest, is kept: the next round of the same size
+ * then allocates nothing. */
 void arena_leave(arena *a, arena_mark mark)
 {
-    if (!mark.block && a->block) {
+    if (a->block && (!mark.block || (!mark.used && !mark.block->older))) {
         while (a->block->older) {
             arena_block *older = a->block->older;
             a->block->older = older->older;

@@ -83,9 +83,28 @@ void threads_set_count(int count)
     pthread_mutex_unlock(&pool.lock);
 }
 
+/* The child of a fork has none of the threads and locks that its parent may have held. */
+static void after_fork(void)
+{
+    pthread_mutex_init(&pool.lock, NULL);
+    pthread_mutex_init(&pool.caller, NULL);
+    pthread_cond_init(&pool.work, NULL);
+    pthread_cond_init(&pool.idle, NULL);
+    pool.helpers = pool.busy = 0;
+    pool.round = 0;
+    inside = false;
+}
+
+static void watch_forks(void)
+{
+    (void)pthread_atfork(NULL, NULL, after_fork);
+}
+
 /* Called with the lock held. A helper that cannot be started is one helper less. */
 static void start_helpers(int count)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    (void)pthread_once(&once, watch_forks);
     while (pool.helpers < count) {
         pthread_t thread;
         pthread_attr_t attributes;

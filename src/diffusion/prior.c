@@ -74,6 +74,11 @@ static hds_status check_configs(const hds_prior *p, hds_error *error)
                          "%s: unet: %d channels in and %d out, expected %d, the VAE's "
                          "\"latent_channels\" (editing and inpainting models have more)",
                          p->path, u->in_channels, u->out_channels, p->vae.latent_channels);
+    if (p->vae.latent_channels != 4)
+        return hds_raise(error, HDS_ERROR_FORMAT,
+                         "%s: vae: \"latent_channels\" is %d, expected 4 (Stable Diffusion 1 and "
+                         "2)",
+                         p->path, p->vae.latent_channels);
     if (p->vae.image_channels != 3 || p->vae.levels != 4)
         return hds_raise(error, HDS_ERROR_FORMAT,
                          "%s: vae: %d channels and %d levels, expected 3 and 4 (latents of an "

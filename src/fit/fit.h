@@ -30,9 +30,9 @@ enum { FIT_FIELD_OF_VIEW = 20 }; /* degrees */
 /* A random view: in half of them the head fills the picture and in half the face. Six in ten look
  * straight from the front, a side or the back, where small differences of shape are easiest to see;
  * the others have an azimuth in +-azimuth_range and an elevation in +-15 degrees. Either way the
- * azimuth is (nearest to) that at the place `stratum` in [0,1) of the range. The light on grey albedo
- * is random, and so is the grey of the background (mid-grey for normals). Textures are the caller's
- * to set. */
+ * azimuth is (nearest to) that at the place `stratum` in [0,1) of the range. The light on grey
+ * albedo is random, and so is the grey of the background (mid-grey for normals). Textures are the
+ * caller's to set. */
 void fit_view_random(rng *r, const fit_framing *framing, real azimuth_range, real stratum,
                      raster_mode mode, int size, raster_view *view);
 
@@ -124,6 +124,9 @@ HDS_NODISCARD hds_status fit_geometry_adjoint(fit_run *run, const fit_views *vie
                                               hds_error *error);
 HDS_NODISCARD hds_status fit_texture_adjoint(fit_run *run, const fit_views *views, real *dtexture,
                                              hds_error *error);
+/* One step of the stage's optimiser on x from `start`, and its line of the log. */
+void fit_take_step(fit_run *run, const fit_views *views, const float *gradient, const float *start,
+                   float *x, hds_history *log);
 raster_mesh fit_mesh(const head_model *model, const real *vertices);
 
 /* ---- run.c ---- */

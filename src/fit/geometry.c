@@ -31,7 +31,6 @@ hds_status fit_geometry_adjoint(fit_run *run, const fit_views *v, real *dshape, 
 
 hds_status fit_geometry_step(fit_run *run, hds_history *log, hds_error *error)
 {
-    const hds_stage_params *p = &run->settings.stages[FIT_GEOMETRY];
     size_t count = run->model->shape_count;
     arena_mark mark = arena_enter(&run->scratch);
     fit_views views;
@@ -43,20 +42,11 @@ hds_status fit_geometry_step(fit_run *run, hds_history *log, hds_error *error)
     if (status == HDS_OK)
         status = fit_geometry_adjoint(run, &views, dshape, error);
     if (status == HDS_OK) {
-        /* The rate falls to a tenth over the last third, so that the end is a mean, not a draw. */
-        double left = 1 - (double)run->step / p->steps;
-        double rate = p->learning_rate * fmin(1, 0.1 + 2.7 * left);
-        fit_optimiser_step(&run->optimiser, rate, p->l2, dshape, run->start, run->shape);
-        double gradient = 0, change = 0, time = 0;
-        for (size_t k = 0; k < count; k++) {
-            gradient += (double)dshape[k] * dshape[k];
-            change += (double)run->shape[k] * run->shape[k] / (double)count;
-        }
-        for (size_t i = 0; i < views.count; i++)
-            time += views.timesteps[i] / (double)views.count;
-        log->timestep = (float)time;
-        log->gradient_norm = (float)sqrt(gradient);
-        log->coefficient_norm = (float)sqrt(change);
+        fit_take_step(run, &views, dshape, run->start, run->shape, log);
+        double square = 0;
+        for (size_t k = 0; k < count; k++)
+            square += (double)run->shape[k] * run->shape[k] / (double)count;
+        log->coefficient_norm = (float)sqrt(square);
     }
     arena_leave(&run->scratch, mark);
     return status;

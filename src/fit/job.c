@@ -11,7 +11,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { CHECKPOINT_STEPS = 25 };
+enum { CHECKPOINT_STEPS = 25, MOST_COEFFICIENTS = 1 << 20 };
 
 struct hds_job {
     /* Set at creation, then read by the thread only. */
@@ -56,7 +56,16 @@ static hds_status copy_params(hds_job *job, const hds_generate_params *p, hds_er
     const hds_coefficients *c = &p->start;
     size_t counts[3] = { c->shape_count, c->expression_count, c->pose_count };
     const float *arrays[3] = { c->shape, c->expression, c->pose };
+    static const char *const names[3] = { "shape", "expression", "pose" };
     job->params = *p;
+    job->params.model = p->model ? hds_head_model_ref(p->model) : NULL;
+    job->params.prior = p->prior ? hds_prior_ref(p->prior) : NULL;
+    for (int i = 0; i < 3; i++)
+        if (counts[i] > MOST_COEFFICIENTS || (counts[i] && !arrays[i]))
+            return hds_raise(error, HDS_ERROR_ARGUMENT,
+                             "start: %zu %s coefficients%s, expected "
+                             "at most %d and an array with them",
+                             counts[i], names[i], arrays[i] ? "" : " at NULL", MOST_COEFFICIENTS);
     hds_status status = copy_text(&job->prompt, p->prompt, error);
     if (status == HDS_OK)
         status = copy_text(&job->negative_prompt, p->negative_prompt, error);
@@ -79,8 +88,6 @@ static hds_status copy_params(hds_job *job, const hds_generate_params *p, hds_er
     job->params.checkpoint = job->checkpoint;
     job->params.start =
         (hds_coefficients){ arrays[0], counts[0], arrays[1], counts[1], arrays[2], counts[2] };
-    job->params.model = p->model ? hds_head_model_ref(p->model) : NULL;
-    job->params.prior = p->prior ? hds_prior_ref(p->prior) : NULL;
     return HDS_OK;
 }
 

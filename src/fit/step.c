@@ -165,3 +165,19 @@ hds_status fit_views_distil(fit_run *run, fit_views *v, hds_error *error)
     }
     return status;
 }
+
+void fit_take_step(fit_run *run, const fit_views *v, const float *gradient, const float *start,
+                   float *x, hds_history *log)
+{
+    const hds_stage_params *p = &run->settings.stages[run->stage];
+    /* The rate falls to a tenth over the last third, so that the end is a mean, not a draw. */
+    double left = 1 - (double)run->step / p->steps;
+    double rate = p->learning_rate * fmin(1, 0.1 + 2.7 * left), square = 0, time = 0;
+    fit_optimiser_step(&run->optimiser, rate, p->l2, gradient, start, x);
+    for (size_t i = 0; i < run->optimiser.count; i++)
+        square += (double)gradient[i] * gradient[i];
+    for (size_t i = 0; i < v->count; i++)
+        time += v->timesteps[i] / (double)v->count;
+    log->timestep = (float)time;
+    log->gradient_norm = (float)sqrt(square);
+}

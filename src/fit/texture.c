@@ -79,22 +79,14 @@ hds_status fit_texture_adjoint(fit_run *run, const fit_views *v, real *dtexture,
 
 static void take_step(fit_run *run, const fit_views *v, const real *dtexture, hds_history *log)
 {
-    const hds_stage_params *p = &run->settings.stages[FIT_TEXTURE];
     size_t texels = run->texture_width * run->texture_height * 3;
-    double left = 1 - (double)run->step / p->steps;
-    double rate = p->learning_rate * fmin(1, 0.1 + 2.7 * left);
-    fit_optimiser_step(&run->optimiser, rate, p->l2, dtexture, run->start_texture, run->texture);
-    double gradient = 0, change = 0, time = 0;
+    fit_take_step(run, v, dtexture, run->start_texture, run->texture, log);
+    double change = 0;
     for (size_t i = 0; i < texels; i++) {
         run->texture[i] = fminf(fmaxf(run->texture[i], 0), 1);
         double offset = run->texture[i] - run->start_texture[i];
-        gradient += (double)dtexture[i] * dtexture[i];
         change += offset * offset / (double)texels;
     }
-    for (size_t i = 0; i < v->count; i++)
-        time += v->timesteps[i] / (double)v->count;
-    log->timestep = (float)time;
-    log->gradient_norm = (float)sqrt(gradient);
     log->coefficient_norm = (float)sqrt(change);
 }
 

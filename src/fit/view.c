@@ -27,10 +27,12 @@ void fit_view_random(rng *r, const fit_framing *framing, real azimuth_range, rea
     real half = FIT_FIELD_OF_VIEW / 2 * (real)(M_PI / 180);
     real near = sphere->radius / (real)sin(half), azimuth = azimuth_range * (2 * stratum - 1);
     bool straight = rng_uniform(r) < 0.6;
+    real elevation = straight ? 0 : (real)rng_range(r, -15, 15);
+    real far = straight ? (real)1.05 : (real)rng_range(r, 1, 1.15);
     *view = (raster_view){
         .camera = { .azimuth = straight ? 90 * (real)rint(azimuth / 90) : azimuth,
-                    .elevation = straight ? 0 : (real)rng_range(r, -15, 15),
-                    .distance = near * (straight ? (real)1.05 : (real)rng_range(r, 1, 1.15)),
+                    .elevation = elevation,
+                    .distance = near * far,
                     .fov_y = FIT_FIELD_OF_VIEW },
         .width = size,
         .height = size,

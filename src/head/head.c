@@ -19,6 +19,10 @@ static hds_status check_texture(const hds_head_params *p, hds_error *error)
         return hds_raise(error, HDS_ERROR_ARGUMENT,
                          "texture of %zu x %zu pixels, expected 1 to %d each way", p->texture_width,
                          p->texture_height, HEAD_MAX_TEXTURE);
+    if (p->texture && !p->model->uvs)
+        return hds_raise(error, HDS_ERROR_ARGUMENT,
+                         "texture: %s has no UV layout that says where it goes; leave it out",
+                         p->model->name);
     if (!p->history && p->history_count)
         return hds_raise(error, HDS_ERROR_ARGUMENT, "history is NULL, expected %zu lines",
                          p->history_count);

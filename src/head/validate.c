@@ -28,7 +28,7 @@ static hds_status check_counts(const validator *v, const head_model *m)
     } counts[] = {
         { "vertices", m->vertex_count, 1, max_count },
         { "faces", m->face_count, 1, max_count },
-        { "uvs", m->uv_count, 0, max_count },
+        { "uvs", m->uv_count, m->uvs ? 1 : 0, max_count },
         { "shape components", m->shape_count, 0, max_count },
         { "expressions", m->expression_count, 0, max_count },
         { "joints", m->joint_count, 1, max_count },
@@ -51,7 +51,7 @@ static hds_status check_present(const validator *v, const head_model *m)
         { "name", true, m->name },
         { "vertices", true, m->vertices },
         { "faces", true, m->faces },
-        { "uvs", m->uv_count, m->uvs },
+        { "uvs (for mean_texture)", m->uv_count || m->mean_texture, m->uvs },
         { "uv_faces", m->uv_count, m->uv_faces },
         { "shape_basis", m->shape_count, m->shape_basis },
         { "expression_basis", m->expression_count, m->expression_basis },
@@ -202,7 +202,7 @@ hds_status head_validate(const head_model *m, const char *path, hds_error *error
         status = check_names(&v, "name", &m->name, 1);
     if (!status)
         status = check_faces(&v, "faces", m->faces, m->face_count, m->vertex_count);
-    if (!status && m->uv_count)
+    if (!status && m->uvs)
         status = check_faces(&v, "uv_faces", m->uv_faces, m->face_count, m->uv_count);
     if (!status)
         status = check_numbers(&v, m);

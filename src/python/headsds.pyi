@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Buffer, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, final
+
+from typing_extensions import Buffer
 
 __version__: str
 
