@@ -277,6 +277,41 @@ static void refuses_settings(void **state)
     }
 }
 
+/* What short files, as the models were first released with, mean. */
+static void absent_settings(void **state)
+{
+    (void)state;
+    static const char file[] =
+        "{\"_class_name\":\"PNDMScheduler\",\"_diffusers_version\":\"0.6.0\","
+        "\"skip_prk_steps\":true,\"clip_sample\":false,"
+        "\"trained_betas\":null,\"steps_offset\":1}";
+    static const struct {
+        sampler_kind asked, kind;
+        sampler_spacing spacing;
+        bool ends_at_first;
+    } all[] = {
+        { SAMPLER_OF_FILE, SAMPLER_PNDM, SAMPLER_LEADING, true },
+        { SAMPLER_DDIM, SAMPLER_DDIM, SAMPLER_LEADING, false },
+        { SAMPLER_DDPM, SAMPLER_DDPM, SAMPLER_LEADING, false },
+        { SAMPLER_EULER, SAMPLER_EULER, SAMPLER_LINSPACE, false },
+        { SAMPLER_EULER_ANCESTRAL, SAMPLER_EULER_ANCESTRAL, SAMPLER_LINSPACE, false },
+        { SAMPLER_UNIPC, SAMPLER_UNIPC, SAMPLER_LINSPACE, false },
+        { SAMPLER_DPM_2M, SAMPLER_DPM_2M, SAMPLER_LINSPACE, false },
+    };
+    json_t *json = json_loads(file, 0, NULL);
+    for (size_t k = 0; k < sizeof all / sizeof *all; k++) {
+        sampler_config c;
+        hds_error error = { 0 };
+        parity_status(sampler_config_read(&c, json, "a.json", all[k].asked, &error), &error);
+        assert_int_equal(c.kind, all[k].kind);
+        assert_int_equal(c.spacing, all[k].spacing);
+        assert_int_equal(c.ends_at_first, all[k].ends_at_first);
+        assert_int_equal(c.steps_offset, 1);
+        assert_false(c.velocity || c.karras || c.eta > 0);
+    }
+    json_decref(json);
+}
+
 static void refuses_steps(void **state)
 {
     (void)state;
@@ -343,6 +378,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(refuses_settings),
+        cmocka_unit_test(absent_settings),
         cmocka_unit_test(refuses_steps),
         cmocka_unit_test(last_step_of_short_runs),
     };
