@@ -125,6 +125,86 @@ void schedule_finish(schedule *s);
 void schedule_add_noise(const schedule *s, const float *x, const float *noise, const int *timesteps,
                         size_t count, size_t each, float *noisy);
 
+/* ---- sampler_config.c: how a run of sampling goes, from scheduler_config.json ---- */
+
+typedef enum sampler_kind {
+    SAMPLER_OF_FILE, /* the file's "_class_name" */
+    SAMPLER_DDIM,    /* Song et al. 2021 */
+    SAMPLER_DDPM,    /* Ho et al. 2020 */
+    SAMPLER_PNDM,    /* Liu et al. 2022, without the Runge-Kutta start */
+    SAMPLER_EULER,   /* Karras et al. 2022, without churn */
+    SAMPLER_EULER_ANCESTRAL,
+    SAMPLER_UNIPC, /* Zhao et al. 2023: order 2, B(h) = e^h - 1 */
+    SAMPLER_DPM_2M /* DPM-Solver++ 2M, Lu et al. 2022: midpoint */
+} sampler_kind;
+
+/* Where the timesteps of a run stand in those of training. */
+typedef enum sampler_spacing {
+    SAMPLER_LEADING,  /* from steps_offset up, in whole strides */
+    SAMPLER_TRAILING, /* from the last one down */
+    SAMPLER_LINSPACE  /* from the first to the last */
+} sampler_spacing;
+
+typedef struct sampler_config {
+    sampler_kind kind;
+    sampler_spacing spacing;
+    int steps_offset;
+    bool velocity;      /* the network predicts v (Salimans and Ho 2022), else the noise */
+    bool ends_at_first; /* the last step ends at the first timestep of training, else at no noise:
+                           "set_alpha_to_one" false, "final_sigmas_type" "sigma_min" */
+    bool karras;        /* sigmas spaced as Karras et al. 2022, equation 5, rho 7 */
+    double eta;         /* DDIM: share of DDPM's noise. Not in the file: 0 until it is set */
+} sampler_config;
+/* Absent keys as the reference fills them in for that kind; path is for messages. */
+HDS_NODISCARD hds_status sampler_config_read(sampler_config *c, const json_t *json,
+                                             const char *path, sampler_kind kind, hds_error *error);
+
+/* ---- sampler.c: from noise to a sample, given a network's outputs ---- */
+
+/* sample = noise_scale * noise
+ * for i in 0 .. count-1:
+ *     output = network(sampler_scale_input(i, sample), timesteps[i])
+ *     sample = sampler_step(i, output, sample, noise) */
+typedef struct sampler {
+    sampler_config config;
+    const schedule *schedule; /* borrowed */
+    int count;                /* evaluations of the network: PNDM has one more than steps */
+    float *timesteps;         /* (count), never rising; may be fractional */
+    float *sigmas; /* (count + 1), noise over signal; NULL: DDIM, DDPM, PNDM look in the schedule */
+    double noise_scale;
+    bool stochastic; /* the steps want noise */
+    int steps, stride;
+    size_t numbers; /* floats of a sample */
+    float *history; /* rows of numbers, of the multistep kinds */
+} sampler;
+
+/* `steps` over all of `trained`, of which the first `skip` are left out: a run that starts from
+ * sampler_add_noise of something instead of from noise. */
+HDS_NODISCARD hds_status sampler_init(sampler *s, const sampler_config *c, const schedule *trained,
+                                      int steps, int skip, size_t numbers, hds_error *error);
+void sampler_finish(sampler *s);
+/* noisy = x at the noise of timesteps[0] */
+void sampler_add_noise(const sampler *s, const float *x, const float *noise, float *noisy);
+void sampler_scale_input(const sampler *s, int i, const float *sample, float *input);
+/* i = 0, 1, ... in turn; 0 begins anew. noise: standard normal, NULL where not stochastic. `next`
+ * may be `sample`. */
+void sampler_step(sampler *s, int i, const float *output, const float *sample, const float *noise,
+                  float *next);
+
+/* What a network's output says of a sample = sqrt(abar) x0 + sqrt(1 - abar) eps. */
+void sampler_clean(bool velocity, double abar, const float *sample, const float *output,
+                   size_t numbers, float *x0);
+void sampler_noise(bool velocity, double abar, const float *sample, const float *output,
+                   size_t numbers, float *eps);
+
+/* uncond + scale (cond - uncond): Ho and Salimans 2021. */
+void sampler_guide(const float *uncond, const float *cond, double scale, size_t numbers,
+                   float *output);
+/* uncond + image_scale (image - uncond) + text_scale (text - image): Brooks et al. 2023, equation
+ * 3; `text` is conditioned by both. */
+void sampler_guide_edit(const float *uncond, const float *image, const float *text,
+                        double image_scale, double text_scale, size_t numbers, float *output);
+
 /* ---- distil.c: what sds needs of a prior beyond headsds/prior.h ---- */
 
 /* Pictures encoded with the graph kept, so that a gradient on the latents can come back. It holds

@@ -15,6 +15,10 @@ typedef struct parity {
     int failures;
 } parity;
 
+/* A test of each case of the manifest that handler_of has a function for; main's result. */
+typedef void (*parity_handler)(parity *c);
+int parity_main(const char *group, parity_handler (*handler_of)(const json_t *entry));
+
 /* The folder of the recorded numbers, new, or NULL where they are not installed. */
 char *parity_folder(void);
 void parity_open(parity *c, const char *folder, const json_t *entry);
@@ -30,7 +34,6 @@ char *parity_model(const parity *c, size_t index, const char *below);   /* a pat
 bool parity_expects(const parity *c, const char *name);
 void parity_check_numbers(parity *c, const char *name, const float *found, size_t count);
 void parity_check(parity *c, const char *name, tn_context *cx, const tn *found);
-void parity_leave_out(parity *c, const char *name); /* says so */
 
 /* Ends the test when the context, or a status, has failed; tells why. */
 void parity_ok(tn_context *cx);

@@ -126,9 +126,14 @@ void parity_check_numbers(parity *c, const char *name, const float *found, size_
         fail_msg("%s: the manifest has no output %s (or it was compared twice)", c->id, name);
     double atol = json_number_value(json_object_get(output, "atol")), worst = 0;
     const io_tensor *t = parity_find(c, name);
-    const float *expected = parity_numbers(c, name);
-    if (t->size != count * sizeof *expected)
-        fail_msg("%s: %s has %zu numbers, expected %zu", c->id, name, count, t->size / 4);
+    size_t length = 1;
+    for (int k = 0; k < t->dims; k++)
+        length *= (size_t)t->shape[k];
+    if (length != count)
+        fail_msg("%s: %s has %zu numbers, expected %zu", c->id, name, count, length);
+    float *expected = malloc(count * sizeof *expected);
+    assert_non_null(expected);
+    io_to_f32(t->data, t->dtype, expected, count);
     for (size_t i = 0; i < count; i++) {
         double d = fabs((double)found[i] - expected[i]);
         worst = d <= worst ? worst : d; /* NaN stays */
@@ -137,6 +142,7 @@ void parity_check_numbers(parity *c, const char *name, const float *found, size_
         print_error("%s: %s differs by %g, tolerance %g\n", c->id, name, worst, atol);
         c->failures++;
     }
+    free(expected);
     json_object_del(c->left, name);
 }
 
@@ -151,9 +157,69 @@ void parity_check(parity *c, const char *name, tn_context *cx, const tn *found)
     free(numbers);
 }
 
-void parity_leave_out(parity *c, const char *name)
+double parity_parameter(const parity *c, const char *name)
 {
-    assert_true(parity_expects(c, name));
-    print_message("not yet handled: %s: %s\n", c->id, name);
-    json_object_del(c->left, name);
+    const json_t *value = json_object_get(json_object_get(c->entry, "params"), name);
+    assert_true(json_is_number(value));
+    return json_number_value(value);
+}
+
+typedef struct one_case {
+    const char *folder;
+    const json_t *entry;
+    parity_handler run;
+} one_case;
+
+static void run_case(void **state)
+{
+    const one_case *one = *state;
+    parity c;
+    parity_open(&c, one->folder, one->entry);
+    one->run(&c);
+    parity_close(&c);
+}
+
+static int run_cases(const char *group, const char *folder, const json_t *cases,
+                     parity_handler (*handler_of)(const json_t *entry))
+{
+    size_t count = json_array_size(cases), used = 0;
+    struct CMUnitTest *tests = calloc(count, sizeof *tests);
+    one_case *ones = calloc(count, sizeof *ones);
+    for (size_t i = 0; tests && ones && i < count; i++) {
+        const json_t *entry = json_array_get(cases, i);
+        one_case one = { folder, entry, handler_of(entry) };
+        if (!one.run)
+            continue;
+        ones[used] = one;
+        tests[used] = (struct CMUnitTest){
+            .name = json_string_value(json_object_get(entry, "id")),
+            .test_func = run_case,
+            .initial_state = &ones[used],
+        };
+        used++;
+    }
+    printf("%zu of %zu cases of the manifest\n", used, count);
+    int failed = _cmocka_run_group_tests(group, tests, used, NULL, NULL);
+    free(tests);
+    free(ones);
+    return failed;
+}
+
+int parity_main(const char *group, parity_handler (*handler_of)(const json_t *entry))
+{
+    char *folder = parity_folder();
+    if (!folder)
+        return 77;
+    hds_error error = { 0 };
+    json_t *manifest = NULL;
+    char *path = io_join(folder, "manifest.json");
+    int failed = 1;
+    if (io_json_load(&manifest, path, &error) != HDS_OK)
+        print_error("%s\n", error.message);
+    else
+        failed = run_cases(group, folder, json_object_get(manifest, "cases"), handler_of);
+    json_decref(manifest);
+    hds_free(path);
+    hds_free(folder);
+    return failed;
 }

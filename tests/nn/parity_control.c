@@ -64,13 +64,6 @@ void parity_control(parity *c, tn_context *cx, const char *unet_folder, const pa
         weights_destroy(&w[i]);
 }
 
-double parity_parameter(const parity *c, const char *name)
-{
-    const json_t *value = json_object_get(json_object_get(c->entry, "params"), name);
-    assert_true(json_is_number(value));
-    return json_number_value(value);
-}
-
 void parity_controlnet(parity *c)
 {
     tn_context *cx;
