@@ -20,7 +20,7 @@ typedef struct hds_head_model_params {
     int expression_count; /* likewise */
 } hds_head_model_params;
 
-/* On success *model is new; release it with hds_head_model_unref. */
+/* params: NULL for the defaults. On success *model is new; release it with hds_head_model_unref. */
 HDS_API HDS_NODISCARD hds_status hds_head_model_load(hds_head_model **model,
                                                      const hds_head_model_params *params,
                                                      hds_error *error);

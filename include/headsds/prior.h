@@ -19,6 +19,7 @@ enum { HDS_TOKENS = 77 };
 typedef struct hds_prior_params {
     const char *path; /* a diffusers folder; NULL: the built-in sample prior */
 } hds_prior_params;
+/* params: NULL for the defaults. On success *prior is new; release it with hds_prior_unref. */
 HDS_API HDS_NODISCARD hds_status hds_prior_load(hds_prior **prior, const hds_prior_params *params,
                                                 hds_error *error);
 HDS_API hds_prior *hds_prior_ref(hds_prior *prior);

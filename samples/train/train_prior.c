@@ -37,10 +37,10 @@ int main(int count, char **arguments)
     setvbuf(stdout, NULL, _IOLBF, 0);
     hds_error error = { 0 };
     train t = { .folder = arguments[2], .work = arguments[3] };
-    bool crew = stages[stage].crew;
-    hds_status status = crew ? crew_start(&t.crew, threads_count(), &error) : HDS_OK;
+    bool together = stages[stage].crew;
+    hds_status status = together ? crew_start(&t.crew, threads_count(), &error) : HDS_OK;
     if (status == HDS_OK)
-        status = tn_context_create(&t.cx, crew ? 1 : 0, &error);
+        status = tn_context_create(&t.cx, together ? 1 : 0, &error);
     if (status == HDS_OK && !(t.data = data_create()))
         status = hds_raise(&error, HDS_ERROR_MEMORY, "out of memory");
     if (status == HDS_OK) {
@@ -49,7 +49,7 @@ int main(int count, char **arguments)
             tn_set_precision(t.cx, TN_BFLOAT16);
         status = stages[stage].run(&t, number, &error);
     }
-    if (status == HDS_OK && crew)
+    if (status == HDS_OK && together)
         crew_end(&t.crew);
     if (status != HDS_OK)
         fprintf(stderr, "train_prior: %s\n", error.message);

@@ -34,10 +34,10 @@ static hds_status resume(trainer *t, const char *path, hds_error *error)
     return tn_check(t->cx, error);
 }
 
-hds_status trainer_open(trainer *t, tn_context *cx, crew *crew, const char *folder,
-                        const char *name, const char *start, hds_error *error)
+hds_status trainer_open(trainer *t, tn_context *cx, crew *c, const char *folder, const char *name,
+                        const char *start, hds_error *error)
 {
-    *t = (trainer){ .cx = cx, .crew = crew, .folder = folder, .name = name };
+    *t = (trainer){ .cx = cx, .crew = c, .folder = folder, .name = name };
     char *path = step_file(t);
     hds_status status = io_make_folders(folder, error);
     if (status == HDS_OK && io_exists(path)) {
@@ -78,14 +78,14 @@ static float share(trainer *t, const tn *loss, tn **grads, size_t count)
     }
     float *mean = hds_alloc(used, sizeof *mean);
     crew_mean(t->crew, used, mean);
-    for (size_t k = 0, at = 1; k < count; k++) {
+    for (size_t k = 0, used_up = 1; k < count; k++) {
         int64_t shape[TN_MAX_DIMS];
         int dims = tn_dims(t->cx, grads[k]);
         for (int d = 0; d < dims; d++)
             shape[d] = tn_dim(t->cx, grads[k], d);
         size_t size = tn_count(t->cx, grads[k]);
-        grads[k] = tn_from_f32(t->cx, mean + at, dims, shape);
-        at += size;
+        grads[k] = tn_from_f32(t->cx, mean + used_up, dims, shape);
+        used_up += size;
     }
     float shared = mean[0];
     hds_free(mean);

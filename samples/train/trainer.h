@@ -18,7 +18,7 @@ typedef struct trainer {
 /* Goes on from the folder's checkpoint where there is one, else begins with the weights of the file
  * `start` where that exists, else at random. Once the weights exist (after one call of the network,
  * or a survey), trainer_begin makes the rest. */
-HDS_NODISCARD hds_status trainer_open(trainer *t, tn_context *cx, crew *crew, const char *folder,
+HDS_NODISCARD hds_status trainer_open(trainer *t, tn_context *cx, crew *c, const char *folder,
                                       const char *name, const char *start, hds_error *error);
 HDS_NODISCARD hds_status trainer_begin(trainer *t, hds_error *error);
 /* One step of AdamW on the mean loss of the crew with clipping of the global norm at 1, then the

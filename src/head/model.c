@@ -140,7 +140,9 @@ static hds_status keep_path(head_model *m, const char *path, hds_error *error)
 hds_status hds_head_model_load(hds_head_model **model, const hds_head_model_params *params,
                                hds_error *error)
 {
+    static const hds_head_model_params built_in = { 0 };
     *model = NULL;
+    params = params ? params : &built_in;
     if (params->shape_count < 0 || params->expression_count < 0)
         return hds_raise(error, HDS_ERROR_ARGUMENT, "%s is %d, expected 0 (all) or more",
                          params->shape_count < 0 ? "shape_count" : "expression_count",

@@ -78,7 +78,7 @@ static double lap(parts *p, int part, double start)
 
 static hds_status distil(parts *p, fit_views *v, float *memory, double *start, hds_error *error)
 {
-    const sds_text *text = &p->run->text[p->run->stage];
+    const sds_text *text = &p->run->text;
     size_t side = (size_t)v->size / 8, each = 4 * side * side;
     float *latents = memory, *noise = latents + v->count * each;
     float *states = noise + v->count * each, *negative = states + v->count * text->states;
@@ -119,7 +119,7 @@ static hds_status measure_parts(parts *p, hds_error *error)
     hds_status status = fit_views_draw(run, NULL, &views, error);
     start = lap(p, DRAW, start);
     size_t latents = views.count * 4 * (size_t)(views.size / 8) * (size_t)(views.size / 8);
-    size_t states = views.count * run->text[run->stage].states;
+    size_t states = views.count * run->text.states;
     float *memory = arena_alloc(&run->scratch, 2 * (latents + states), sizeof *memory);
     if (status == HDS_OK)
         status = distil(p, &views, memory, &start, error);
