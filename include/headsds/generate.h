@@ -14,15 +14,15 @@
  * HDS_ERROR_ARGUMENT. All numbers are finite and above 0. */
 typedef struct hds_stage_params {
     bool skip;
-    int steps;            /* 150 / 200; to 100000 */
+    int steps;            /* 150 / 150; to 100000 */
     int views;            /* pictures a step, 4; to 64 */
     int resolution;       /* of the rendered pictures, a multiple of 8 from 32 to 2048; 0: what the
                              prior was trained for */
-    float guidance_scale; /* classifier-free guidance: null + s (text - null); 100 */
+    float guidance_scale; /* classifier-free guidance: null + s (text - null); 100 / 30 */
     float learning_rate;  /* largest change a step: geometry, norm in standard deviations, 0.2;
-                             texture, root mean square in [0,1], 0.012 */
+                             texture, root mean square in [0,1], 0.008 */
     float l2;             /* pull toward the start: 1 / l2 bounds the change, in the same units;
-                             0.03 / 1; a tiny value switches it off */
+                             0.03 / 3.5; a tiny value switches it off */
     float gradient_clip;  /* a view's gradient is scaled down to so many times the mean norm, 2; a
                              large value switches it off */
     float timestep_min, timestep_max; /* fractions of the schedule, 0.02 and 0.98; min < max <= 1 */

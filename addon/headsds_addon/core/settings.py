@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 # name: (label, description, geometry steps, texture steps); None is the core's own default.
 PRESETS = {
-    "DRAFT": ("Draft", "A first look, with about a quarter of Standard's steps", 40, 50),
+    "DRAFT": ("Draft", "A first look, with about a quarter of Standard's steps", 40, 40),
     "STANDARD": ("Standard", "As many steps as headsds takes unless told otherwise", None, None),
-    "FINE": ("Fine", "Twice Standard's steps", 300, 400),
+    "FINE": ("Fine", "Twice Standard's steps", 300, 300),
     "CUSTOM": ("Custom", "Numbers of your own; 0 leaves a stage out", None, None),
 }
 

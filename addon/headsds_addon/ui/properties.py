@@ -16,7 +16,7 @@ class HeadsdsSettings(bpy.types.PropertyGroup):
         items=[(key, label, text) for key, (label, text, *_) in settings.PRESETS.items()])
     geometry_steps: IntProperty(name="Geometry", default=150, min=0,
                                 description="Steps for the shape; 0 leaves it as it is")
-    texture_steps: IntProperty(name="Texture", default=200, min=0,
+    texture_steps: IntProperty(name="Texture", default=150, min=0,
                                description="Steps for the texture; 0 makes none")
 
 
