@@ -2,6 +2,8 @@
 /* One step of score distillation on the sample head with the sample prior's networks (random
  * weights, which cost the same): where its time goes, what share of the matrix-product peak of the
  * same run it makes use of, and its peak memory. */
+#include "bench.h"
+
 #include "../random_prior.h"
 
 #include "fit/fit.h"
@@ -9,43 +11,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <time.h>
 
 enum { PRODUCT = 1536, WARM = 3, ROUNDS = 15, PARTS = 6 };
 enum { DRAW, ENCODE, PREDICT, ENCODE_ADJOINT, DRAW_ADJOINT, WHOLE };
 static const char *const names[PARTS] = { "draw",           "encode",       "predict noise",
                                           "encode adjoint", "draw adjoint", "whole step" };
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static double peak_mib(void)
-{
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    return (double)usage.ru_maxrss / 1024;
-}
-
 static double product_rate(void)
 {
     tn_context *cx;
     if (tn_context_create(&cx, 0, NULL) != HDS_OK)
         return 0;
-    tn *a = tn_affine(cx, tn_zeros(cx, TN_SHAPE(PRODUCT, PRODUCT)), 1, 0.5);
-    double best = 1e9;
-    for (int i = 0; i < 6; i++) {
-        double start = now();
-        tn_matmul(cx, a, a);
-        double took = now() - start;
-        best = took < best ? took : best;
-    }
+    double rate = bench_product_rate(cx, PRODUCT);
     tn_context_destroy(&cx);
-    return 2.0 * PRODUCT * PRODUCT * PRODUCT / best;
+    return rate;
 }
 
 /* Two for each multiplication of the layers that ran: weights times places. Products of attention
@@ -71,7 +50,7 @@ typedef struct parts {
 
 static double lap(parts *p, int part, double start)
 {
-    double end = now();
+    double end = bench_now();
     p->best[part] = end - start < p->best[part] ? end - start : p->best[part];
     return end;
 }
@@ -114,7 +93,7 @@ static hds_status measure_parts(parts *p, hds_error *error)
     fit_run *run = p->run;
     fit_views views;
     arena_mark mark = arena_enter(&run->scratch);
-    double start = now();
+    double start = bench_now();
     real *dshape = arena_alloc(&run->scratch, run->model->shape_count, sizeof *dshape);
     hds_status status = fit_views_draw(run, NULL, &views, error);
     start = lap(p, DRAW, start);
@@ -139,7 +118,7 @@ static hds_status measure(parts *p, hds_error *error)
                 p->best[k] = 1e9;
         bool done;
         status = measure_parts(p, error);
-        double start = now();
+        double start = bench_now();
         if (status == HDS_OK)
             status = fit_run_step(p->run, &done, error);
         lap(p, WHOLE, start);
@@ -204,7 +183,7 @@ static hds_status bench(const char *folder, hds_error *error)
                                    .texture = { .skip = true } };
     if (status == HDS_OK)
         status = fit_run_init(&run, &params, error);
-    double before = product_rate(), loaded = peak_mib();
+    double before = product_rate(), loaded = bench_peak_mib();
     parts p = { .run = &run };
     if (status == HDS_OK)
         status = measure(&p, error);
@@ -218,7 +197,7 @@ static hds_status bench(const char *folder, hds_error *error)
         printf(
             "  %.2f GFLOP a step; matrix product %d^3: %.0f GFLOP/s; share of that peak: %.0f%%\n",
             1e-9 * flops, PRODUCT, 1e-9 * peak, 100 * flops / p.best[WHOLE] / peak);
-        printf("  peak memory %.0f MiB (loaded %.0f)\n", peak_mib(), loaded);
+        printf("  peak memory %.0f MiB (loaded %.0f)\n", bench_peak_mib(), loaded);
     }
     fit_run_finish(&run);
     hds_prior_unref(prior);

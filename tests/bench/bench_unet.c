@@ -2,13 +2,13 @@
 /* The UNet at Stable Diffusion 1.5's sizes with random weights, a batch of two at 64x64 latents,
  * float32: its speed as a share of the matrix-product peak measured in the same run, and its peak
  * memory. Multiplications are counted from the shapes of the layers that ran. */
+#include "bench.h"
+
 #include "diffusion/diffusion.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <time.h>
 
 static const unet_config sd15 = {
     .in_channels = 4,
@@ -26,20 +26,6 @@ static const unet_config sd15 = {
 };
 
 enum { BATCH = 2, SIDE = 64, PRODUCT = 2048, RUNS = 2 };
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static double peak_gib(void)
-{
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    return (double)usage.ru_maxrss / (1 << 20);
-}
 
 typedef struct counter {
     tn_context *cx;
@@ -67,27 +53,12 @@ static void count_module(void *context, const char *path, const tn *y)
                     (double)(own ? tn_dim(c->cx, y, 1) : (int64_t)HDS_TOKENS);
 }
 
-static double product_rate(tn_context *cx)
-{
-    size_t scope = tn_enter(cx);
-    tn *a = tn_affine(cx, tn_zeros(cx, TN_SHAPE(PRODUCT, PRODUCT)), 1, 0.5);
-    double best = 1e9;
-    for (int i = 0; i < 6; i++) {
-        double start = now();
-        tn_matmul(cx, a, a);
-        double took = now() - start;
-        best = took < best ? took : best;
-    }
-    tn_leave(cx, scope, NULL);
-    return 2.0 * PRODUCT * PRODUCT * PRODUCT / best;
-}
-
 static double run(tn_context *cx, const at *root, const tn *latents, const tn *text)
 {
     size_t scope = tn_enter(cx);
-    double start = now();
+    double start = bench_now();
     unet_forward(&sd15, root, latents, (float[]){ 500 }, 1, text);
-    double took = now() - start;
+    double took = bench_now() - start;
     tn_leave(cx, scope, NULL);
     return took;
 }
@@ -98,11 +69,11 @@ int main(void)
     tn_context *cx;
     if (tn_context_create(&cx, 0, &error) != HDS_OK)
         return fprintf(stderr, "%s\n", error.message), 1;
-    double before = product_rate(cx);
+    double before = bench_product_rate(cx, PRODUCT);
     weights *w = weights_create(cx, 1);
     at root = at_root(cx, w);
     unet_survey(&sd15, &root);
-    double loaded = peak_gib();
+    double loaded = bench_peak_mib() / 1024;
 
     rng r = rng_make(1, 0);
     static float x[BATCH * 4 * SIDE * SIDE], states[BATCH * HDS_TOKENS * 768];
@@ -118,7 +89,7 @@ int main(void)
         double took = run(cx, &root, latents, text);
         best = took < best ? took : best;
     }
-    double after = product_rate(cx), peak = before > after ? before : after;
+    double after = bench_product_rate(cx, PRODUCT), peak = before > after ? before : after;
     if (tn_check(cx, &error) != HDS_OK)
         return fprintf(stderr, "%s\n", error.message), 1;
 
@@ -132,7 +103,7 @@ int main(void)
     printf("  matrix product %d^3: %.0f GFLOP/s; share of that peak: %.0f%%\n", PRODUCT,
            1e-9 * peak, 100 * c.flops / best / peak);
     printf("  weights %.2f GiB, peak memory %.2f GiB (with weights alone %.2f)\n", size / (1 << 30),
-           peak_gib(), loaded);
+           bench_peak_mib() / 1024, loaded);
     weights_destroy(&w);
     tn_context_destroy(&cx);
     return 0;
