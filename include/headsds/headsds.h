@@ -8,5 +8,6 @@
 #include "headsds/head.h"
 #include "headsds/head_model.h"
 #include "headsds/prior.h"
+#include "headsds/sample.h"
 
 #endif

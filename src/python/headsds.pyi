@@ -85,6 +85,22 @@ class Prior:
     def predict_noise(
         self, latents: Buffer, timestep: float | _Floats, text: Buffer
     ) -> memoryview: ...
+    def sample(
+        self,
+        prompt: str,
+        *,
+        negative_prompt: str = "",
+        scheduler: str | None = None,
+        steps: int = 25,
+        guidance_scale: float = 7.5,
+        seed: int = 0,
+        image: Buffer | None = None,
+        strength: float = 0.8,
+        noise: Buffer | None = None,
+        height: int | None = None,
+        width: int | None = None,
+        on_progress: Callable[[int, int, memoryview], object] | None = None,
+    ) -> memoryview: ...
     @property
     def path(self) -> str | None: ...
     @property
@@ -144,6 +160,7 @@ class Job:
         head_model: HeadModel | None = None,
         prior: Prior | None = None,
         *,
+        negative_prompt: str = "",
         seed: int = 0,
         geometry: _Stage = {},
         texture: _Stage = {},
@@ -162,6 +179,7 @@ def generate(
     head_model: HeadModel | None = None,
     prior: Prior | None = None,
     *,
+    negative_prompt: str = "",
     seed: int = 0,
     geometry: _Stage = {},
     texture: _Stage = {},

@@ -363,6 +363,8 @@ static PyMethodDef prior_methods[] = {
     { "decode_latents", prior_decode_latents, METH_O, decode_latents_doc },
     { "predict_noise", (PyCFunction)(void (*)(void))prior_predict_noise,
       METH_VARARGS | METH_KEYWORDS, predict_noise_doc },
+    { "sample", (PyCFunction)(void (*)(void))python_sample, METH_VARARGS | METH_KEYWORDS,
+      python_sample_doc },
     { NULL, NULL, 0, NULL },
 };
 

@@ -93,5 +93,7 @@ PyObject *python_progress(const python_state *state, const hds_job_progress *pro
 
 PyObject *python_generate(PyObject *module, PyObject *arguments, PyObject *keywords);
 extern const char python_generate_doc[];
+PyObject *python_sample(PyObject *prior, PyObject *arguments, PyObject *keywords);
+extern const char python_sample_doc[];
 
 #endif

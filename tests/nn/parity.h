@@ -44,6 +44,9 @@ double parity_parameter(const parity *c, const char *name);
 /* parity_sds.c */
 void parity_sds(parity *c);
 
+/* parity_sample.c */
+void parity_sample(parity *c);
+
 /* parity_control.c */
 typedef struct parity_controlled {
     const tn *latents, *text;

@@ -165,6 +165,7 @@ static const struct {
     { "vae_decode", vae_decode_case },   { "unet", unet_case },
     { "unet_intermediates", unet_case }, { "sds", parity_sds },
     { "controlnet", parity_controlnet }, { "multi_controlnet", parity_controlnet },
+    { "sample", parity_sample },
 };
 
 /* The function for a case, or NULL and the reason printed. */
@@ -172,8 +173,9 @@ static parity_handler handler_of(const json_t *entry)
 {
     const char *kind = json_string_value(json_object_get(entry, "kind"));
     const char *id = json_string_value(json_object_get(entry, "id"));
+    bool controlled = json_array_size(json_object_get(entry, "models")) > 1;
     for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
-        if (!strcmp(kinds[k].kind, kind))
+        if (!strcmp(kinds[k].kind, kind) && !(controlled && kinds[k].run == parity_sample))
             return kinds[k].run;
     /* these have tests of their own */
     if (strcmp(kind, "tokenizer") && strncmp(kind, "scheduler", 9))

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* headsds.Prior.sample: pictures from a prompt. */
+#include "python/python.h"
+
+#include "headsds/sample.h"
+
+#include <string.h>
+
+const char python_sample_doc[] = PyDoc_STR(
+"sample($self, /, prompt, *, negative_prompt='', scheduler=None, steps=25, guidance_scale=7.5,\n"
+"       seed=0, image=None, strength=0.8, noise=None, height=None, width=None, on_progress=None)\n"
+"--\n\n"
+"A picture (height, width, 3), float32 RGB in [0, 1], of a prompt.\n\n"
+"scheduler: 'ddim', 'ddpm', 'pndm', 'euler', 'euler_ancestral', 'unipc' or 'dpm++_2m'; None is\n"
+"the one that the prior's folder names. height, width: multiples of 8; None is the size of image,\n"
+"else the one that the prior was trained for.\n"
+"image: (H, W, 3), float in [0, 1], to begin with; strength in (0, 1] is the share of the steps\n"
+"that is run on it.\n"
+"noise: (1, 4, height/8, width/8), to begin with in place of the seed's.\n"
+"on_progress: called as on_progress(step, steps, latents) before the first step (0) and after\n"
+"each, with the latents (1, 4, height/8, width/8) so far, of which decode_latents() makes a\n"
+"preview.\n\n"
+"Other Python threads run meanwhile. An exception of on_progress, or an interrupt, ends it within\n"
+"one step and comes through. Raises ValueError, FormatError, Error.");
+
+typedef struct watch {
+    const python_state *state;
+    PyObject *on_progress; /* borrowed, or NULL */
+    size_t h, w;           /* of the latents */
+    bool raised;
+} watch;
+
+/* With the GIL. */
+static bool report(const watch *w, int step, int steps, const float *latents)
+{
+    if (PyErr_CheckSignals() != 0)
+        return false;
+    if (!w->on_progress)
+        return true;
+    void *data;
+    PyObject *view = python_array_new(w->state, 'f', 4, (size_t[]){ 1, 4, w->h, w->w }, &data);
+    if (!view)
+        return false;
+    memcpy(data, latents, 4 * w->h * w->w * sizeof *latents);
+    PyObject *result = PyObject_CallFunction(w->on_progress, "iiO", step, steps, view);
+    Py_DECREF(view);
+    Py_XDECREF(result);
+    return result != NULL;
+}
+
+static bool on_step(void *context, int step, int steps, const float *latents)
+{
+    watch *w = context;
+    PyGILState_STATE held = PyGILState_Ensure();
+    w->raised = !report(w, step, steps, latents);
+    PyGILState_Release(held);
+    return !w->raised;
+}
+
+/* None, or a size. */
+static bool get_size(PyObject *object, const char *name, size_t *size)
+{
+    if (object == Py_None)
+        return true;
+    long value = PyLong_AsLong(object);
+    if (value == -1 && PyErr_Occurred())
+        return false;
+    if (value < 8 || value % 8) {
+        PyErr_Format(PyExc_ValueError, "%s: %ld, expected a multiple of 8", name, value);
+        return false;
+    }
+    *size = (size_t)value;
+    return true;
+}
+
+/* An array where it is not None, whose shape is the one that is wanted. */
+static bool get_array(python_input *in, PyObject *object, const char *name, const char *pattern,
+                      const size_t *shape)
+{
+    if (object == Py_None)
+        return true;
+    if (!python_input_get(in, object, name, 'f', pattern))
+        return false;
+    for (int d = 0; d < in->dims; d++)
+        if (shape && in->shape[d] != shape[d]) {
+            PyErr_Format(PyExc_ValueError, "%s: axis %d has %zu entries, expected %zu", name, d,
+                         in->shape[d], shape[d]);
+            return false;
+        }
+    return true;
+}
+
+static PyObject *run(const python_state *state, hds_prior *prior, hds_sample_params *params,
+                     watch *w)
+{
+    size_t height, width;
+    void *pixels;
+    hds_sample_size(prior, params, &height, &width);
+    w->h = height / 8;
+    w->w = width / 8;
+    PyObject *view = python_array_new(state, 'f', 3, (size_t[]){ height, width, 3 }, &pixels);
+    if (!view)
+        return NULL;
+    hds_error error = { .status = HDS_OK };
+    hds_status status;
+    params->progress = on_step;
+    params->context = w;
+    Py_BEGIN_ALLOW_THREADS
+    status = hds_prior_sample(prior, params, pixels, &error);
+    Py_END_ALLOW_THREADS
+    if (status == HDS_OK)
+        return view;
+    Py_DECREF(view);
+    return w->raised ? NULL : python_raise(state, status, &error);
+}
+
+PyObject *python_sample(PyObject *self, PyObject *arguments, PyObject *keywords)
+{
+    static char *names[] = { "prompt", "negative_prompt", "scheduler", "steps", "guidance_scale",
+                             "seed",   "image",           "strength",  "noise", "height",
+                             "width",  "on_progress",     NULL };
+    const python_state *state = python_state_of(self);
+    hds_sample_params params = { .steps = 25, .guidance_scale = 7.5f, .strength = 0.8f };
+    PyObject *image = Py_None, *noise = Py_None, *height = Py_None, *width = Py_None;
+    PyObject *on_progress = Py_None, *view = NULL;
+    unsigned long long seed = 0;
+    hds_prior *prior;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "s|$szifKOfOOOO:sample", names,
+                                     &params.prompt, &params.negative_prompt, &params.scheduler,
+                                     &params.steps, &params.guidance_scale, &seed, &image,
+                                     &params.strength, &noise, &height, &width, &on_progress) ||
+        !python_prior_get(state, self, "self", &prior) ||
+        !get_size(height, "height", &params.height) || !get_size(width, "width", &params.width))
+        return NULL;
+    if (on_progress != Py_None && !PyCallable_Check(on_progress))
+        return PyErr_Format(PyExc_TypeError, "on_progress: %R, expected a function or None",
+                            (PyObject *)Py_TYPE(on_progress));
+    if (params.steps < 1 || !(params.guidance_scale > 0) || !(params.strength > 0))
+        return PyErr_Format(PyExc_ValueError,
+                            "steps, guidance_scale and strength are positive numbers");
+    params.seed = seed;
+    python_input picture = { .held = false }, start = { .held = false };
+    bool good = get_array(&picture, image, "image", "(H, W, 3)", NULL);
+    if (good && picture.data) {
+        params.image = picture.data;
+        params.height = params.height ? params.height : picture.shape[0];
+        params.width = params.width ? params.width : picture.shape[1];
+        if (picture.shape[0] != params.height || picture.shape[1] != params.width) {
+            PyErr_Format(PyExc_ValueError, "image: %zux%zu pixels, expected %zux%zu",
+                         picture.shape[1], picture.shape[0], params.width, params.height);
+            good = false;
+        }
+    }
+    if (good) {
+        size_t rows, columns;
+        hds_sample_size(prior, &params, &rows, &columns);
+        good = get_array(&start, noise, "noise", "(1, 4, h, w)",
+                         (size_t[]){ 1, 4, rows / 8, columns / 8 });
+        params.noise = start.data;
+    }
+    watch w = { .state = state, .on_progress = on_progress == Py_None ? NULL : on_progress };
+    if (good)
+        view = run(state, prior, &params, &w);
+    python_input_finish(&picture);
+    python_input_finish(&start);
+    return view;
+}
