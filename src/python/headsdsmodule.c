@@ -14,18 +14,61 @@
 #include "io/io.h"
 #include "mesh/mesh.h"
 
+#include <math.h>
+#include <string.h>
+
 PyDoc_STRVAR(write_png_doc,
 "write_png($module, path, image, /)\n--\n\n"
-"Write a picture (H, W, 3), uint8 sRGB, row 0 at the top. Raises OSError.");
+"Write a picture (H, W, 3), uint8 or float in [0, 1], sRGB, row 0 at the top. Raises OSError.");
+
+static bool holds_floats(PyObject *object)
+{
+    Py_buffer view;
+    if (PyObject_GetBuffer(object, &view, PyBUF_FORMAT | PyBUF_STRIDES) < 0) {
+        PyErr_Clear();
+        return false;
+    }
+    bool floats = view.format && strpbrk(view.format, "fd");
+    PyBuffer_Release(&view);
+    return floats;
+}
+
+/* The bytes of an image: its own, or new ones in *copy. */
+static bool get_bytes(python_input *image, PyObject *object, uint8_t **copy, const uint8_t **bytes)
+{
+    bool floats = holds_floats(object);
+    if (!python_input_get(image, object, "image", floats ? 'f' : 'B', "(H, W, 3)"))
+        return false;
+    *bytes = image->data;
+    if (!floats)
+        return true;
+    const float *values = image->data;
+    *copy = PyMem_Malloc(image->count + 1);
+    if (!*copy) {
+        PyErr_NoMemory();
+        return false;
+    }
+    for (size_t i = 0; i < image->count; i++) {
+        if (!isfinite(values[i])) {
+            PyErr_Format(PyExc_ValueError, "image: number %zu is not finite", i);
+            return false;
+        }
+        (*copy)[i] = (uint8_t)lrintf(255 * fminf(fmaxf(values[i], 0), 1));
+    }
+    *bytes = *copy;
+    return true;
+}
 
 static PyObject *write_png(PyObject *module, PyObject *arguments)
 {
     const python_state *state = PyModule_GetState(module);
     PyObject *path = NULL, *object, *result = NULL;
     python_input image = { .held = false };
+    uint8_t *copy = NULL;
+    const uint8_t *bytes;
     if (!PyArg_ParseTuple(arguments, "O&O:write_png", PyUnicode_FSConverter, &path, &object))
         return NULL;
-    if (!python_input_get(&image, object, "image", 'B', "(H, W, 3)"))
+    if (!get_bytes(&image, object, &copy, &bytes))
         goto done;
     if (image.count == 0 || image.shape[0] > INT32_MAX || image.shape[1] > INT32_MAX) {
         PyErr_Format(PyExc_ValueError, "image: %zu x %zu pixels", image.shape[0], image.shape[1]);
@@ -35,10 +78,11 @@ static PyObject *write_png(PyObject *module, PyObject *arguments)
     hds_error error = { .status = HDS_OK };
     hds_status status;
     Py_BEGIN_ALLOW_THREADS
-    status = io_png_write(file, image.data, (int)image.shape[1], (int)image.shape[0], 3, &error);
+    status = io_png_write(file, bytes, (int)image.shape[1], (int)image.shape[0], 3, &error);
     Py_END_ALLOW_THREADS
     result = status == HDS_OK ? Py_NewRef(Py_None) : python_raise(state, status, &error);
 done:
+    PyMem_Free(copy);
     python_input_finish(&image);
     Py_DECREF(path);
     return result;

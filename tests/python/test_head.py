@@ -138,6 +138,13 @@ def test_wrong_arguments(egg, arguments, exception, message):
 def test_write_png(tmp_path):
     headsds.write_png(tmp_path / "x.png", TEXTURE)
     assert (tmp_path / "x.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    floats = array.array("f", [byte / 255 for byte in TEXTURE.tobytes()])
+    floats = memoryview(floats).cast("B").cast("f", (4, 8, 3))
+    headsds.write_png(tmp_path / "floats.png", floats)
+    assert (tmp_path / "floats.png").read_bytes() == (tmp_path / "x.png").read_bytes()
+    outside = array.array("f", [-1, 2, 0.5, float("nan"), 0, 0])
+    with pytest.raises(ValueError, match="image: number 3 is not finite"):
+        headsds.write_png(tmp_path / "y.png", memoryview(outside).cast("B").cast("f", (1, 2, 3)))
     with pytest.raises(ValueError, match=r"expected \(H, W, 3\)"):
         headsds.write_png(tmp_path / "y.png", b"123")
     with pytest.raises(OSError, match="/proc/x.png"):

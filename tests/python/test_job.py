@@ -38,6 +38,7 @@ def test_equal_seeds_give_equal_heads(egg, prior):
     a, b = generate(egg, prior), generate(egg, prior)
     assert (a.shape, a.texture, a.history) == (b.shape, b.texture, b.history)
     assert generate(egg, prior, seed=4).shape != a.shape
+    assert generate(egg, prior, negative_prompt="a nose").shape != a.shape
 
 
 def test_skipped_stages(egg, prior):
