@@ -14,23 +14,27 @@
  * HDS_ERROR_ARGUMENT. All numbers are finite and above 0. */
 typedef struct hds_stage_params {
     bool skip;
-    int steps;            /* 150 / 150; to 100000 */
-    int views;            /* pictures a step, 4; to 64 */
+    int steps;            /* 100 / 100; to 100000 */
+    int views;            /* pictures a step, 4; to 64. Where the prior knows texture maps of the
+                             model's layout, the texture itself is the picture, with as many draws
+                             of noise */
     int resolution;       /* of the rendered pictures, a multiple of 8 from 32 to 2048; 0: what the
                              prior was trained for */
     float guidance_scale; /* classifier-free guidance: null + s (text - null); 100 / 30 */
-    float learning_rate;  /* largest change a step: geometry, norm in standard deviations, 0.2;
-                             texture, root mean square in [0,1], 0.008 */
+    float learning_rate;  /* Adam's: what a steady gradient changes a step, root mean square:
+                             coefficients in standard deviations, 0.013; texels in [0,1], 0.008 */
     float l2;             /* pull toward the start: 1 / l2 bounds the change, in the same units;
-                             0.03 / 3.5; a tiny value switches it off */
+                             0.4 / 3.5; a tiny value switches it off */
     float gradient_clip;  /* a view's gradient is scaled down to so many times the mean norm, 2; a
                              large value switches it off */
-    float timestep_min, timestep_max; /* fractions of the schedule, 0.02 and 0.98; min < max <= 1 */
+    /* Fractions of the schedule, 0.02 to 0.4 / 0.02 to 0.8; min < max <= 1. What a shape
+     * coefficient changes is too small to be seen under more noise. */
+    float timestep_min, timestep_max;
 } hds_stage_params;
 
 typedef struct hds_generate_params {
     const char *prompt;          /* not empty */
-    const char *negative_prompt; /* NULL: "" */
+    const char *negative_prompt; /* NULL: the prior's neutral prompt, else "" */
     hds_head_model *model;       /* NULL: the built-in sample head */
     hds_prior *prior;            /* NULL: the built-in sample prior */
     uint64_t seed;

@@ -34,8 +34,12 @@ typedef struct hds_prior_info {
     const float *alphas_cumprod; /* (timestep_count), borrowed */
     /* A prior that was also trained on UV texture maps says so in headsds.json in its folder: the
      * name of the head model in whose layout they are, and what their captions begin with. Then
-     * half of the views of the texture stage are the texture itself. Borrowed; NULL: none. */
+     * the texture stage shows it the texture itself. Borrowed; NULL: none. */
     const char *texture_map_head, *texture_map_prefix;
+    /* What its captions say of nothing in particular, as "a head", from the same file: the null of
+     * guidance where no negative prompt is given, so that the difference is what a prompt adds to
+     * it. Borrowed; NULL: "". */
+    const char *neutral_prompt;
 } hds_prior_info;
 HDS_API void hds_prior_get_info(const hds_prior *prior, hds_prior_info *info);
 

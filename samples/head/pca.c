@@ -3,15 +3,16 @@
  *
  *   G = X X^T (n,n);  G q = lambda q  =>  u = X^T q / sqrt(lambda) is a unit direction of variance
  *   lambda / n.  The leading q by orthogonal iteration with Rayleigh-Ritz (Golub and Van Loan,
- *   "Matrix computations", 8.2.4); the small symmetric problems by cyclic Jacobi (8.5). */
+ *   "Matrix computations", 8.2.4); the small symmetric problems by math_eigen_symmetric. */
 #include "pca.h"
 
 #include "base/base.h"
+#include "math/math.h"
 
 #include <math.h>
 #include <string.h>
 
-enum { LANES = 16, BLOCK = 32, CHUNK = 1024, SPARE = 16, MOST_ROUNDS = 200, SWEEPS = 60 };
+enum { LANES = 16, BLOCK = 32, CHUNK = 1024, SPARE = 16, MOST_ROUNDS = 200 };
 
 double pca_dot(const float *a, const float *b, size_t d)
 {
@@ -46,43 +47,6 @@ static void gram_block(void *context, size_t block)
             for (size_t i = first > j ? first : j; i < last; i++)
                 g->gram[i * g->n + j] +=
                     pca_dot(g->rows + i * g->d + start, g->rows + j * g->d + start, length);
-    }
-}
-
-/* Symmetric a (n,n) -> eigenvalues on its diagonal, eigenvectors in the columns of v. */
-static void jacobi(double *a, double *v, size_t n)
-{
-    for (size_t i = 0; i < n * n; i++)
-        v[i] = i % (n + 1) == 0;
-    for (int sweep = 0; sweep < SWEEPS; sweep++) {
-        double off = 0, all = 0;
-        for (size_t i = 0; i < n * n; i++) {
-            all += a[i] * a[i];
-            off += i % (n + 1) ? a[i] * a[i] : 0;
-        }
-        if (off <= 1e-30 * all)
-            return;
-        for (size_t p = 0; p + 1 < n; p++)
-            for (size_t q = p + 1; q < n; q++) {
-                if (a[p * n + q] == 0)
-                    continue;
-                double theta = (a[q * n + q] - a[p * n + p]) / (2 * a[p * n + q]);
-                double t = copysign(1, theta) / (fabs(theta) + sqrt(theta * theta + 1));
-                double c = 1 / sqrt(t * t + 1), s = t * c;
-                for (size_t k = 0; k < n; k++) {
-                    double x = a[k * n + p], y = a[k * n + q];
-                    a[k * n + p] = c * x - s * y;
-                    a[k * n + q] = s * x + c * y;
-                }
-                for (size_t k = 0; k < n; k++) {
-                    double x = a[p * n + k], y = a[q * n + k];
-                    a[p * n + k] = c * x - s * y;
-                    a[q * n + k] = s * x + c * y;
-                    x = v[k * n + p], y = v[k * n + q];
-                    v[k * n + p] = c * x - s * y;
-                    v[k * n + q] = s * x + c * y;
-                }
-            }
     }
 }
 
@@ -140,7 +104,7 @@ static void advance(iteration *it, double *values, size_t *order)
     for (size_t i = 0; i < b; i++)
         for (size_t j = 0; j < i; j++)
             it->t[i * b + j] = it->t[j * b + i] = (it->t[i * b + j] + it->t[j * b + i]) / 2;
-    jacobi(it->t, it->v, b);
+    math_eigen_symmetric(it->t, it->v, b);
     for (size_t i = 0; i < b; i++) {
         size_t at = i;
         for (; at > 0 && it->t[order[at - 1] * (b + 1)] < it->t[i * (b + 1)]; at--)

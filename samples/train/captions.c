@@ -236,8 +236,9 @@ void caption_write(rng *r, const float *attributes, caption_medium medium, float
         return;
     int order[CAPTION_ATTRIBUTES];
     int count = visible(r, attributes, medium, 1, order);
-    /* One attribute often, since that is what a short prompt names; now and then many. */
-    static const int limits[] = { 1, 1, 1, 2, 2, 3, 4, 6 };
+    /* One attribute often, since that is what a short prompt names; many, since each says what to
+     * learn. */
+    static const int limits[] = { 1, 1, 2, 3, 4, 5, 6, 6 };
     int named = limits[rng_below(r, COUNT(limits))];
     named = named < count ? named : count;
     for (int i = 0; i < named; i++)

@@ -42,7 +42,9 @@ hds_status crew_start(crew *c, int processors, hds_error *error)
     pthread_barrierattr_setpshared(&shared, PTHREAD_PROCESS_SHARED);
     pthread_barrier_init(&c->board->barrier, &shared, (unsigned)count);
     pthread_barrierattr_destroy(&shared);
-    signal(SIGCHLD, helper_died);
+    /* A helper that is stopped for a while is no death. */
+    struct sigaction watch = { .sa_handler = helper_died, .sa_flags = SA_NOCLDSTOP };
+    sigaction(SIGCHLD, &watch, NULL);
     for (int rank = 1; rank < count; rank++) {
         pid_t child = fork();
         if (child < 0)

@@ -30,7 +30,7 @@ hds_status hds_raise(hds_error *error, hds_status status, const char *format, ..
 /* Zeroed memory of count * size bytes, or NULL (also when the product overflows). */
 void *hds_alloc(size_t count, size_t size);
 void hds_free(void *memory);
-char *hds_strdup(const char *text);       /* new, or NULL */
+char *hds_strdup(const char *text);       /* new, or NULL; NULL of NULL */
 char *hds_format(const char *format, ...) /* new, or NULL */
     __attribute__((format(printf, 1, 2)));
 

@@ -26,7 +26,7 @@ void hds_free(void *memory)
 
 char *hds_strdup(const char *text)
 {
-    return strdup(text);
+    return text ? strdup(text) : NULL;
 }
 
 char *hds_format(const char *format, ...)

@@ -44,10 +44,12 @@ typedef struct controlnet_config {
     int condition_levels, condition_channels[DIFFUSION_MAX_LEVELS];
 } controlnet_config;
 
-/* headsds.json of a prior's folder, which only priors that know texture maps have. */
+/* headsds.json of a prior's folder, where there is one: what no file of Stable Diffusion says. All
+ * owned, or NULL. */
 typedef struct prior_card {
-    char *head;   /* name of the head model whose UV layout the maps are in; owned, or NULL */
-    char *prefix; /* what their captions begin with: "a texture map of "; owned, or NULL */
+    char *head;    /* it knows texture maps in the UV layout of the head model of this name, */
+    char *prefix;  /* whose captions begin so: "a texture map of " */
+    char *neutral; /* a caption of nothing in particular: "a head" */
 } prior_card;
 HDS_NODISCARD hds_status prior_card_load(prior_card *c, const char *path, hds_error *error);
 void prior_card_finish(prior_card *c);
@@ -204,6 +206,13 @@ void sampler_guide(const float *uncond, const float *cond, double scale, size_t 
  * 3; `text` is conditioned by both. */
 void sampler_guide_edit(const float *uncond, const float *image, const float *text,
                         double image_scale, double text_scale, size_t numbers, float *output);
+
+/* ---- memo.c: what was worked out about a prior, for the next one who needs it ---- */
+
+/* Copies numbers out that were remembered under this name with this count; false: none. */
+bool prior_recall(hds_prior *prior, const char *name, float *numbers, size_t count);
+/* Until the prior goes, or room is needed for newer ones; without memory for it, not at all. */
+void prior_remember(hds_prior *prior, const char *name, const float *numbers, size_t count);
 
 /* ---- distil.c: what sds needs of a prior beyond headsds/prior.h ---- */
 

@@ -166,6 +166,7 @@ void hds_prior_unref(hds_prior *p)
     text_tokenizer_destroy(&p->tokenizer);
     schedule_finish(&p->schedule);
     prior_card_finish(&p->card);
+    prior_forget_all(p);
     pthread_mutex_destroy(&p->lock);
     hds_free(p->path);
     hds_free(p);
@@ -180,7 +181,8 @@ void hds_prior_get_info(const hds_prior *p, hds_prior_info *info)
                               .timestep_count = p->schedule.count,
                               .alphas_cumprod = p->schedule.alphas_cumprod,
                               .texture_map_head = p->card.head,
-                              .texture_map_prefix = p->card.prefix };
+                              .texture_map_prefix = p->card.prefix,
+                              .neutral_prompt = p->card.neutral };
 }
 
 hds_status hds_prior_tokenize(hds_prior *p, const char *const *texts, size_t count, int64_t *ids,

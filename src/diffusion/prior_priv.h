@@ -11,9 +11,16 @@
 
 enum { PRIOR_FACTOR = 8 }; /* picture size over latent size */
 
+enum { PRIOR_MEMOS = 8 };
+typedef struct prior_memo {
+    char *name; /* NULL: free */
+    size_t count;
+    float *numbers;
+} prior_memo;
+
 struct hds_prior {
     atomic_size_t references;
-    pthread_mutex_t lock; /* guards cx and all that lives in it */
+    pthread_mutex_t lock; /* guards cx, all that lives in it, and memos */
     char *path;
     text_tokenizer *tokenizer;
     clip_text_config clip;
@@ -23,7 +30,11 @@ struct hds_prior {
     prior_card card;
     tn_context *cx;
     weights *clip_weights, *vae_weights, *unet_weights;
+    prior_memo memos[PRIOR_MEMOS];
+    int next_memo;
 };
+
+void prior_forget_all(hds_prior *p); /* memo.c */
 
 /* Takes the lock and opens a scope; frees the scope, reports what failed, gives the lock back. */
 size_t prior_begin(hds_prior *p);

@@ -40,7 +40,7 @@ static json_t *settings_of(const fit_run *run)
     const fit_settings *s = &run->settings;
     hds_prior_info prior;
     hds_prior_get_info(run->prior, &prior);
-    return json_pack("{s:s,s:s,s:I,s:s,s:I,s:I,s:s,s:o,s:o}", "prompt", s->prompt,
+    return json_pack("{s:s,s:s?,s:I,s:s,s:I,s:I,s:s,s:o,s:o}", "prompt", s->prompt,
                      "negative_prompt", s->negative_prompt, "seed", (json_int_t)s->seed, "model",
                      run->model->name, "vertices", (json_int_t)run->model->vertex_count,
                      "shape_count", (json_int_t)run->model->shape_count, "prior", prior.path,

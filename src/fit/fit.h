@@ -9,7 +9,6 @@
 
 #include "head/head.h"
 #include "headsds/generate.h"
-#include "image/image.h"
 #include "mesh/mesh.h"
 #include "raster/raster.h"
 #include "sds/sds.h"
@@ -38,23 +37,19 @@ void fit_view_random(rng *r, const fit_framing *framing, real azimuth_range, rea
 
 /* ---- optimiser.c ---- */
 
-/* Adam whose second moment is one number for the whole vector of n coordinates:
- *   m = b1 m + (1 - b1) g,   v = b2 v + (1 - b2) |g|^2,   d = sqrt(scale) m^ / sqrt(v^)
+/* Adam whose second moment is one number, since both stages precondition their gradients:
+ *   m = b1 m + (1 - b1) g,   v = b2 v + (1 - b2) |g|^2 / n,   d = m^ / sqrt(v^)
  *   x = x - rate (d + decay (x - x0))
- * Coordinates keep the ratio of their gradients, so a step does not depend on the basis, and
- * coordinates that the prompt says nothing about are not blown up to full steps as per-coordinate
- * Adam does. A consistent gradient moves x by rate a step in norm (scale 1) or root mean square
- * (scale n). The decay is Loshchilov and Hutter's; it bounds the same measure of x - x0 by 1 /
- * decay. Kingma, Ba: "Adam", 2015. */
+ * A steady gradient changes x by rate a step, root mean square over the n coordinates, and 1 /
+ * decay bounds x - x0 likewise. Kingma, Ba: "Adam", 2015; Loshchilov, Hutter: "Decoupled weight
+ * decay regularization", 2019. */
 typedef struct fit_optimiser {
     size_t count;
-    double scale;
     int steps;
     double v;
     float *m; /* (count) */
 } fit_optimiser;
-HDS_NODISCARD hds_status fit_optimiser_init(fit_optimiser *o, size_t count, double scale,
-                                            hds_error *error);
+HDS_NODISCARD hds_status fit_optimiser_init(fit_optimiser *o, size_t count, hds_error *error);
 void fit_optimiser_finish(fit_optimiser *o);
 /* start: x0 (count), NULL for zeros. gradient is the loss's: x moves against it. */
 void fit_optimiser_step(fit_optimiser *o, double rate, double decay, const float *gradient,
@@ -66,10 +61,18 @@ enum { FIT_GEOMETRY, FIT_TEXTURE, FIT_STAGES };
 
 /* Defaults filled in. */
 typedef struct fit_settings {
-    char *prompt, *negative_prompt; /* owned */
+    char *prompt, *negative_prompt; /* owned; negative_prompt may be NULL */
     uint64_t seed;
     hds_stage_params stages[FIT_STAGES];
 } fit_settings;
+
+/* See whiten.c. */
+typedef struct fit_whitening {
+    int done;       /* prompts of the list */
+    double *moment; /* (S,S) the mean of g g^T so far */
+    float *matrix;  /* (S,S) NULL: not yet */
+    char *key;      /* the prior remembers the matrix under this name */
+} fit_whitening;
 
 /* Everything that a run changes, and what it reads. */
 typedef struct fit_run {
@@ -86,6 +89,7 @@ typedef struct fit_run {
     float *expression, *pose;       /* (E), (J,3): given, not changed */
     float *texture, *start_texture; /* (texture_height, texture_width, 3) sRGB in [0,1], or NULL */
     size_t texture_width, texture_height;
+    fit_whitening whitening; /* not in a checkpoint: it comes out the same again */
     fit_optimiser optimiser; /* of the stage that runs */
     int stage, step;         /* the next one */
     hds_history *history;
@@ -99,7 +103,7 @@ HDS_NODISCARD hds_status fit_texture_init(fit_run *run, hds_error *error);
 
 /* The views of one step and their gradient: shared by both stages (step.c). */
 typedef struct fit_views {
-    size_t count, maps; /* the first `maps` of them are the texture itself, without a state */
+    size_t count;
     int size;
     real *vertices, *normals; /* (V,3) of the head as it is */
     raster_view *views;       /* (count) */
@@ -113,8 +117,6 @@ typedef struct fit_views {
  * Everything lies in run->scratch. */
 HDS_NODISCARD hds_status fit_views_draw(fit_run *run, const real *texture, fit_views *views,
                                         hds_error *error);
-/* How the texture becomes a view of itself. */
-image_filter fit_map_filter(const fit_run *run, const fit_views *views);
 /* Fills dimages by score distillation; each view's gradient is scaled down to `gradient_clip` times
  * the mean norm. */
 HDS_NODISCARD hds_status fit_views_distil(fit_run *run, fit_views *views, hds_error *error);
@@ -124,10 +126,28 @@ HDS_NODISCARD hds_status fit_geometry_adjoint(fit_run *run, const fit_views *vie
                                               hds_error *error);
 HDS_NODISCARD hds_status fit_texture_adjoint(fit_run *run, const fit_views *views, real *dtexture,
                                              hds_error *error);
-/* One step of the stage's optimiser on x from `start`, and its line of the log. */
-void fit_take_step(fit_run *run, const fit_views *views, const float *gradient, const float *start,
+/* One step of the stage's optimiser on x from `start`, and its line of the log; timesteps
+ * (settings.views). */
+void fit_take_step(fit_run *run, const float *timesteps, const float *gradient, const float *start,
                    float *x, hds_history *log);
+/* The stream of random numbers of a view of this step, or of its noise: they never collide (2^24
+ * steps, 2^16 views). */
+uint64_t fit_stream(const fit_run *run, size_t view, bool noise);
+/* Of view i of count. The views of a step share out the schedule, each another part of it at the
+ * next step. */
+float fit_timestep_random(const fit_run *run, rng *r, size_t i, size_t count);
 raster_mesh fit_mesh(const head_model *model, const real *vertices);
+
+/* ---- whiten.c ---- */
+
+/* Whether the stage that is due can begin. fit_geometry_step makes it so; a job does it step by
+ * step to be cancelled between. */
+bool fit_whiten_ready(const fit_run *run);
+/* One prompt of the list, or the matrix that the prior remembers. */
+HDS_NODISCARD hds_status fit_whiten_step(fit_run *run, hds_error *error);
+/* gradient (S) -> whitened (S) */
+void fit_whiten_apply(const fit_run *run, const float *gradient, float *whitened);
+void fit_whiten_finish(fit_whitening *w);
 
 /* ---- run.c ---- */
 

@@ -35,14 +35,20 @@ hds_status fit_geometry_step(fit_run *run, hds_history *log, hds_error *error)
     arena_mark mark = arena_enter(&run->scratch);
     fit_views views;
     real *dshape = arena_alloc(&run->scratch, count, sizeof(real));
-    hds_status status = dshape ? fit_views_draw(run, NULL, &views, error)
-                               : hds_raise(error, HDS_ERROR_MEMORY, "out of memory");
+    float *whitened = arena_alloc(&run->scratch, count, sizeof *whitened);
+    hds_status status =
+        dshape && whitened ? HDS_OK : hds_raise(error, HDS_ERROR_MEMORY, "out of memory");
+    while (status == HDS_OK && !fit_whiten_ready(run))
+        status = fit_whiten_step(run, error);
+    if (status == HDS_OK)
+        status = fit_views_draw(run, NULL, &views, error);
     if (status == HDS_OK)
         status = fit_views_distil(run, &views, error);
     if (status == HDS_OK)
         status = fit_geometry_adjoint(run, &views, dshape, error);
     if (status == HDS_OK) {
-        fit_take_step(run, &views, dshape, run->start, run->shape, log);
+        fit_whiten_apply(run, dshape, whitened);
+        fit_take_step(run, views.timesteps, whitened, run->start, run->shape, log);
         double square = 0;
         for (size_t k = 0; k < count; k++)
             square += (double)run->shape[k] * run->shape[k] / (double)count;

@@ -202,6 +202,10 @@ static hds_status run_steps(hds_job *job, hds_error *error)
             status = save_checkpoint(job, error);
             return status == HDS_OK ? hds_raise(error, HDS_ERROR_CANCELLED, "cancelled") : status;
         }
+        if (!fit_whiten_ready(&job->run)) {
+            status = fit_whiten_step(&job->run, error);
+            continue;
+        }
         status = fit_run_step(&job->run, &done, error);
         if (status == HDS_OK)
             status = publish(job, error);

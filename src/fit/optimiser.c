@@ -6,9 +6,9 @@
 
 static const double beta1 = 0.9, beta2 = 0.98;
 
-hds_status fit_optimiser_init(fit_optimiser *o, size_t count, double scale, hds_error *error)
+hds_status fit_optimiser_init(fit_optimiser *o, size_t count, hds_error *error)
 {
-    *o = (fit_optimiser){ .count = count, .scale = scale, .m = hds_alloc(count, sizeof *o->m) };
+    *o = (fit_optimiser){ .count = count, .m = hds_alloc(count, sizeof *o->m) };
     if (!o->m)
         return hds_raise(error, HDS_ERROR_MEMORY, "out of memory for the optimiser's state");
     return HDS_OK;
@@ -25,13 +25,13 @@ void fit_optimiser_step(fit_optimiser *o, double rate, double decay, const float
 {
     double square = 0;
     for (size_t i = 0; i < o->count; i++) {
-        square += (double)gradient[i] * gradient[i];
+        square += (double)gradient[i] * gradient[i] / (double)o->count;
         o->m[i] = (float)(beta1 * o->m[i] + (1 - beta1) * gradient[i]);
     }
     o->steps++;
     o->v = beta2 * o->v + (1 - beta2) * square;
     double v = o->v / (1 - pow(beta2, o->steps)), unbias = 1 / (1 - pow(beta1, o->steps));
-    double factor = v > 0 ? sqrt(o->scale) * unbias / sqrt(v) : 0;
+    double factor = v > 0 ? unbias / sqrt(v) : 0;
     for (size_t i = 0; i < o->count; i++) {
         double offset = x[i] - (start ? start[i] : 0);
         x[i] -= (float)(rate * (factor * o->m[i] + decay * offset));

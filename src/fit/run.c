@@ -6,22 +6,22 @@
 #include <string.h>
 
 static const hds_stage_params defaults[FIT_STAGES] = {
-    [FIT_GEOMETRY] = { .steps = 150,
+    [FIT_GEOMETRY] = { .steps = 100,
                        .views = 4,
                        .guidance_scale = 100,
-                       .learning_rate = 0.2f,
-                       .l2 = 0.03f,
+                       .learning_rate = 0.013f,
+                       .l2 = 0.4f,
                        .gradient_clip = 2,
                        .timestep_min = 0.02f,
-                       .timestep_max = 0.98f },
-    [FIT_TEXTURE] = { .steps = 150,
+                       .timestep_max = 0.4f },
+    [FIT_TEXTURE] = { .steps = 100,
                       .views = 4,
                       .guidance_scale = 30,
                       .learning_rate = 0.008f,
                       .l2 = 3.5f,
                       .gradient_clip = 2,
                       .timestep_min = 0.02f,
-                      .timestep_max = 0.98f },
+                      .timestep_max = 0.8f },
 };
 static const char *const stage_names[FIT_STAGES] = { "geometry", "texture" };
 
@@ -70,8 +70,8 @@ static hds_status take_settings(fit_run *run, const hds_generate_params *params,
     fit_settings *s = &run->settings;
     s->seed = params->seed;
     s->prompt = hds_strdup(params->prompt);
-    s->negative_prompt = hds_strdup(params->negative_prompt ? params->negative_prompt : "");
-    if (!s->prompt || !s->negative_prompt)
+    s->negative_prompt = hds_strdup(params->negative_prompt);
+    if (!s->prompt || (params->negative_prompt && !s->negative_prompt))
         return hds_raise(error, HDS_ERROR_MEMORY, "out of memory for the prompt");
     s->stages[FIT_GEOMETRY] = params->geometry;
     s->stages[FIT_TEXTURE] = params->texture;
@@ -134,7 +134,7 @@ static hds_status take_text(fit_run *run, hds_error *error)
     hds_prior_get_info(run->prior, &prior);
     run->knows_maps = prior.texture_map_head && run->model->name &&
                       !strcmp(prior.texture_map_head, run->model->name);
-    return sds_text_init(&run->text, run->prior, prior.texture_map_prefix, run->settings.prompt,
+    return sds_text_init(&run->text, run->prior, run->settings.prompt,
                          run->settings.negative_prompt, error);
 }
 
@@ -160,6 +160,7 @@ hds_status fit_run_init(fit_run *run, const hds_generate_params *params, hds_err
 void fit_run_finish(fit_run *run)
 {
     sds_text_finish(&run->text);
+    fit_whiten_finish(&run->whitening);
     fit_optimiser_finish(&run->optimiser);
     mesh_adjacency_finish(&run->adjacency);
     arena_finish(&run->scratch);
@@ -196,9 +197,9 @@ hds_status fit_run_enter_stage(fit_run *run, hds_error *error)
     if (run->stage == FIT_STAGES)
         return HDS_OK;
     if (run->stage == FIT_GEOMETRY)
-        return fit_optimiser_init(&run->optimiser, run->model->shape_count, 1, error);
+        return fit_optimiser_init(&run->optimiser, run->model->shape_count, error);
     size_t texels = run->texture_width * run->texture_height * 3;
-    return fit_optimiser_init(&run->optimiser, texels, (double)texels, error);
+    return fit_optimiser_init(&run->optimiser, texels, error);
 }
 
 hds_status fit_run_step(fit_run *run, bool *done, hds_error *error)

@@ -5,8 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-/* Streams of random numbers: stage, step and view never collide (2^24 steps, 2^16 views). */
-static uint64_t stream(const fit_run *run, size_t view, bool noise)
+uint64_t fit_stream(const fit_run *run, size_t view, bool noise)
 {
     return ((uint64_t)(2 * run->stage + noise) << 40) + ((uint64_t)run->step << 16) + view;
 }
@@ -51,8 +50,7 @@ static void choose(const fit_run *run, rng *r, const real *texture, size_t i, fi
 {
     bool normals = !texture && rng_uniform(r) < 0.5;
     real azimuths = texture ? 150 : 100;
-    double drawn = (double)(v->count - v->maps);
-    real stratum = (real)(((double)(i - v->maps) + rng_uniform(r)) / drawn);
+    real stratum = (real)(((double)i + rng_uniform(r)) / (double)v->count);
     raster_view *view = &v->views[i];
     fit_view_random(r, &run->framing, azimuths, stratum, normals ? RASTER_NORMALS : RASTER_SHADED,
                     v->size, view);
@@ -62,8 +60,7 @@ static void choose(const fit_run *run, rng *r, const real *texture, size_t i, fi
     v->sides[i] = sds_side_of((float)view->camera.azimuth);
 }
 
-/* The views of a step share out the schedule, each another part of it at the next step. */
-static float choose_timestep(const fit_run *run, rng *r, size_t i, size_t count)
+float fit_timestep_random(const fit_run *run, rng *r, size_t i, size_t count)
 {
     const hds_stage_params *p = &run->settings.stages[run->stage];
     hds_prior_info info;
@@ -74,18 +71,10 @@ static float choose_timestep(const fit_run *run, rng *r, size_t i, size_t count)
     return (float)floor(t * info.timestep_count);
 }
 
-image_filter fit_map_filter(const fit_run *run, const fit_views *v)
-{
-    size_t least =
-        run->texture_width < run->texture_height ? run->texture_width : run->texture_height;
-    return least >= (size_t)v->size ? IMAGE_AREA : IMAGE_BILINEAR;
-}
-
 hds_status fit_views_draw(fit_run *run, const real *texture, fit_views *v, hds_error *error)
 {
     const hds_stage_params *p = &run->settings.stages[run->stage];
     *v = (fit_views){ .count = (size_t)p->views, .size = p->resolution };
-    v->maps = texture && run->knows_maps ? v->count / 2 : 0;
     hds_status status = allocate(run, v, error);
     if (status != HDS_OK)
         return status;
@@ -96,14 +85,8 @@ hds_status fit_views_draw(fit_run *run, const real *texture, fit_views *v, hds_e
     raster_mesh mesh = fit_mesh(run->model, v->vertices);
     size_t each = (size_t)v->size * (size_t)v->size * 3;
     for (size_t i = 0; i < v->count; i++) {
-        rng r = rng_make(run->settings.seed, stream(run, i, false));
-        v->timesteps[i] = choose_timestep(run, &r, i, v->count);
-        if (i < v->maps) {
-            v->sides[i] = SDS_MAP;
-            image_resize(run->texture, (int)run->texture_height, (int)run->texture_width, 3,
-                         v->size, v->size, fit_map_filter(run, v), v->images + i * each);
-            continue;
-        }
+        rng r = rng_make(run->settings.seed, fit_stream(run, i, false));
+        v->timesteps[i] = fit_timestep_random(run, &r, i, v->count);
         choose(run, &r, texture, i, v);
         v->states[i] =
             raster_draw(&mesh, v->normals, &v->views[i], &run->scratch, v->images + i * each);
@@ -156,7 +139,7 @@ hds_status fit_views_distil(fit_run *run, fit_views *v, hds_error *error)
                         .sides = v->sides,
                         .timesteps = v->timesteps,
                         .seed = run->settings.seed,
-                        .stream = stream(run, 0, true),
+                        .stream = fit_stream(run, 0, true),
                         .guidance_scale = p->guidance_scale };
     hds_status status = sds_gradient(run->prior, &run->text, &batch, v->dimages, error);
     if (status == HDS_OK) {
@@ -166,7 +149,7 @@ hds_status fit_views_distil(fit_run *run, fit_views *v, hds_error *error)
     return status;
 }
 
-void fit_take_step(fit_run *run, const fit_views *v, const float *gradient, const float *start,
+void fit_take_step(fit_run *run, const float *timesteps, const float *gradient, const float *start,
                    float *x, hds_history *log)
 {
     const hds_stage_params *p = &run->settings.stages[run->stage];
@@ -176,8 +159,8 @@ void fit_take_step(fit_run *run, const fit_views *v, const float *gradient, cons
     fit_optimiser_step(&run->optimiser, rate, p->l2, gradient, start, x);
     for (size_t i = 0; i < run->optimiser.count; i++)
         square += (double)gradient[i] * gradient[i];
-    for (size_t i = 0; i < v->count; i++)
-        time += v->timesteps[i] / (double)v->count;
+    for (int i = 0; i < p->views; i++)
+        time += timesteps[i] / (double)p->views;
     log->timestep = (float)time;
     log->gradient_norm = (float)sqrt(square);
 }

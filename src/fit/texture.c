@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The texture stage: texels in UV space under random views and lights, the geometry fixed.
+/* The texture stage: texels in UV space, the geometry fixed.
  *
- * The gradient is preconditioned by a pyramid: with P_s the mean over s x s blocks and U_s the
- * bilinear enlargement, g' = sum_s U_s P_s g over s = 1, 2, 4, ... This is what gradient descent on
- * the sum of a pyramid's levels does; the noise of single texels averages out where the views agree
- * on a region. */
+ * A prior that knows texture maps in the model's layout is asked about the texture itself. Any
+ * other sees random views under random lights; their gradient is preconditioned by a pyramid: with
+ * P_s the mean over s x s blocks and U_s the bilinear enlargement, g' = sum_s U_s P_s g over s = 1,
+ * 2, 4, ... This is what gradient descent on the sum of a pyramid's levels does; the noise of
+ * single texels averages out where the views agree on a region. */
 #include "fit/fit.h"
 
 #include "image/image.h"
@@ -62,25 +63,79 @@ hds_status fit_texture_adjoint(fit_run *run, const fit_views *v, real *dtexture,
     bool complete = dlinear != NULL;
     raster_mesh mesh = fit_mesh(run->model, v->vertices);
     size_t each = (size_t)v->size * (size_t)v->size * 3;
-    for (size_t i = v->maps; complete && i < v->count; i++)
+    for (size_t i = 0; complete && i < v->count; i++)
         complete = raster_draw_adjoint(&mesh, v->normals, &v->views[i], a, v->states[i],
                                        v->dimages + i * each, NULL, NULL, dlinear);
     if (!complete)
         return hds_raise(error, HDS_ERROR_MEMORY, "out of memory for the gradient of %zu views",
                          v->count);
     image_to_linear_adjoint(run->texture, texels, dlinear, dtexture);
-    for (size_t i = 0; i < v->maps; i++)
-        image_resize_adjoint((int)run->texture_height, (int)run->texture_width, 3, v->size, v->size,
-                             fit_map_filter(run, v), v->dimages + i * each, dtexture);
     for (size_t i = 0; i < texels; i++)
         dtexture[i] /= (real)v->count;
     return HDS_OK;
 }
 
-static void take_step(fit_run *run, const fit_views *v, const real *dtexture, hds_history *log)
+/* The gradient of random views. The timesteps lie in the scratch. */
+static hds_status gradient_of_views(fit_run *run, real *dtexture, const float **timesteps,
+                                    hds_error *error)
 {
     size_t texels = run->texture_width * run->texture_height * 3;
-    fit_take_step(run, v, dtexture, run->start_texture, run->texture, log);
+    fit_views views;
+    real *linear = arena_alloc(&run->scratch, texels, sizeof *linear);
+    if (!linear)
+        return hds_raise(error, HDS_ERROR_MEMORY, "out of memory for the texture");
+    image_to_linear(run->texture, texels, linear);
+    hds_status status = fit_views_draw(run, linear, &views, error);
+    if (status == HDS_OK)
+        status = fit_views_distil(run, &views, error);
+    if (status == HDS_OK)
+        status = fit_texture_adjoint(run, &views, dtexture, error);
+    if (status == HDS_OK && !precondition(run, dtexture))
+        status = hds_raise(error, HDS_ERROR_MEMORY, "out of memory for the texture");
+    *timesteps = views.timesteps;
+    return status;
+}
+
+/* The gradient of the texture as a picture, with settings.views draws of noise. */
+static hds_status gradient_of_map(fit_run *run, real *dtexture, const float **timesteps,
+                                  hds_error *error)
+{
+    const hds_stage_params *p = &run->settings.stages[FIT_TEXTURE];
+    arena *a = &run->scratch;
+    int height = (int)run->texture_height, width = (int)run->texture_width, size = p->resolution;
+    size_t count = (size_t)p->views, pixels = (size_t)size * (size_t)size * 3;
+    real *map = arena_alloc(a, pixels, sizeof *map), *dmap = arena_alloc(a, pixels, sizeof *dmap);
+    float *times = arena_alloc(a, count, sizeof *times);
+    sds_side *sides = arena_alloc(a, count, sizeof *sides);
+    if (!map || !dmap || !times || !sides)
+        return hds_raise(error, HDS_ERROR_MEMORY, "out of memory for the texture");
+    for (size_t i = 0; i < count; i++) {
+        rng r = rng_make(run->settings.seed, fit_stream(run, i, false));
+        times[i] = fit_timestep_random(run, &r, i, count);
+        sides[i] = SDS_MAP;
+    }
+    image_filter filter = height >= size && width >= size ? IMAGE_AREA : IMAGE_BILINEAR;
+    image_resize(run->texture, height, width, 3, size, size, filter, map);
+    sds_batch batch = { .count = count,
+                        .height = (size_t)size,
+                        .width = (size_t)size,
+                        .images = map,
+                        .sides = sides,
+                        .timesteps = times,
+                        .seed = run->settings.seed,
+                        .stream = fit_stream(run, 0, true),
+                        .guidance_scale = p->guidance_scale };
+    hds_status status = sds_decoded_gradient(run->prior, &run->text, &batch, dmap, error);
+    if (status == HDS_OK)
+        image_resize(dmap, size, size, 3, height, width, IMAGE_BILINEAR, dtexture);
+    *timesteps = times;
+    return status;
+}
+
+static void take_step(fit_run *run, const float *timesteps, const real *dtexture, hds_history *log)
+{
+    size_t texels = run->texture_width * run->texture_height * 3;
+    fit_take_step(run, timesteps, dtexture, run->start_texture, run->texture, log);
     double change = 0;
     for (size_t i = 0; i < texels; i++) {
         run->texture[i] = fminf(fmaxf(run->texture[i], 0), 1);
@@ -94,24 +149,17 @@ hds_status fit_texture_step(fit_run *run, hds_history *log, hds_error *error)
 {
     size_t texels = run->texture_width * run->texture_height * 3;
     arena_mark mark = arena_enter(&run->scratch);
-    fit_views views;
-    real *linear = arena_alloc(&run->scratch, texels, sizeof *linear);
     real *dtexture = arena_alloc(&run->scratch, texels, sizeof *dtexture);
+    const float *timesteps = NULL;
     hds_status status = HDS_OK;
-    if (!linear || !dtexture)
+    if (!dtexture)
         status = hds_raise(error, HDS_ERROR_MEMORY, "out of memory for the texture");
-    if (status == HDS_OK) {
-        image_to_linear(run->texture, texels, linear);
-        status = fit_views_draw(run, linear, &views, error);
-    }
+    else if (run->knows_maps)
+        status = gradient_of_map(run, dtexture, &timesteps, error);
+    else
+        status = gradient_of_views(run, dtexture, &timesteps, error);
     if (status == HDS_OK)
-        status = fit_views_distil(run, &views, error);
-    if (status == HDS_OK)
-        status = fit_texture_adjoint(run, &views, dtexture, error);
-    if (status == HDS_OK && !precondition(run, dtexture))
-        status = hds_raise(error, HDS_ERROR_MEMORY, "out of memory for the texture");
-    if (status == HDS_OK)
-        take_step(run, &views, dtexture, log);
+        take_step(run, timesteps, dtexture, log);
     arena_leave(&run->scratch, mark);
     return status;
 }

@@ -131,4 +131,9 @@ void math_rotation(const real r[3], real rotation[9]);
 /* drotation (3,3) -> += dr (3) */
 void math_rotation_adjoint(const real r[3], const real drotation[9], real dr[3]);
 
+/* ---- eigen.c ---- */
+
+/* Symmetric a (n,n) -> eigenvalues on its diagonal, unit eigenvectors in the columns of v (n,n). */
+void math_eigen_symmetric(double *a, double *v, size_t n);
+
 #endif

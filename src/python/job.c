@@ -174,7 +174,7 @@ static PyObject *create(const python_state *state, PyObject *arguments, PyObject
 
 static PyObject *job_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
 {
-    return create(PyType_GetModuleState(type), arguments, keywords, "s|OO$sOOOOOp:Job");
+    return create(PyType_GetModuleState(type), arguments, keywords, "s|OO$zOOOOOp:Job");
 }
 
 static int job_traverse(PyObject *self, visitproc visit, void *arg)
@@ -337,11 +337,11 @@ static PyObject *job_wait(PyObject *self, PyObject *arguments, PyObject *keyword
 }
 
 const char python_generate_doc[] = PyDoc_STR(
-"generate($module, /, prompt, head_model=None, prior=None, *, negative_prompt='', seed=0,\n"
+"generate($module, /, prompt, head_model=None, prior=None, *, negative_prompt=None, seed=0,\n"
 "         geometry={}, texture={}, on_progress=None, checkpoint=None, resume=False)\n--\n\n"
 "Make a Head from a prompt: score distillation on shape, then on the texture.\n\n"
-"prompt: not empty; the head moves toward it and away from negative_prompt. head_model, prior:\n"
-"None takes the built-in samples. seed: 0 to 2**64 - 1; equal seeds give equal heads.\n"
+"prompt: not empty; the head moves toward it and away from negative_prompt; None is the\n"
+"prior's neutral prompt. head_model, prior: None takes the built-in samples. seed: 0 to 2**64 - 1; equal seeds give equal heads.\n"
 "geometry, texture: settings of the two stages, any of steps, views, resolution (a multiple of\n"
 "8), guidance_scale, learning_rate, l2, gradient_clip, timestep_min and timestep_max (fractions\n"
 "of the schedule); {} is all defaults, None skips the stage.\n"
@@ -354,7 +354,7 @@ const char python_generate_doc[] = PyDoc_STR(
 PyObject *python_generate(PyObject *module, PyObject *arguments, PyObject *keywords)
 {
     const python_state *state = PyModule_GetState(module);
-    PyObject *job = create(state, arguments, keywords, "s|OO$sOOOOOp:generate");
+    PyObject *job = create(state, arguments, keywords, "s|OO$zOOOOOp:generate");
     if (!job)
         return NULL;
     PyObject *started = job_start(job, NULL);
@@ -377,7 +377,7 @@ static PyMethodDef job_methods[] = {
 };
 
 PyDoc_STRVAR(job_doc,
-"Job(prompt, head_model=None, prior=None, *, negative_prompt='', seed=0, geometry={}, texture={},\n"
+"Job(prompt, head_model=None, prior=None, *, negative_prompt=None, seed=0, geometry={}, texture={},\n"
 "    on_progress=None, checkpoint=None, resume=False)\n--\n\n"
 "A generation on a thread of its own; the arguments are those of generate().\n\n"
 "start() begins, progress() and preview() look, cancel() ends it, wait() gives the Head. When the\n"

@@ -63,7 +63,7 @@ static hds_status distil(parts *p, fit_views *v, float *memory, double *start, h
     float *states = noise + v->count * each, *negative = states + v->count * text->states;
     for (size_t i = 0; i < v->count; i++) {
         memcpy(states + i * text->states, text->sides, text->states * sizeof *states);
-        memcpy(negative + i * text->states, text->negative, text->states * sizeof *states);
+        memcpy(negative + i * text->states, text->negatives, text->states * sizeof *states);
     }
     prior_encoding *encoding;
     hds_status status = prior_encode(p->run->prior, v->images, v->count, (size_t)v->size,

@@ -34,7 +34,7 @@ static scene *open_scene(hds_prior *prior)
     assert_non_null(s);
     s->prior = prior;
     hds_prior_get_info(prior, &s->info);
-    toy_ok(sds_text_init(&s->text, prior, NULL, "a wide nose", "a narrow nose", &error), &error);
+    toy_ok(sds_text_init(&s->text, prior, "a wide nose", "a narrow nose", &error), &error);
     paint(s->images);
     s->sides[0] = SDS_FRONT;
     s->sides[1] = SDS_BACK;
@@ -79,7 +79,7 @@ static void latent_gradient(const scene *s, int view, float *gradient)
         noisy[i] = (float)(sqrt(abar) * latents[i] + sqrt(1 - abar) * noise[i]);
     size_t side = TOY_SIZE / 8;
     toy_ok(hds_prior_predict_noise(s->prior, noisy, 1, side, side, &s->timesteps[view],
-                                   s->text.negative, null, &error),
+                                   s->text.negatives, null, &error),
            &error);
     toy_ok(hds_prior_predict_noise(s->prior, noisy, 1, side, side, &s->timesteps[view],
                                    s->text.sides + s->sides[view] * s->text.states, text, &error),
@@ -139,29 +139,85 @@ static void the_gradient_is_its_equation(void **state)
     close_scene(s);
 }
 
-static void the_side_picks_the_text(void **state)
+/* One picture, two draws: their mean residual, along which the decoder moves the picture. */
+static void the_decoded_gradient_is_its_equation(void **state)
 {
-    static const char *const texts[] = { "a head, front view", "a head, side view",
-                                         "a head, back view", "a map of a head", "" };
-    hds_prior *prior = ((toy *)*state)->prior;
+    scene *s = open_scene(((toy *)*state)->prior);
     hds_error error = { 0 };
-    sds_text text, plain;
-    toy_ok(sds_text_init(&text, prior, "a map of ", "a head", NULL, &error), &error);
-    int64_t ids[5 * HDS_TOKENS];
-    float *states = calloc(5 * text.states, sizeof *states);
+    static float found[PIXELS], ends[2 * PIXELS];
+    float each[LATENT], mean[LATENT] = { 0 }, z[LATENT], moved[2 * LATENT];
+    const size_t side = TOY_SIZE / 8;
+    memcpy(s->images + PIXELS, s->images, PIXELS * sizeof *s->images);
+    toy_ok(sds_decoded_gradient(s->prior, &s->text, &s->batch, found, &error), &error);
+    double square = 0, norm = 0, difference = 0;
+    for (int view = 0; view < VIEWS; view++) {
+        latent_gradient(s, view, each);
+        for (int i = 0; i < LATENT; i++)
+            mean[i] += each[i] / VIEWS;
+    }
+    for (int i = 0; i < LATENT; i++)
+        square += (double)mean[i] * mean[i] / LATENT;
+    const float h = 0.1f / (float)sqrt(square);
+    toy_ok(hds_prior_encode_image(s->prior, s->images, 1, TOY_SIZE, TOY_SIZE, z, &error), &error);
+    for (int i = 0; i < LATENT; i++) {
+        moved[i] = z[i] + h * mean[i];
+        moved[LATENT + i] = z[i] - h * mean[i];
+    }
+    toy_ok(hds_prior_decode_latents(s->prior, moved, 2, side, side, ends, &error), &error);
+    for (int i = 0; i < PIXELS; i++) {
+        double expected = (ends[i] - ends[PIXELS + i]) / (2 * h);
+        norm += expected * expected;
+        difference += pow(found[i] - expected, 2);
+    }
+    assert_true(norm > 0);
+    if (!(difference <= 1e-6 * norm))
+        fail_msg("differs by %g of %g", sqrt(difference), sqrt(norm));
+    close_scene(s);
+}
+
+/* The states of a prompt and of its null are those of these eight texts. */
+static void check_texts(hds_prior *prior, const char *negative,
+                        const char *const texts[2 * SDS_SIDES])
+{
+    hds_error error = { 0 };
+    sds_text text;
+    toy_ok(sds_text_init(&text, prior, "a nose", negative, &error), &error);
+    int64_t ids[2 * SDS_SIDES * HDS_TOKENS];
+    float *states = calloc(2 * SDS_SIDES * text.states, sizeof *states);
     assert_non_null(states);
-    toy_ok(hds_prior_tokenize(prior, texts, 5, ids, &error), &error);
-    toy_ok(hds_prior_encode_tokens(prior, ids, 5, states, &error), &error);
-    assert_memory_equal(text.sides, states, 4 * text.states * sizeof *states);
-    assert_memory_equal(text.negative, states + 4 * text.states, text.states * sizeof *states);
+    toy_ok(hds_prior_tokenize(prior, texts, 2 * SDS_SIDES, ids, &error), &error);
+    toy_ok(hds_prior_encode_tokens(prior, ids, 2 * SDS_SIDES, states, &error), &error);
+    assert_memory_equal(text.sides, states, SDS_SIDES * text.states * sizeof *states);
+    assert_memory_equal(text.negatives, states + SDS_SIDES * text.states,
+                        SDS_SIDES * text.states * sizeof *states);
     assert_memory_not_equal(states, states + text.states, text.states * sizeof *states);
-    toy_ok(sds_text_init_plain(&plain, prior, "a head", NULL, &error), &error);
-    for (size_t i = 0; i < 3 * text.states; i++) /* rows of a batch round a little differently */
-        assert_float_equal(plain.sides[i], plain.sides[text.states + i], 1e-5);
-    assert_memory_equal(plain.negative, text.negative, text.states * sizeof *states);
     free(states);
     sds_text_finish(&text);
-    sds_text_finish(&plain);
+}
+
+static void the_side_picks_the_text(void **state)
+{
+    const toy *t = *state;
+    check_texts(t->prior, NULL,
+                (const char *const[]){ "a nose, front view", "a nose, side view",
+                                       "a nose, back view", "a nose", "", "", "", "" });
+    check_texts(t->prior, "an ear",
+                (const char *const[]){ "a nose, front view", "a nose, side view",
+                                       "a nose, back view", "a nose", "an ear", "an ear", "an ear",
+                                       "an ear" });
+    hds_error error = { 0 };
+    hds_prior *prior;
+    toy_ok(toy_load_with_card(t,
+                              "{\"texture_map_head\": \"a\", \"texture_map_prefix\": \"a map of \","
+                              " \"neutral_prompt\": \"a head\"}",
+                              &prior, &error),
+           &error);
+    check_texts(prior, NULL,
+                (const char *const[]){ "a nose, front view", "a nose, side view",
+                                       "a nose, back view", "a map of a nose", "a head, front view",
+                                       "a head, side view", "a head, back view",
+                                       "a map of a head" });
+    hds_prior_unref(prior);
 }
 
 static void sides_are_parts_of_the_circle(void **state)
@@ -250,6 +306,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_gradient_is_its_equation),
+        cmocka_unit_test(the_decoded_gradient_is_its_equation),
         cmocka_unit_test(the_side_picks_the_text),
         cmocka_unit_test(sides_are_parts_of_the_circle),
         cmocka_unit_test(noise_is_a_function_of_seed_and_stream),

@@ -10,6 +10,8 @@
 
 #include "fit/fit.h"
 
+#include <unistd.h>
+
 enum { TOY_RINGS = 7, TOY_SHAPES = 3, TOY_TEXTURE = 16, TOY_SIZE = 32 };
 
 static const char toy_clip[] =
@@ -124,6 +126,19 @@ static inline hds_prior *toy_load_prior(const char *path)
     hds_prior *prior;
     toy_ok(hds_prior_load(&prior, &(hds_prior_params){ .path = path }, &error), &error);
     return prior;
+}
+
+/* Loads the toy's prior with this headsds.json. */
+static inline hds_status toy_load_with_card(const toy *t, const char *card, hds_prior **prior,
+                                            hds_error *error)
+{
+    char *path = io_join(t->prior_path, "headsds.json");
+    assert_non_null(path);
+    toy_ok(io_write_atomic(path, card, strlen(card), error), error);
+    hds_status status = hds_prior_load(prior, &(hds_prior_params){ .path = t->prior_path }, error);
+    assert_int_equal(unlink(path), 0);
+    hds_free(path);
+    return status;
 }
 
 static inline hds_head_model *toy_load_head(const char *path)
