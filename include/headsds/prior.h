@@ -18,6 +18,9 @@ enum { HDS_TOKENS = 77 };
 
 typedef struct hds_prior_params {
     const char *path; /* a diffusers folder; NULL: the built-in sample prior */
+    /* Folders of ControlNets (Zhang, Rao, Agrawala 2023) that are copies of its UNet, or NULL: one
+     * that sees depth, one that knows textures. */
+    const char *depth, *texture;
 } hds_prior_params;
 /* params: NULL for the defaults. On success *prior is new; release it with hds_prior_unref. */
 HDS_API HDS_NODISCARD hds_status hds_prior_load(hds_prior **prior, const hds_prior_params *params,
@@ -59,10 +62,18 @@ HDS_API HDS_NODISCARD hds_status hds_prior_encode_image(hds_prior *prior, const 
 HDS_API HDS_NODISCARD hds_status hds_prior_decode_latents(hds_prior *prior, const float *latents,
                                                           size_t count, size_t h, size_t w,
                                                           float *images, hds_error *error);
-/* latents, noise (count, 4, h, w); timesteps (count), may be fractional; text (count, 77, C). */
+/* What ControlNets are shown, each picture (count, 8 h, 8 w, 3) in [0,1], or NULL; scales of their
+ * outputs, 0: 1. Both may be used at once: their outputs add. */
+typedef struct hds_controls {
+    const float *depth, *texture;
+    float depth_scale, texture_scale;
+} hds_controls;
+/* latents, noise (count, 4, h, w); timesteps (count), may be fractional; text (count, 77, C);
+ * controls may be NULL. */
 HDS_API HDS_NODISCARD hds_status hds_prior_predict_noise(hds_prior *prior, const float *latents,
                                                          size_t count, size_t h, size_t w,
                                                          const float *timesteps, const float *text,
-                                                         float *noise, hds_error *error);
+                                                         const hds_controls *controls, float *noise,
+                                                         hds_error *error);
 
 #endif

@@ -18,11 +18,12 @@ typedef struct hds_sample_params {
     int steps;            /* 25; 1 to the schedule's timesteps */
     float guidance_scale; /* 7.5; 1 is none. Ho and Salimans, "Classifier-free guidance", 2021 */
     uint64_t seed;
-    const float *noise;   /* (4,height/8,width/8) standard normal to begin with in place of the
-                             seed's, or NULL */
-    size_t height, width; /* pixels, multiples of 8; the size that the UNet was trained for */
-    const float *image;   /* (height,width,3) RGB in [0,1] to begin with, or NULL: noise only */
-    float strength;       /* with an image: the share of the steps that is run on it, (0,1]; 0.8 */
+    hds_controls controls; /* pictures (height,width,3) for the ControlNets */
+    const float *noise;    /* (4,height/8,width/8) standard normal to begin with in place of the
+                              seed's, or NULL */
+    size_t height, width;  /* pixels, multiples of 8; the size that the UNet was trained for */
+    const float *image;    /* (height,width,3) RGB in [0,1] to begin with, or NULL: noise only */
+    float strength;        /* with an image: the share of the steps that is run on it, (0,1]; 0.8 */
     /* Before the first and after each of `steps` evaluations of the UNet: how many are done, and
      * the latents (4,height/8,width/8) so far, which hds_prior_decode_latents makes a preview of.
      * False cancels. May be NULL. */

@@ -234,6 +234,7 @@ typedef struct prior_guided {
     size_t count, h, w;
     const float *latents, *timesteps, *text, *negative;
     float guidance;
+    const hds_controls *controls; /* or NULL */
     float *noise, *uncond, *cond;
 } prior_guided;
 HDS_NODISCARD hds_status prior_predict_guided(hds_prior *prior, const prior_guided *g,

@@ -116,7 +116,11 @@ static hds_status predict_both(hds_prior *p, const prior_guided *g, const float 
     const tn *negative = tn_from_f32(cx, g->negative, TN_SHAPE(n, HDS_TOKENS, c));
     const tn *states[] = { negative, tn_from_f32(cx, g->text, TN_SHAPE(n, HDS_TOKENS, c)) };
     tn *batch = tn_cat(cx, latents, 2, 0);
-    tn *y = unet_forward(&p->unet, &root, batch, timesteps, 2 * n, tn_cat(cx, states, 2, 0));
+    tn *text = tn_cat(cx, states, 2, 0);
+    unet_residuals sum;
+    const unet_residuals *added =
+        prior_controls_apply(p, g->controls, 2, batch, timesteps, text, &sum);
+    tn *y = unet_forward_controlled(&p->unet, &root, batch, timesteps, 2 * n, text, added);
     prior_take(p, "predictions", y, both, 2 * g->count * (size_t)channels * g->h * g->w);
     return prior_end(p, scope, error);
 }
@@ -126,6 +130,8 @@ hds_status prior_predict_guided(hds_prior *p, const prior_guided *g, hds_error *
     hds_status status = prior_check_size(g->count, g->h, g->w, 1, error);
     if (status == HDS_OK)
         status = prior_check_timesteps(p, g->timesteps, g->count, error);
+    if (status == HDS_OK)
+        status = prior_controls_check(p, g->controls, error);
     if (status != HDS_OK)
         return status;
     size_t numbers = g->count * (size_t)p->unet.out_channels * g->h * g->w;

@@ -142,6 +142,8 @@ hds_status hds_prior_load(hds_prior **prior, const hds_prior_params *params, hds
         status = check_configs(p, error);
     if (status == HDS_OK)
         status = load_networks(p, error);
+    if (status == HDS_OK && params)
+        status = prior_controls_load(p, params, error);
     if (status == HDS_OK)
         *prior = p;
     else
@@ -162,6 +164,7 @@ void hds_prior_unref(hds_prior *p)
     weights_destroy(&p->clip_weights);
     weights_destroy(&p->vae_weights);
     weights_destroy(&p->unet_weights);
+    prior_controls_finish(p);
     tn_context_destroy(&p->cx);
     text_tokenizer_destroy(&p->tokenizer);
     schedule_finish(&p->schedule);
@@ -284,9 +287,11 @@ hds_status hds_prior_decode_latents(hds_prior *p, const float *latents, size_t c
 
 hds_status hds_prior_predict_noise(hds_prior *p, const float *latents, size_t count, size_t h,
                                    size_t w, const float *timesteps, const float *text,
-                                   float *noise, hds_error *error)
+                                   const hds_controls *controls, float *noise, hds_error *error)
 {
     hds_status status = prior_check_size(count, h, w, 1, error);
+    if (status == HDS_OK)
+        status = prior_controls_check(p, controls, error);
     if (status == HDS_OK)
         status = prior_check_timesteps(p, timesteps, count, error);
     if (status != HDS_OK)
@@ -296,7 +301,9 @@ hds_status hds_prior_predict_noise(hds_prior *p, const float *latents, size_t co
     int64_t n = (int64_t)count, channels = p->unet.in_channels, c = p->unet.text_width;
     tn *x = tn_from_f32(p->cx, latents, TN_SHAPE(n, channels, (int64_t)h, (int64_t)w));
     tn *states = tn_from_f32(p->cx, text, TN_SHAPE(n, HDS_TOKENS, c));
-    tn *y = unet_forward(&p->unet, &root, x, timesteps, n, states);
+    unet_residuals sum;
+    const unet_residuals *added = prior_controls_apply(p, controls, 1, x, timesteps, states, &sum);
+    tn *y = unet_forward_controlled(&p->unet, &root, x, timesteps, n, states, added);
     prior_take(p, "predictions", y, noise, count * (size_t)channels * h * w);
     return prior_end(p, scope, error);
 }

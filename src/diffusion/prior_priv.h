@@ -18,6 +18,12 @@ typedef struct prior_memo {
     float *numbers;
 } prior_memo;
 
+enum { PRIOR_CONTROLS = 2 };
+typedef struct prior_control {
+    controlnet_config config;
+    weights *weights; /* NULL: not loaded */
+} prior_control;
+
 struct hds_prior {
     atomic_size_t references;
     pthread_mutex_t lock; /* guards cx, all that lives in it, and memos */
@@ -30,11 +36,25 @@ struct hds_prior {
     prior_card card;
     tn_context *cx;
     weights *clip_weights, *vae_weights, *unet_weights;
+    prior_control controls[PRIOR_CONTROLS]; /* depth, texture */
     prior_memo memos[PRIOR_MEMOS];
     int next_memo;
 };
 
 void prior_forget_all(hds_prior *p); /* memo.c */
+
+/* control.c */
+HDS_NODISCARD hds_status prior_controls_load(hds_prior *p, const hds_prior_params *params,
+                                             hds_error *error);
+void prior_controls_finish(hds_prior *p);
+/* That what is asked for was loaded; controls may be NULL. */
+HDS_NODISCARD hds_status prior_controls_check(const hds_prior *p, const hds_controls *controls,
+                                              hds_error *error);
+/* latents (copies count,4,h,w), with the pictures of `count` for each of 1 or 2 copies. -> sum, or
+ * NULL where nothing is asked for. */
+const unet_residuals *prior_controls_apply(hds_prior *p, const hds_controls *controls, int copies,
+                                           const tn *latents, const float *timesteps,
+                                           const tn *text, unet_residuals *sum);
 
 /* Takes the lock and opens a scope; frees the scope, reports what failed, gives the lock back. */
 size_t prior_begin(hds_prior *p);

@@ -151,6 +151,7 @@ static hds_status take_step(hds_prior *p, run *r, int i, hds_error *error)
                             .text = r->text,
                             .negative = r->negative,
                             .guidance = r->guidance,
+                            .controls = &r->params->controls,
                             .noise = r->output };
     hds_status status = prior_predict_guided(p, &guided, error);
     if (status != HDS_OK)

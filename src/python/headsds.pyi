@@ -76,14 +76,27 @@ class HeadModel:
 @final
 class Prior:
     @classmethod
-    def load(cls, path: _Path | None = None) -> Prior: ...
+    def load(
+        cls,
+        path: _Path | None = None,
+        *,
+        depth: _Path | None = None,
+        texture: _Path | None = None,
+    ) -> Prior: ...
     def tokenize(self, texts: Sequence[str], /) -> memoryview: ...
     def encode_text(self, texts: Sequence[str], /) -> memoryview: ...
     def encode_tokens(self, ids: Buffer, /) -> memoryview: ...
     def encode_image(self, image: Buffer, /) -> memoryview: ...
     def decode_latents(self, latents: Buffer, /) -> memoryview: ...
     def predict_noise(
-        self, latents: Buffer, timestep: float | _Floats, text: Buffer
+        self,
+        latents: Buffer,
+        timestep: float | _Floats,
+        text: Buffer,
+        depth: Buffer | None = None,
+        depth_scale: float = 1.0,
+        texture: Buffer | None = None,
+        texture_scale: float = 1.0,
     ) -> memoryview: ...
     def sample(
         self,
@@ -99,6 +112,10 @@ class Prior:
         noise: Buffer | None = None,
         height: int | None = None,
         width: int | None = None,
+        depth: Buffer | None = None,
+        depth_scale: float = 1.0,
+        texture: Buffer | None = None,
+        texture_scale: float = 1.0,
         on_progress: Callable[[int, int, memoryview], object] | None = None,
     ) -> memoryview: ...
     @property

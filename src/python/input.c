@@ -244,6 +244,44 @@ void python_coefficients_finish(python_coefficients *c)
     python_input_finish(&c->pose);
 }
 
+static bool get_control(python_input *in, PyObject *object, const char *name, size_t count,
+                        size_t height, size_t width)
+{
+    const size_t wanted[] = { count, height, width, 3 };
+    int first = count ? 0 : 1;
+    if (!python_input_get(in, object, name, 'f', count ? "(N, H, W, 3)" : "(H, W, 3)"))
+        return false;
+    for (int d = first; d < 4; d++)
+        if (in->shape[d - first] != wanted[d]) {
+            PyErr_Format(PyExc_ValueError, "%s: axis %d has %zu entries, expected %zu", name,
+                         d - first, in->shape[d - first], wanted[d]);
+            return false;
+        }
+    return true;
+}
+
+bool python_controls_get(python_controls *c, size_t count, size_t height, size_t width)
+{
+    PyObject *const objects[] = { c->depth, c->texture };
+    const float scales[] = { c->values.depth_scale, c->values.texture_scale };
+    const float **pictures[] = { &c->values.depth, &c->values.texture };
+    static const char *const names[] = { "depth", "texture" };
+    for (int i = 0; i < 2; i++) {
+        if (objects[i] == Py_None)
+            continue;
+        if (!get_control(&c->inputs[i], objects[i], names[i], count, height, width))
+            return false;
+        *pictures[i] = scales[i] == 0 ? NULL : c->inputs[i].data;
+    }
+    return true;
+}
+
+void python_controls_finish(python_controls *c)
+{
+    for (int i = 0; i < 2; i++)
+        python_input_finish(&c->inputs[i]);
+}
+
 PyObject *python_strings(const char *const *strings, size_t count)
 {
     PyObject *tuple = PyTuple_New((Py_ssize_t)count);

@@ -44,29 +44,45 @@ static PyObject *prior_repr(PyObject *self)
 }
 
 PyDoc_STRVAR(load_doc,
-"load($type, /, path=None)\n--\n\n"
+"load($type, /, path=None, *, depth=None, texture=None)\n--\n\n"
 "Load a frozen latent diffusion model.\n\n"
-"path: a Stable Diffusion 1.x folder as diffusers writes it; None is the built-in sample prior.\n\n"
+"path: a Stable Diffusion 1.x folder as diffusers writes it; None is the built-in sample prior.\n"
+"depth, texture: folders of ControlNets for it, one that sees depth and one that knows textures.\n\n"
 "Raises FileNotFoundError; FormatError naming a tensor that is missing, left over or of another\n"
 "shape.");
 
+static void release(PyObject **objects, int count)
+{
+    for (int i = 0; i < count; i++)
+        Py_XDECREF(objects[i]);
+}
+
 static PyObject *prior_load(PyObject *type, PyObject *arguments, PyObject *keywords)
 {
-    static char *names[] = { "path", NULL };
+    static char *names[] = { "path", "depth", "texture", NULL };
     const python_state *state = PyType_GetModuleState((PyTypeObject *)type);
-    PyObject *path_object = Py_None, *path = NULL;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|O:load", names, &path_object))
+    PyObject *objects[3] = { Py_None, Py_None, Py_None }, *paths[3] = { NULL };
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|O$OO:load", names, &objects[0],
+                                     &objects[1], &objects[2]))
         return NULL;
-    if (path_object != Py_None && !PyUnicode_FSConverter(path_object, &path))
-        return NULL;
-    hds_prior_params params = { .path = path ? PyBytes_AsString(path) : NULL };
+    hds_prior_params params = { .path = NULL };
+    const char **texts[3] = { &params.path, &params.depth, &params.texture };
+    for (int i = 0; i < 3; i++) {
+        if (objects[i] == Py_None)
+            continue;
+        if (!PyUnicode_FSConverter(objects[i], &paths[i])) {
+            release(paths, 3);
+            return NULL;
+        }
+        *texts[i] = PyBytes_AsString(paths[i]);
+    }
     hds_prior *prior = NULL;
     hds_error error = { .status = HDS_OK };
     hds_status status;
     Py_BEGIN_ALLOW_THREADS
     status = hds_prior_load(&prior, &params, &error);
     Py_END_ALLOW_THREADS
-    Py_XDECREF(path);
+    release(paths, 3);
     if (status != HDS_OK)
         return python_raise(state, status, &error);
     prior_object *self = PyObject_New(prior_object, state->prior);
@@ -260,10 +276,12 @@ static PyObject *prior_decode_latents(PyObject *self, PyObject *object)
 }
 
 PyDoc_STRVAR(predict_noise_doc,
-"predict_noise($self, /, latents, timestep, text)\n--\n\n"
+"predict_noise($self, /, latents, timestep, text, depth=None, depth_scale=1.0, texture=None,\n"
+"              texture_scale=1.0)\n--\n\n"
 "The UNet's noise (N, 4, h, w), float32.\n\n"
 "latents (N, 4, h, w); timestep: a number from 0 to timestep_count - 1, fractions allowed, or one\n"
-"for each item, (N,); text (N, 77, text_width).");
+"for each item, (N,); text (N, 77, text_width). depth, texture: pictures (N, 8 h, 8 w, 3) in\n"
+"[0, 1] for the ControlNets that the prior was loaded with.");
 
 /* One number for all, or (N,). */
 static bool get_timesteps(python_input *in, PyObject *timestep, size_t count)
@@ -303,17 +321,23 @@ static bool check_text(PyObject *self, const python_input *text, size_t count)
 
 static PyObject *prior_predict_noise(PyObject *self, PyObject *arguments, PyObject *keywords)
 {
-    static char *names[] = { "latents", "timestep", "text", NULL };
+    static char *names[] = { "latents",     "timestep", "text",          "depth",
+                             "depth_scale", "texture",  "texture_scale", NULL };
     PyObject *latents_object, *timestep, *text_object, *view = NULL;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OOO:predict_noise", names,
-                                     &latents_object, &timestep, &text_object))
+    python_controls controls = PYTHON_CONTROLS;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OOO|OfOf:predict_noise", names,
+                                     &latents_object, &timestep, &text_object, &controls.depth,
+                                     &controls.values.depth_scale, &controls.texture,
+                                     &controls.values.texture_scale))
         return NULL;
     python_input latents = { .held = false }, steps = { .held = false }, text = { .held = false };
     void *noise;
     if (python_input_get(&latents, latents_object, "latents", 'f', "(N, 4, h, w)") &&
         get_timesteps(&steps, timestep, latents.shape[0]) &&
         python_input_get(&text, text_object, "text", 'f', "(N, 77, C)") &&
-        check_text(self, &text, latents.shape[0]))
+        check_text(self, &text, latents.shape[0]) &&
+        python_controls_get(&controls, latents.shape[0], 8 * latents.shape[2],
+                            8 * latents.shape[3]))
         view = python_array_new(python_state_of(self), 'f', 4, latents.shape, &noise);
     if (view) {
         hds_error error = { .status = HDS_OK };
@@ -321,13 +345,14 @@ static PyObject *prior_predict_noise(PyObject *self, PyObject *arguments, PyObje
         Py_BEGIN_ALLOW_THREADS
         status = hds_prior_predict_noise(((prior_object *)self)->prior, latents.data,
                                          latents.shape[0], latents.shape[2], latents.shape[3],
-                                         steps.data, text.data, noise, &error);
+                                         steps.data, text.data, &controls.values, noise, &error);
         Py_END_ALLOW_THREADS
         view = finish(self, view, status, &error);
     }
     python_input_finish(&latents);
     python_input_finish(&steps);
     python_input_finish(&text);
+    python_controls_finish(&controls);
     return view;
 }
 

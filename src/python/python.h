@@ -70,6 +70,20 @@ bool python_coefficients_get(python_coefficients *c, PyObject *shape, PyObject *
                              PyObject *pose);
 void python_coefficients_finish(python_coefficients *c);
 
+/* Pictures for ControlNets, each an array or None, and their scales. Begin with PYTHON_CONTROLS. */
+typedef struct python_controls {
+    PyObject *depth, *texture; /* borrowed */
+    python_input inputs[2];
+    hds_controls values;
+} python_controls;
+#define PYTHON_CONTROLS                                                                            \
+    {                                                                                              \
+        .depth = Py_None, .texture = Py_None, .values = {.depth_scale = 1, .texture_scale = 1 }    \
+    }
+/* (count, height, width, 3), or with count 0 (height, width, 3). A scale of 0 leaves one out. */
+bool python_controls_get(python_controls *c, size_t count, size_t height, size_t width);
+void python_controls_finish(python_controls *c);
+
 PyObject *python_strings(const char *const *strings, size_t count); /* a tuple of str */
 
 /* ---- the types ---- */

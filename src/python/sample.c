@@ -8,7 +8,8 @@
 
 const char python_sample_doc[] = PyDoc_STR(
 "sample($self, /, prompt, *, negative_prompt='', scheduler=None, steps=25, guidance_scale=7.5,\n"
-"       seed=0, image=None, strength=0.8, noise=None, height=None, width=None, on_progress=None)\n"
+"       seed=0, image=None, strength=0.8, noise=None, height=None, width=None, depth=None,\n"
+"       depth_scale=1.0, texture=None, texture_scale=1.0, on_progress=None)\n"
 "--\n\n"
 "A picture (height, width, 3), float32 RGB in [0, 1], of a prompt.\n\n"
 "scheduler: 'ddim', 'ddpm', 'pndm', 'euler', 'euler_ancestral', 'unipc' or 'dpm++_2m'; None is\n"
@@ -16,6 +17,8 @@ const char python_sample_doc[] = PyDoc_STR(
 "else the one that the prior was trained for.\n"
 "image: (H, W, 3), float in [0, 1], to begin with; strength in (0, 1] is the share of the steps\n"
 "that is run on it.\n"
+"depth, texture: pictures (height, width, 3) in [0, 1] for the ControlNets that the prior was\n"
+"loaded with.\n"
 "noise: (1, 4, height/8, width/8), to begin with in place of the seed's.\n"
 "on_progress: called as on_progress(step, steps, latents) before the first step (0) and after\n"
 "each, with the latents (1, 4, height/8, width/8) so far, of which decode_latents() makes a\n"
@@ -116,19 +119,36 @@ static PyObject *run(const python_state *state, hds_prior *prior, hds_sample_par
 
 PyObject *python_sample(PyObject *self, PyObject *arguments, PyObject *keywords)
 {
-    static char *names[] = { "prompt", "negative_prompt", "scheduler", "steps", "guidance_scale",
-                             "seed",   "image",           "strength",  "noise", "height",
-                             "width",  "on_progress",     NULL };
+    static char *names[] = { "prompt",
+                             "negative_prompt",
+                             "scheduler",
+                             "steps",
+                             "guidance_scale",
+                             "seed",
+                             "image",
+                             "strength",
+                             "noise",
+                             "height",
+                             "width",
+                             "depth",
+                             "depth_scale",
+                             "texture",
+                             "texture_scale",
+                             "on_progress",
+                             NULL };
     const python_state *state = python_state_of(self);
     hds_sample_params params = { .steps = 25, .guidance_scale = 7.5f, .strength = 0.8f };
     PyObject *image = Py_None, *noise = Py_None, *height = Py_None, *width = Py_None;
     PyObject *on_progress = Py_None, *view = NULL;
+    python_controls controls = PYTHON_CONTROLS;
     unsigned long long seed = 0;
     hds_prior *prior;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "s|$szifKOfOOOO:sample", names,
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "s|$szifKOfOOOOfOfO:sample", names,
                                      &params.prompt, &params.negative_prompt, &params.scheduler,
                                      &params.steps, &params.guidance_scale, &seed, &image,
-                                     &params.strength, &noise, &height, &width, &on_progress) ||
+                                     &params.strength, &noise, &height, &width, &controls.depth,
+                                     &controls.values.depth_scale, &controls.texture,
+                                     &controls.values.texture_scale, &on_progress) ||
         !python_prior_get(state, self, "self", &prior) ||
         !get_size(height, "height", &params.height) || !get_size(width, "width", &params.width))
         return NULL;
@@ -155,13 +175,16 @@ PyObject *python_sample(PyObject *self, PyObject *arguments, PyObject *keywords)
         size_t rows, columns;
         hds_sample_size(prior, &params, &rows, &columns);
         good = get_array(&start, noise, "noise", "(1, 4, h, w)",
-                         (size_t[]){ 1, 4, rows / 8, columns / 8 });
+                         (size_t[]){ 1, 4, rows / 8, columns / 8 }) &&
+               python_controls_get(&controls, 0, rows, columns);
         params.noise = start.data;
+        params.controls = controls.values;
     }
     watch w = { .state = state, .on_progress = on_progress == Py_None ? NULL : on_progress };
     if (good)
         view = run(state, prior, &params, &w);
     python_input_finish(&picture);
     python_input_finish(&start);
+    python_controls_finish(&controls);
     return view;
 }

@@ -150,7 +150,8 @@ static double noise_error(scene *s, int timestep, const char *text)
     assert_non_null(states);
     ok(hds_prior_tokenize(s->prior, texts, VIEWS, ids, &error), &error);
     ok(hds_prior_encode_tokens(s->prior, ids, VIEWS, states, &error), &error);
-    ok(hds_prior_predict_noise(s->prior, noisy, VIEWS, 16, 16, times, states, predicted, &error),
+    ok(hds_prior_predict_noise(s->prior, noisy, VIEWS, 16, 16, times, states, NULL, predicted,
+                               &error),
        &error);
     free(states);
     return mean_square(predicted, noise, VIEWS * LATENTS);

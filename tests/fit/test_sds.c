@@ -79,10 +79,11 @@ static void latent_gradient(const scene *s, int view, float *gradient)
         noisy[i] = (float)(sqrt(abar) * latents[i] + sqrt(1 - abar) * noise[i]);
     size_t side = TOY_SIZE / 8;
     toy_ok(hds_prior_predict_noise(s->prior, noisy, 1, side, side, &s->timesteps[view],
-                                   s->text.negatives, null, &error),
+                                   s->text.negatives, NULL, null, &error),
            &error);
     toy_ok(hds_prior_predict_noise(s->prior, noisy, 1, side, side, &s->timesteps[view],
-                                   s->text.sides + s->sides[view] * s->text.states, text, &error),
+                                   s->text.sides + s->sides[view] * s->text.states, NULL, text,
+                                   &error),
            &error);
     for (int i = 0; i < LATENT; i++) {
         double guided = null[i] + (double)s->batch.guidance_scale * (text[i] - null[i]);

@@ -3,11 +3,13 @@
  * picture. */
 #include "parity.h"
 
+#include "../unit/files.h"
 #include "headsds/sample.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <setjmp.h>
 
@@ -30,17 +32,28 @@ static bool compare_step(void *context, int step, int steps, const float *latent
     return true;
 }
 
-static const char *scheduler_of(const parity *c)
+/* A folder like the case's model whose scheduler_config.json is the case's; new. */
+static char *folder_of(const parity *c)
 {
-    static const char *const names[][2] = { { "PNDMScheduler", "pndm" },
-                                            { "DDIMScheduler", "ddim" } };
-    const json_t *scheduler = json_object_get(json_object_get(c->entry, "params"), "scheduler");
-    const char *kind = json_string_value(json_object_get(scheduler, "_class_name"));
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (!strcmp(kind, names[i][0]))
-            return names[i][1];
-    fail_msg("%s: %s", c->id, kind);
-    return NULL;
+    static const char *const parts[] = { "tokenizer", "text_encoder", "vae", "unet" };
+    hds_error error = { 0 };
+    char *model = parity_model(c, 0, ""), *folder = files_folder();
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        char *from = io_join(model, parts[i]), *to = io_join(folder, parts[i]);
+        assert_int_equal(symlink(from, to), 0);
+        hds_free(from);
+        hds_free(to);
+    }
+    char *scheduler = io_join(folder, "scheduler");
+    char *file = io_join(scheduler, "scheduler_config.json");
+    parity_status(io_make_folders(scheduler, &error), &error);
+    parity_status(io_json_save(json_object_get(json_object_get(c->entry, "params"), "scheduler"),
+                               file, &error),
+                  &error);
+    hds_free(scheduler);
+    hds_free(file);
+    hds_free(model);
+    return folder;
 }
 
 /* The decoder's numbers before they are clamped: from the network itself. */
@@ -76,19 +89,28 @@ static void compare_levels(parity *c, const float *image, size_t pixels)
     free(levels);
 }
 
+static void to_rows(const float *planes, size_t pixels, float *rows)
+{
+    for (size_t i = 0; i < 3 * pixels; i++)
+        rows[i] = planes[i % 3 * pixels + i / 3];
+}
+
 void parity_sample(parity *c)
 {
     hds_error error = { 0 };
     hds_prior *prior;
-    char *path = parity_model(c, 0, "");
-    parity_status(hds_prior_load(&prior, &(hds_prior_params){ .path = path }, &error), &error);
+    char *folder = folder_of(c);
+    bool controlled = json_array_size(json_object_get(c->entry, "models")) > 1;
+    char *depth = controlled ? parity_model(c, 1, "") : NULL;
+    parity_status(
+        hds_prior_load(&prior, &(hds_prior_params){ .path = folder, .depth = depth }, &error),
+        &error);
     const json_t *params = json_object_get(c->entry, "params");
     const json_t *texts = json_object_get(params, "texts_uncond_cond");
     const io_tensor *noise = parity_find(c, "noise");
     size_t h = (size_t)noise->shape[2], w = (size_t)noise->shape[3], pixels = 64 * h * w;
     hds_sample_params s = { .prompt = json_string_value(json_array_get(texts, 1)),
                             .negative_prompt = json_string_value(json_array_get(texts, 0)),
-                            .scheduler = scheduler_of(c),
                             .steps = (int)parity_parameter(c, "steps"),
                             .guidance_scale = (float)parity_parameter(c, "guidance_scale"),
                             .noise = parity_numbers(c, "noise"),
@@ -100,14 +122,17 @@ void parity_sample(parity *c)
     assert_true(image && start && run.last);
     s.context = &run;
     if (parity_expects(c, "init_latents")) {
-        const float *planes = parity_numbers(c, "image01");
-        for (size_t i = 0; i < 3 * pixels; i++)
-            start[i] = planes[i % 3 * pixels + i / 3];
+        to_rows(parity_numbers(c, "image01"), pixels, start);
         s.image = start;
         s.strength = (float)parity_parameter(c, "strength");
         parity_status(hds_prior_encode_image(prior, start, 1, s.height, s.width, run.last, &error),
                       &error);
         parity_check_numbers(c, "init_latents", run.last, run.latent);
+    }
+    if (controlled) {
+        to_rows(parity_numbers(c, "controlnet_cond"), pixels, start);
+        s.controls.depth = start;
+        s.controls.depth_scale = (float)parity_parameter(c, "conditioning_scale");
     }
     parity_status(hds_prior_sample(prior, &s, image, &error), &error);
     compare_decoded(c, run.last, h, w);
@@ -116,5 +141,6 @@ void parity_sample(parity *c)
     free(start);
     free(run.last);
     hds_prior_unref(prior);
-    hds_free(path);
+    hds_free(depth);
+    files_remove(folder);
 }

@@ -41,7 +41,12 @@ static worked open_worked(const parity *c)
     worked k = { .prior = NULL };
     hds_error error = { 0 };
     char *path = parity_model(c, 0, "");
-    parity_status(hds_prior_load(&k.prior, &(hds_prior_params){ .path = path }, &error), &error);
+    bool controlled = json_array_size(json_object_get(c->entry, "models")) > 1;
+    char *depth = controlled ? parity_model(c, 1, "") : NULL;
+    parity_status(
+        hds_prior_load(&k.prior, &(hds_prior_params){ .path = path, .depth = depth }, &error),
+        &error);
+    hds_free(depth);
     hds_prior_get_info(k.prior, &k.info);
     const io_tensor *image = parity_find(c, "image01");
     assert_int_equal(image->shape[0], 1);
@@ -67,33 +72,6 @@ static void compare_tokens(const parity *c, const worked *k, const int64_t *expe
     assert_memory_equal(ids, expected, sizeof ids);
 }
 
-/* The two predictions under a ControlNet, from the networks: a prior takes none yet. */
-static void predict_controlled(parity *c, const worked *k, prior_guided *g)
-{
-    tn_context *cx;
-    hds_error error = { 0 };
-    parity_status(tn_context_create(&cx, 0, &error), &error);
-    const tn *x = tn_from_f32(cx, g->latents, TN_SHAPE(1, 4, (int64_t)k->h, (int64_t)k->w));
-    const tn *picture = parity_input(c, cx, "controlnet_cond");
-    const tn *latents[] = { x, x }, *pictures[] = { picture, picture };
-    parity_controlled in = { .latents = tn_cat(cx, latents, 2, 0),
-                             .timestep = *g->timesteps,
-                             .count = 1,
-                             .pictures = { tn_cat(cx, pictures, 2, 0) },
-                             .scales = { parity_parameter(c, "conditioning_scale") } };
-    in.text = tn_from_f32(cx, g->negative, TN_SHAPE(2, HDS_TOKENS, k->info.text_width));
-    float *both = numbers(2 * k->latent);
-    unet_residuals sum;
-    parity_control(c, cx, "unet", &in, &sum, both, 2 * k->latent);
-    for (size_t i = 0; i < k->latent; i++) {
-        g->uncond[i] = both[i];
-        g->cond[i] = both[k->latent + i];
-        g->noise[i] = g->uncond[i] + g->guidance * (g->cond[i] - g->uncond[i]);
-    }
-    free(both);
-    tn_context_destroy(&cx);
-}
-
 /* encoder_hidden_states and the guided prediction -> noise */
 static void predict(parity *c, const worked *k, float timestep, const float *noisy, float *noise)
 {
@@ -107,6 +85,15 @@ static void predict(parity *c, const worked *k, float timestep, const float *noi
     parity_status(hds_prior_encode_tokens(k->prior, ids, 2, states, &error), &error);
     parity_check_numbers(c, "encoder_hidden_states", states, 2 * text);
 
+    float *picture = NULL;
+    hds_controls controls = { 0 };
+    if (json_array_size(json_object_get(c->entry, "models")) > 1) {
+        picture = numbers(k->image);
+        to_pixels(k, parity_numbers(c, "controlnet_cond"), picture);
+        controls =
+            (hds_controls){ .depth = picture,
+                            .depth_scale = (float)parity_parameter(c, "conditioning_scale") };
+    }
     prior_guided g = { .count = 1,
                        .h = k->h,
                        .w = k->w,
@@ -115,13 +102,11 @@ static void predict(parity *c, const worked *k, float timestep, const float *noi
                        .text = states + text,
                        .negative = states,
                        .guidance = *parity_numbers(c, "guidance_scale"),
+                       .controls = &controls,
                        .noise = noise,
                        .uncond = uncond,
                        .cond = cond };
-    if (json_array_size(json_object_get(c->entry, "models")) > 1)
-        predict_controlled(c, k, &g);
-    else
-        parity_status(prior_predict_guided(k->prior, &g, &error), &error);
+    parity_status(prior_predict_guided(k->prior, &g, &error), &error);
     parity_check_numbers(c, "noise_pred_uncond", uncond, k->latent);
     parity_check_numbers(c, "noise_pred_cond", cond, k->latent);
     parity_check_numbers(c, "noise_pred", noise, k->latent);
@@ -129,6 +114,7 @@ static void predict(parity *c, const worked *k, float timestep, const float *noi
     free(states);
     free(uncond);
     free(cond);
+    free(picture);
 }
 
 static void compare_image_gradient(parity *c, const worked *k, const float *pixels)

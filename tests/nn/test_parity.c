@@ -173,9 +173,8 @@ static parity_handler handler_of(const json_t *entry)
 {
     const char *kind = json_string_value(json_object_get(entry, "kind"));
     const char *id = json_string_value(json_object_get(entry, "id"));
-    bool controlled = json_array_size(json_object_get(entry, "models")) > 1;
     for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
-        if (!strcmp(kinds[k].kind, kind) && !(controlled && kinds[k].run == parity_sample))
+        if (!strcmp(kinds[k].kind, kind))
             return kinds[k].run;
     /* these have tests of their own */
     if (strcmp(kind, "tokenizer") && strncmp(kind, "scheduler", 9))

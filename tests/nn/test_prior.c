@@ -107,15 +107,15 @@ static void bad_arguments_are_refused_and_do_not_stick(void **state)
             &error, "8x0");
     for (int i = 0; i < 3; i++) {
         t = (float[]){ -1, 1000, NAN }[i];
-        refused(hds_prior_predict_noise(p, latents, 1, SIDE, SIDE, &t, text, noise, &error),
+        refused(hds_prior_predict_noise(p, latents, 1, SIDE, SIDE, &t, text, NULL, noise, &error),
                 HDS_ERROR_ARGUMENT, &error, "timestep");
     }
     t = 500;
     latents[7] = NAN;
-    refused(hds_prior_predict_noise(p, latents, 1, SIDE, SIDE, &t, text, noise, &error),
+    refused(hds_prior_predict_noise(p, latents, 1, SIDE, SIDE, &t, text, NULL, noise, &error),
             HDS_ERROR_FORMAT, &error, "not finite");
     latents[7] = 0;
-    parity_status(hds_prior_predict_noise(p, latents, 1, SIDE, SIDE, &t, text, noise, &error),
+    parity_status(hds_prior_predict_noise(p, latents, 1, SIDE, SIDE, &t, text, NULL, noise, &error),
                   &error);
 }
 
@@ -170,7 +170,7 @@ static void *predict(void *argument)
         latents[i] = sinf((float)i);
     hds_status status = HDS_ERROR_MEMORY;
     for (int i = 0; text && noise && i < 5; i++)
-        status = hds_prior_predict_noise(p, latents, 1, SIDE, SIDE, &t, text, noise, NULL);
+        status = hds_prior_predict_noise(p, latents, 1, SIDE, SIDE, &t, text, NULL, noise, NULL);
     free(text);
     if (status != HDS_OK) {
         free(noise);
