@@ -3,7 +3,6 @@
 #include "diffusion/prior_priv.h"
 
 #include <math.h>
-#include <string.h>
 
 static const char *const names[PRIOR_CONTROLS] = { "depth", "texture" };
 

@@ -244,20 +244,23 @@ void python_coefficients_finish(python_coefficients *c)
     python_input_finish(&c->pose);
 }
 
+bool python_input_check(const python_input *in, const char *name, const size_t *extents)
+{
+    for (int d = 0; d < in->dims; d++)
+        if (in->shape[d] != extents[d]) {
+            PyErr_Format(PyExc_ValueError, "%s: axis %d has %zu entries, expected %zu", name, d,
+                         in->shape[d], extents[d]);
+            return false;
+        }
+    return true;
+}
+
 static bool get_control(python_input *in, PyObject *object, const char *name, size_t count,
                         size_t height, size_t width)
 {
     const size_t wanted[] = { count, height, width, 3 };
-    int first = count ? 0 : 1;
-    if (!python_input_get(in, object, name, 'f', count ? "(N, H, W, 3)" : "(H, W, 3)"))
-        return false;
-    for (int d = first; d < 4; d++)
-        if (in->shape[d - first] != wanted[d]) {
-            PyErr_Format(PyExc_ValueError, "%s: axis %d has %zu entries, expected %zu", name,
-                         d - first, in->shape[d - first], wanted[d]);
-            return false;
-        }
-    return true;
+    return python_input_get(in, object, name, 'f', count ? "(N, H, W, 3)" : "(H, W, 3)") &&
+           python_input_check(in, name, count ? wanted : wanted + 1);
 }
 
 bool python_controls_get(python_controls *c, size_t count, size_t height, size_t width)

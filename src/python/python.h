@@ -59,6 +59,8 @@ typedef struct python_input {
  * numbers are fine where the pattern has one dimension. */
 bool python_input_get(python_input *in, PyObject *object, const char *name, char format,
                       const char *pattern);
+/* Whether an input has these extents, one for each of its axes; else ValueError. */
+bool python_input_check(const python_input *in, const char *name, const size_t *extents);
 void python_input_finish(python_input *in);
 
 /* Arguments shape, expression and pose, each an array or None. Zero-initialise it. */

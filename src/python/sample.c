@@ -82,15 +82,8 @@ static bool get_array(python_input *in, PyObject *object, const char *name, cons
 {
     if (object == Py_None)
         return true;
-    if (!python_input_get(in, object, name, 'f', pattern))
-        return false;
-    for (int d = 0; d < in->dims; d++)
-        if (shape && in->shape[d] != shape[d]) {
-            PyErr_Format(PyExc_ValueError, "%s: axis %d has %zu entries, expected %zu", name, d,
-                         in->shape[d], shape[d]);
-            return false;
-        }
-    return true;
+    return python_input_get(in, object, name, 'f', pattern) &&
+           (!shape || python_input_check(in, name, shape));
 }
 
 static PyObject *run(const python_state *state, hds_prior *prior, hds_sample_params *params,
