@@ -2,36 +2,36 @@
 /* The text encoder of CLIP: a causal transformer over token ids.
  * x = token + position; in each layer x += attention(norm1(x)), x += mlp(norm2(x)); final norm.
  * Radford et al. 2021, section 2.4. */
-#include "diffusion/diffusion.h"
+#include "diffusion/clip_priv.h"
 
 /* x (B,L,C) -> (B,L,C); unlike the UNet's, every projection has a bias */
-static tn *self_attention(const clip_text_config *c, const at *p, const tn *x)
+static tn *self_attention(const clip_tower *t, const at *p, const tn *x)
 {
     at here = at_sub(p, "self_attn");
     size_t scope = nn_enter(&here);
-    tn *q = nn_linear(&here, "q_proj", x, c->width, true);
-    tn *k = nn_linear(&here, "k_proj", x, c->width, true);
-    tn *v = nn_linear(&here, "v_proj", x, c->width, true);
-    tn *y = tn_attention(p->cx, q, k, v, c->heads, true);
-    return nn_leave(&here, scope, nn_linear(&here, "out_proj", y, c->width, true));
+    tn *q = nn_linear(&here, "q_proj", x, t->width, true);
+    tn *k = nn_linear(&here, "k_proj", x, t->width, true);
+    tn *v = nn_linear(&here, "v_proj", x, t->width, true);
+    tn *y = tn_attention(p->cx, q, k, v, t->heads, t->causal);
+    return nn_leave(&here, scope, nn_linear(&here, "out_proj", y, t->width, true));
 }
 
-static tn *mlp(const clip_text_config *c, const at *p, const tn *x)
+static tn *mlp(const clip_tower *t, const at *p, const tn *x)
 {
     at here = at_sub(p, "mlp");
     size_t scope = nn_enter(&here);
-    tn *h = nn_linear(&here, "fc1", x, c->inner, true);
-    h = c->quick_gelu ? tn_quick_gelu(p->cx, h) : tn_gelu(p->cx, h);
-    return nn_leave(&here, scope, nn_linear(&here, "fc2", h, c->width, true));
+    tn *h = nn_linear(&here, "fc1", x, t->inner, true);
+    h = t->quick_gelu ? tn_quick_gelu(p->cx, h) : tn_gelu(p->cx, h);
+    return nn_leave(&here, scope, nn_linear(&here, "fc2", h, t->width, true));
 }
 
-static tn *layer(const clip_text_config *c, const at *p, const tn *x)
+tn *clip_layer(const clip_tower *t, const at *p, const tn *x)
 {
     size_t scope = nn_enter(p);
-    tn *h = nn_layer_norm(p, "layer_norm1", x, c->eps);
-    tn *y = tn_add(p->cx, x, self_attention(c, p, h));
-    h = nn_layer_norm(p, "layer_norm2", y, c->eps);
-    return nn_leave(p, scope, tn_add(p->cx, y, mlp(c, p, h)));
+    tn *h = nn_layer_norm(p, "layer_norm1", x, t->eps);
+    tn *y = tn_add(p->cx, x, self_attention(t, p, h));
+    h = nn_layer_norm(p, "layer_norm2", y, t->eps);
+    return nn_leave(p, scope, tn_add(p->cx, y, mlp(t, p, h)));
 }
 
 /* ids (B,L) -> (B,L,C) */
@@ -58,12 +58,18 @@ static tn *embeddings(const clip_text_config *c, const at *p, const int64_t *ids
 tn *clip_text_hidden(const clip_text_config *c, const at *p, const int64_t *ids, int64_t count,
                      int64_t length, int layers)
 {
+    const clip_tower tower = { .heads = c->heads,
+                               .width = c->width,
+                               .inner = c->inner,
+                               .eps = c->eps,
+                               .quick_gelu = c->quick_gelu,
+                               .causal = true };
     at model = at_sub(p, "text_model"), encoder = at_sub(&model, "encoder");
     size_t scope = nn_enter(&model);
     tn *x = embeddings(c, &model, ids, count, length);
     for (int i = 0; i < layers; i++) {
         at here = at_index(&encoder, "layers", i);
-        x = layer(c, &here, x);
+        x = clip_layer(&tower, &here, x);
     }
     return nn_leave(&model, scope, x);
 }

@@ -127,24 +127,138 @@ static void check_groups(reader *r, int groups, int levels, const int *widths)
                                   widths[i], groups);
 }
 
+/* "hidden_act" -> whether it is the quick one */
+static bool quick_gelu(reader *r)
+{
+    const char *act = string(r, "hidden_act", "quick_gelu");
+    bool quick = !strcmp(act, "quick_gelu");
+    if (r->status == HDS_OK && !quick && strcmp(act, "gelu"))
+        refuse(r, "hidden_act", "\"quick_gelu\" or \"gelu\"");
+    return quick;
+}
+
+static void read_clip_text(reader *r, clip_text_config *c)
+{
+    *c = (clip_text_config){ 0 };
+    c->layers = integer(r, "num_hidden_layers", 12);
+    c->heads = integer(r, "num_attention_heads", 8);
+    c->width = integer(r, "hidden_size", 512);
+    c->inner = integer(r, "intermediate_size", 2048);
+    c->vocabulary = integer(r, "vocab_size", 49408);
+    c->positions = integer(r, "max_position_embeddings", 77);
+    c->end_id = integer(r, "eos_token_id", 49407);
+    c->eps = real_number(r, "layer_norm_eps", 1e-5);
+    c->quick_gelu = quick_gelu(r);
+    if (r->status == HDS_OK && c->width % c->heads)
+        refuse(r, "num_attention_heads", "a divisor of \"hidden_size\"");
+}
+
 hds_status clip_text_config_load(clip_text_config *c, const char *path, hds_error *error)
 {
     reader r = open_config(path, error);
-    *c = (clip_text_config){ 0 };
-    c->layers = integer(&r, "num_hidden_layers", 12);
-    c->heads = integer(&r, "num_attention_heads", 8);
-    c->width = integer(&r, "hidden_size", 512);
-    c->inner = integer(&r, "intermediate_size", 2048);
-    c->vocabulary = integer(&r, "vocab_size", 49408);
-    c->positions = integer(&r, "max_position_embeddings", 77);
-    c->end_id = integer(&r, "eos_token_id", 49407);
-    c->eps = real_number(&r, "layer_norm_eps", 1e-5);
-    const char *act = string(&r, "hidden_act", "quick_gelu");
-    c->quick_gelu = !strcmp(act, "quick_gelu");
-    if (r.status == HDS_OK && !c->quick_gelu && strcmp(act, "gelu"))
-        refuse(&r, "hidden_act", "\"quick_gelu\" or \"gelu\"");
-    if (r.status == HDS_OK && c->width % c->heads)
-        refuse(&r, "num_attention_heads", "a divisor of \"hidden_size\"");
+    read_clip_text(&r, c);
+    return close_config(&r);
+}
+
+static void read_clip_vision(reader *r, clip_vision_config *c)
+{
+    static const fixed needed[] = { { "num_channels", "3" } };
+    *c = (clip_vision_config){ 0 };
+    c->layers = integer(r, "num_hidden_layers", 12);
+    c->heads = integer(r, "num_attention_heads", 12);
+    c->width = integer(r, "hidden_size", 768);
+    c->inner = integer(r, "intermediate_size", 3072);
+    c->image_size = integer(r, "image_size", 224);
+    c->patch_size = integer(r, "patch_size", 32);
+    c->eps = real_number(r, "layer_norm_eps", 1e-5);
+    c->quick_gelu = quick_gelu(r);
+    check_fixed(r, needed, sizeof needed / sizeof *needed);
+    if (r->status == HDS_OK && c->width % c->heads)
+        refuse(r, "num_attention_heads", "a divisor of \"hidden_size\"");
+    if (r->status == HDS_OK && c->image_size > 4096)
+        refuse(r, "image_size", "at most 4096");
+    if (r->status == HDS_OK && c->patch_size > c->image_size)
+        refuse(r, "patch_size", "at most \"image_size\"");
+}
+
+/* The part `key` of a file as a reader of its own; `place`, which it borrows, is for messages. Old
+ * files repeat it under `old_key`, and that one is meant then. */
+static reader open_part(reader *whole, const char *key, const char *old_key, char *place,
+                        size_t size)
+{
+    json_t *value = value_of(whole, old_key);
+    value = value ? value : value_of(whole, key);
+    if (whole->status == HDS_OK && !json_is_object(value))
+        refuse(whole, key,
+               "an object: take the folder of a whole CLIP, text and vision, as "
+               "openai/clip-vit-base-patch32");
+    snprintf(place, size, "%s: %s", whole->path, key);
+    return (reader){ .path = place, .json = value, .error = whole->error, .status = whole->status };
+}
+
+hds_status clip_pair_config_load(clip_pair_config *c, const char *path, hds_error *error)
+{
+    char place[1024];
+    reader r = open_config(path, error);
+    c->projection = integer(&r, "projection_dim", 512);
+    reader text = open_part(&r, "text_config", "text_config_dict", place, sizeof place);
+    read_clip_text(&text, &c->text);
+    r.status = text.status;
+    reader vision = open_part(&r, "vision_config", "vision_config_dict", place, sizeof place);
+    read_clip_vision(&vision, &c->vision);
+    r.status = vision.status;
+    return close_config(&r);
+}
+
+/* A side as one number, or as an object with it under `key`. */
+static int side(reader *r, const char *name, const char *key, int fallback)
+{
+    json_t *value = value_of(r, name);
+    json_t *number = json_is_object(value) ? json_object_get(value, key) : value;
+    json_int_t pixels = json_integer_value(number);
+    if (!value)
+        return fallback;
+    if (!json_is_integer(number) || pixels < 1 || pixels > 4096) {
+        refuse(r, name, "1 to 4096 pixels, a number or an object that has it by name");
+        return 1;
+    }
+    return (int)pixels;
+}
+
+/* Three numbers, one for each colour; each above 0 if need be. */
+static void colours(reader *r, const char *key, bool positive, double out[3])
+{
+    json_t *list = value_of(r, key);
+    bool good = !list || json_array_size(list) == 3;
+    for (size_t i = 0; list && good && i < 3; i++) {
+        json_t *item = json_array_get(list, i);
+        out[i] = json_number_value(item);
+        good = json_is_number(item) && (!positive || out[i] > 0);
+    }
+    if (!good)
+        refuse(r, key, positive ? "3 numbers above 0" : "3 numbers");
+}
+
+hds_status clip_pixels_config_load(clip_pixels_config *c, const char *path, hds_error *error)
+{
+    static const fixed needed[] = {
+        { "do_resize", "true" },      { "resample", "3" },
+        { "do_center_crop", "true" }, { "do_rescale", "true" },
+        { "do_normalize", "true" },   { "rescale_factor", "0.00392156862745098" },
+        { "do_convert_rgb", "true" },
+    };
+    reader r = open_config(path, error);
+    *c = (clip_pixels_config){ .mean = { 0.48145466, 0.4578275, 0.40821073 },
+                               .deviation = { 0.26862954, 0.26130258, 0.27577711 } };
+    c->resized = side(&r, "size", "shortest_edge", 224);
+    c->size = side(&r, "crop_size", "height", 224);
+    if (r.status == HDS_OK && side(&r, "crop_size", "width", 224) != c->size)
+        refuse(&r, "crop_size", "a square");
+    if (r.status == HDS_OK && c->resized < c->size)
+        refuse(&r, "size", "at least \"crop_size\"");
+    colours(&r, "image_mean", false, c->mean);
+    colours(&r, "image_std", true, c->deviation);
+    check_fixed(&r, needed, sizeof needed / sizeof *needed);
     return close_config(&r);
 }
 

@@ -9,6 +9,7 @@
 #ifndef HDS_DIFFUSION_H
 #define HDS_DIFFUSION_H
 
+#include "headsds/clip.h"
 #include "headsds/prior.h"
 #include "nn/nn.h"
 
@@ -22,6 +23,26 @@ typedef struct clip_text_config {
     double eps;
     bool quick_gelu; /* else exact GELU */
 } clip_text_config;
+
+typedef struct clip_vision_config {
+    int layers, heads, width, inner, image_size, patch_size;
+    double eps;
+    bool quick_gelu;
+} clip_vision_config;
+
+/* Text and vision with projections to one space, as config.json of openai/clip-vit-* has them. */
+typedef struct clip_pair_config {
+    clip_text_config text;
+    clip_vision_config vision;
+    int projection; /* width of the common space */
+} clip_pair_config;
+
+/* preprocessor_config.json: how a picture becomes what the vision tower sees. */
+typedef struct clip_pixels_config {
+    int resized;                  /* its shorter side before the crop, */
+    int size;                     /* the square at its centre */
+    double mean[3], deviation[3]; /* of the colours, which are then (x - mean) / deviation */
+} clip_pixels_config;
 
 typedef struct vae_config {
     int image_channels, latent_channels;
@@ -56,6 +77,10 @@ void prior_card_finish(prior_card *c);
 
 HDS_NODISCARD hds_status clip_text_config_load(clip_text_config *c, const char *path,
                                                hds_error *error);
+HDS_NODISCARD hds_status clip_pair_config_load(clip_pair_config *c, const char *path,
+                                               hds_error *error);
+HDS_NODISCARD hds_status clip_pixels_config_load(clip_pixels_config *c, const char *path,
+                                                 hds_error *error);
 HDS_NODISCARD hds_status vae_config_load(vae_config *c, const char *path, hds_error *error);
 HDS_NODISCARD hds_status unet_config_load(unet_config *c, const char *path, hds_error *error);
 HDS_NODISCARD hds_status controlnet_config_load(controlnet_config *c, const char *path,
@@ -73,6 +98,34 @@ tn *clip_text_encode(const clip_text_config *c, const at *p, const int64_t *ids,
 /* states (count, length, width) -> the row at each text's end token (count, width) */
 tn *clip_text_pool(const clip_text_config *c, const at *p, const tn *states, const int64_t *ids);
 void clip_text_survey(const clip_text_config *c, const at *p);
+
+/* ---- clip_vision.c ---- */
+
+/* pixels (B,3,image_size,image_size) as clip_pixels_normalise gives them -> states (B,1+P,width),
+ * the class token and P patches, before the last norm */
+tn *clip_vision_encode(const clip_vision_config *c, const at *p, const tn *pixels);
+/* states -> the class token's, after the last norm (B,width) */
+tn *clip_vision_pool(const clip_vision_config *c, const at *p, const tn *states);
+
+/* -> (B,projection), not normalised */
+tn *clip_pair_project_text(const clip_pair_config *c, const at *p, const tn *pooled);
+tn *clip_pair_project_vision(const clip_pair_config *c, const at *p, const tn *pooled);
+/* What the cosine is multiplied by to give the logits of training: exp(logit_scale), (). */
+tn *clip_pair_logit_scale(const at *p);
+void clip_pair_survey(const clip_pair_config *c, const at *p);
+
+/* ---- clip_pixels.c ---- */
+
+/* image (height,width,3) -> square (size,size,3): the shorter side to `resized` by antialiased
+ * cubic convolution, of that the centre. false: no memory. */
+bool clip_pixels_crop(const clip_pixels_config *c, const float *image, size_t height, size_t width,
+                      float *square);
+/* dsquare -> += dimage */
+bool clip_pixels_crop_adjoint(const clip_pixels_config *c, size_t height, size_t width,
+                              const float *dsquare, float *dimage);
+/* squares (B,size,size,3) -> pixels (B,3,size,size); what overshot [0,1] is clamped, as 8 bits do
+ */
+tn *clip_pixels_normalise(const clip_pixels_config *c, tn_context *cx, const tn *squares);
 
 /* ---- vae.c ---- */
 

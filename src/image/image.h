@@ -37,6 +37,21 @@ void image_resize(const real *image, int height, int width, int channels, int ou
 void image_resize_adjoint(int height, int width, int channels, int out_height, int out_width,
                           image_filter filter, const real *dout, real *dimage);
 
+/* ---- bicubic.c ---- */
+
+/* The part of a resized picture that is wanted. */
+typedef struct image_window {
+    int top, left, height, width;
+} image_window;
+
+/* image (height, width, channels), resized to (out_height, out_width) by antialiased cubic
+ * convolution; of that the window -> out (window height, width, channels). false: no memory. */
+bool image_bicubic(const real *image, int height, int width, int channels, int out_height,
+                   int out_width, image_window window, real *out);
+/* dout (window height, width, channels) -> += dimage (height, width, channels). */
+bool image_bicubic_adjoint(int height, int width, int channels, int out_height, int out_width,
+                           image_window window, const real *dout, real *dimage);
+
 /* ---- tile.c ---- */
 
 /* Pictures (count) of (height, width, channels) side by side, `columns` a row, into sheet

@@ -211,6 +211,11 @@ tn *tn_matmul(tn_context *cx, const tn *a, const tn *b)
     return aten_make(cx, "matmul", [&] { return at::matmul(aten_get(a), aten_get(b)); });
 }
 
+tn *tn_unit(tn_context *cx, const tn *x)
+{
+    return aten_make(cx, "unit", [&] { return aten_get(x) / aten_get(x).norm(2, -1, true); });
+}
+
 tn *tn_mean(tn_context *cx, const tn *x)
 {
     return aten_make(cx, "mean", [&] { return aten_get(x).mean(); });

@@ -102,6 +102,7 @@ tn *tn_add(tn_context *cx, const tn *a, const tn *b);                   /* shape
 tn *tn_sub(tn_context *cx, const tn *a, const tn *b);
 tn *tn_mul(tn_context *cx, const tn *a, const tn *b);
 tn *tn_matmul(tn_context *cx, const tn *a, const tn *b);
+tn *tn_unit(tn_context *cx, const tn *x);                     /* x / |x| over the last axis */
 tn *tn_mean(tn_context *cx, const tn *x);                     /* of everything -> () */
 tn *tn_sum(tn_context *cx, const tn *x);                      /* of everything -> () */
 tn *tn_mean_square(tn_context *cx, const tn *a, const tn *b); /* mean((a-b)^2) -> () */

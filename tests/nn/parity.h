@@ -47,6 +47,9 @@ void parity_sds(parity *c);
 /* parity_sample.c */
 void parity_sample(parity *c);
 
+/* parity_clip.c */
+void parity_clip(parity *c);
+
 /* parity_control.c */
 typedef struct parity_controlled {
     const tn *latents, *text;

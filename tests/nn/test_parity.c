@@ -165,7 +165,7 @@ static const struct {
     { "vae_decode", vae_decode_case },   { "unet", unet_case },
     { "unet_intermediates", unet_case }, { "sds", parity_sds },
     { "controlnet", parity_controlnet }, { "multi_controlnet", parity_controlnet },
-    { "sample", parity_sample },
+    { "sample", parity_sample },         { "clip", parity_clip },
 };
 
 /* The function for a case, or NULL and the reason printed. */

@@ -168,6 +168,72 @@ static void test_resize_adjoint(void **state)
         }
 }
 
+/* 4 -> 2 by hand: taps at distances (i + 1/2 - c) / 2 of the kernel with a = -1/2, those beyond the
+ * edge left out and the rest divided by their sum. */
+static void test_bicubic_known(void **state)
+{
+    const real step[] = { 0, 0, 1, 1 };
+    real out[4];
+    assert_true(image_bicubic(step, 1, 4, 1, 1, 2, (image_window){ 0, 0, 1, 2 }, out));
+    /* k(1/4), k(3/4), k(5/4) = 111/128, 29/128, -9/128; the sum has k(1/4) twice */
+    check_close(out[0], (29.0 - 9) / (111 + 111 + 29 - 9), 4 * tolerance);
+    check_close(out[1], 1 - (29.0 - 9) / (111 + 111 + 29 - 9), 4 * tolerance);
+    const real pulse[] = { 0, 1, 0, 0 };
+    assert_true(image_bicubic(pulse, 4, 1, 1, 8, 1, (image_window){ 3, 0, 1, 1 }, out));
+    check_close(out[0], 111.0 / 128, tolerance); /* from a quarter of a pixel away */
+}
+
+/* A constant stays, equal sizes give the picture itself, and a window is a part of the whole. */
+static void test_bicubic_keeps(void **state)
+{
+    real in[ROOM], out[ROOM], part[ROOM];
+    for (int s = 0; s < SIZES; s++) {
+        const int *z = sizes[s];
+        size_t n = (size_t)(z[0] * z[1] * CHANNELS), m = (size_t)(z[2] * z[3] * CHANNELS);
+        const image_window whole = { 0, 0, z[2], z[3] };
+        for (size_t i = 0; i < n; i++)
+            in[i] = (real)0.7;
+        assert_true(image_bicubic(in, z[0], z[1], CHANNELS, z[2], z[3], whole, out));
+        for (size_t i = 0; i < m; i++)
+            check_close(out[i], 0.7, tolerance);
+        fill((uint64_t)s, in, n);
+        assert_true(image_bicubic(in, z[0], z[1], CHANNELS, z[2], z[3], whole, out));
+        if (z[0] == z[2] && z[1] == z[3])
+            assert_memory_equal(in, out, n * sizeof *in);
+        const image_window w = { z[2] / 2, z[3] / 3, z[2] - z[2] / 2, z[3] - z[3] / 3 };
+        assert_true(image_bicubic(in, z[0], z[1], CHANNELS, z[2], z[3], w, part));
+        for (int y = 0; y < w.height; y++)
+            assert_memory_equal(part + y * w.width * CHANNELS,
+                                out + ((w.top + y) * z[3] + w.left) * CHANNELS,
+                                (size_t)(w.width * CHANNELS) * sizeof *out);
+    }
+}
+
+static void test_bicubic_adjoint(void **state)
+{
+    real v[ROOM], u[ROOM], out[ROOM], back[ROOM];
+    for (int s = 0; s < SIZES; s++) {
+        const int *z = sizes[s];
+        const image_window w = { z[2] / 3, z[3] / 2, z[2] - z[2] / 3, z[3] - z[3] / 2 };
+        size_t n = (size_t)(z[0] * z[1] * CHANNELS), m = (size_t)(w.height * w.width * CHANNELS);
+        double left = 0, right = 0, twice = 0;
+        fill(102, v, n);
+        fill(103, u, m);
+        memset(back, 0, sizeof back);
+        assert_true(image_bicubic(v, z[0], z[1], CHANNELS, z[2], z[3], w, out));
+        assert_true(image_bicubic_adjoint(z[0], z[1], CHANNELS, z[2], z[3], w, u, back));
+        for (size_t i = 0; i < m; i++)
+            left += (double)out[i] * u[i];
+        for (size_t i = 0; i < n; i++)
+            right += (double)back[i] * v[i];
+        check_close(left, right, tolerance * fabs(left));
+        assert_true(image_bicubic_adjoint(z[0], z[1], CHANNELS, z[2], z[3], w, u, back));
+        for (size_t i = 0; i < n; i++)
+            twice += (double)back[i] * v[i];
+        check_close(twice, 2 * right, 2 * tolerance * fabs(left));
+    }
+}
+
 static void test_tile(void **state)
 {
     const uint8_t a[] = { 1, 2, 3, 4 }, b[] = { 5, 6, 7, 8 }, c[] = { 9, 10, 11, 12 };
@@ -183,10 +249,11 @@ static void test_tile(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_transfer_curve), cmocka_unit_test(test_transfer_adjoint),
-        cmocka_unit_test(test_bytes),          cmocka_unit_test(test_known_sizes),
-        cmocka_unit_test(test_resize_keeps),   cmocka_unit_test(test_resize_adjoint),
-        cmocka_unit_test(test_tile),
+        cmocka_unit_test(test_transfer_curve),  cmocka_unit_test(test_transfer_adjoint),
+        cmocka_unit_test(test_bytes),           cmocka_unit_test(test_known_sizes),
+        cmocka_unit_test(test_resize_keeps),    cmocka_unit_test(test_resize_adjoint),
+        cmocka_unit_test(test_bicubic_known),   cmocka_unit_test(test_bicubic_keeps),
+        cmocka_unit_test(test_bicubic_adjoint), cmocka_unit_test(test_tile),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
