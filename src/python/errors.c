@@ -32,6 +32,14 @@ PyObject *python_raise(const python_state *state, hds_status status, const hds_e
     return NULL;
 }
 
+PyObject *python_finish(PyObject *self, PyObject *view, hds_status status, const hds_error *error)
+{
+    if (status == HDS_OK)
+        return view;
+    Py_DECREF(view);
+    return python_raise(python_state_of(self), status, error);
+}
+
 bool python_add_errors(PyObject *module, python_state *state)
 {
     state->error = PyErr_NewExceptionWithDoc(

@@ -3,7 +3,8 @@
  *
  *   __version__ = "..."
  *   class Error(Exception); class FormatError(Error, ValueError); class Cancelled(Error)
- *   class HeadModel; class Prior; class Head; class Job; class Progress; class HistoryEntry
+ *   class HeadModel; class Prior; class Clip; class Head; class Job
+ *   class Progress; class HistoryEntry
  *   def generate(prompt, ...): job = Job(prompt, ...); job.start(); return job.wait()
  *   def match_topology(model, sizes, corners, vertex_count)
  *   def write_png(path, image)
@@ -149,6 +150,7 @@ static int module_exec(PyObject *module)
                 add_type(module, &python_array_spec, NULL, &state->array) &&
                 add_type(module, &python_head_model_spec, "HeadModel", &state->head_model) &&
                 add_type(module, &python_prior_spec, "Prior", &state->prior) &&
+                add_type(module, &python_clip_spec, "Clip", &state->clip) &&
                 add_type(module, &python_head_spec, "Head", &state->head) &&
                 add_type(module, &python_job_spec, "Job", &state->job) &&
                 PyModule_AddStringConstant(module, "__version__", HDS_VERSION) == 0;
@@ -164,6 +166,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->array);
     Py_VISIT(state->head_model);
     Py_VISIT(state->prior);
+    Py_VISIT(state->clip);
     Py_VISIT(state->head);
     Py_VISIT(state->job);
     Py_VISIT(state->progress);
@@ -180,6 +183,7 @@ static int module_clear(PyObject *module)
     Py_CLEAR(state->array);
     Py_CLEAR(state->head_model);
     Py_CLEAR(state->prior);
+    Py_CLEAR(state->clip);
     Py_CLEAR(state->head);
     Py_CLEAR(state->job);
     Py_CLEAR(state->progress);

@@ -285,6 +285,37 @@ void python_controls_finish(python_controls *c)
         python_input_finish(&c->inputs[i]);
 }
 
+const char **python_texts_get(PyObject *texts, size_t *count, PyObject **holder)
+{
+    if (!PyList_Check(texts) && !PyTuple_Check(texts)) {
+        PyErr_Format(PyExc_TypeError, "texts: %R, expected a list of str",
+                     (PyObject *)Py_TYPE(texts));
+        return NULL;
+    }
+    *holder = PySequence_Tuple(texts);
+    *count = *holder ? (size_t)PyTuple_Size(*holder) : 0;
+    const char **pointers = *holder ? PyMem_Calloc(*count + 1, sizeof *pointers) : NULL;
+    for (size_t i = 0; pointers && i < *count; i++) {
+        PyObject *text = PyTuple_GetItem(*holder, (Py_ssize_t)i);
+        Py_ssize_t length;
+        if (!PyUnicode_Check(text))
+            PyErr_Format(PyExc_TypeError, "texts[%zu]: %R, expected str", i,
+                         (PyObject *)Py_TYPE(text));
+        else
+            pointers[i] = PyUnicode_AsUTF8AndSize(text, &length);
+        if (!pointers[i]) {
+            PyMem_Free(pointers);
+            pointers = NULL;
+        }
+    }
+    if (!pointers) {
+        Py_CLEAR(*holder);
+        if (!PyErr_Occurred())
+            PyErr_NoMemory();
+    }
+    return pointers;
+}
+
 PyObject *python_strings(const char *const *strings, size_t count)
 {
     PyObject *tuple = PyTuple_New((Py_ssize_t)count);

@@ -93,51 +93,10 @@ static PyObject *prior_load(PyObject *type, PyObject *arguments, PyObject *keywo
     return (PyObject *)self;
 }
 
-/* The result of a call that filled `view`: it, or an exception. */
-static PyObject *finish(PyObject *self, PyObject *view, hds_status status, const hds_error *error)
-{
-    if (status == HDS_OK)
-        return view;
-    Py_DECREF(view);
-    return python_raise(python_state_of(self), status, error);
-}
-
-/* A list of str as UTF-8; the pointers live in *holder. */
-static const char **get_texts(PyObject *texts, size_t *count, PyObject **holder)
-{
-    if (!PyList_Check(texts) && !PyTuple_Check(texts)) {
-        PyErr_Format(PyExc_TypeError, "texts: %R, expected a list of str",
-                     (PyObject *)Py_TYPE(texts));
-        return NULL;
-    }
-    *holder = PySequence_Tuple(texts);
-    *count = *holder ? (size_t)PyTuple_Size(*holder) : 0;
-    const char **pointers = *holder ? PyMem_Calloc(*count + 1, sizeof *pointers) : NULL;
-    for (size_t i = 0; pointers && i < *count; i++) {
-        PyObject *text = PyTuple_GetItem(*holder, (Py_ssize_t)i);
-        Py_ssize_t length;
-        if (!PyUnicode_Check(text))
-            PyErr_Format(PyExc_TypeError, "texts[%zu]: %R, expected str", i,
-                         (PyObject *)Py_TYPE(text));
-        else
-            pointers[i] = PyUnicode_AsUTF8AndSize(text, &length);
-        if (!pointers[i]) {
-            PyMem_Free(pointers);
-            pointers = NULL;
-        }
-    }
-    if (!pointers) {
-        Py_CLEAR(*holder);
-        if (!PyErr_Occurred())
-            PyErr_NoMemory();
-    }
-    return pointers;
-}
-
 static PyObject *tokenize(PyObject *self, PyObject *texts, int64_t **ids, size_t *count)
 {
     PyObject *holder = NULL;
-    const char **pointers = get_texts(texts, count, &holder);
+    const char **pointers = python_texts_get(texts, count, &holder);
     if (!pointers)
         return NULL;
     void *data;
@@ -149,7 +108,7 @@ static PyObject *tokenize(PyObject *self, PyObject *texts, int64_t **ids, size_t
         Py_BEGIN_ALLOW_THREADS
         status = hds_prior_tokenize(((prior_object *)self)->prior, pointers, *count, data, &error);
         Py_END_ALLOW_THREADS
-        view = finish(self, view, status, &error);
+        view = python_finish(self, view, status, &error);
         *ids = data;
     }
     PyMem_Free(pointers);
@@ -169,7 +128,7 @@ static PyObject *encode(PyObject *self, const int64_t *ids, size_t count)
     Py_BEGIN_ALLOW_THREADS
     status = hds_prior_encode_tokens(((prior_object *)self)->prior, ids, count, states, &error);
     Py_END_ALLOW_THREADS
-    return finish(self, view, status, &error);
+    return python_finish(self, view, status, &error);
 }
 
 PyDoc_STRVAR(tokenize_doc,
@@ -242,7 +201,7 @@ static PyObject *prior_encode_image(PyObject *self, PyObject *object)
     status = hds_prior_encode_image(((prior_object *)self)->prior, image.data, s[0], s[1], s[2],
                                     latents, &error);
     Py_END_ALLOW_THREADS
-    view = finish(self, view, status, &error);
+    view = python_finish(self, view, status, &error);
 done:
     python_input_finish(&image);
     return view;
@@ -269,7 +228,7 @@ static PyObject *prior_decode_latents(PyObject *self, PyObject *object)
             hds_prior_decode_latents(((prior_object *)self)->prior, latents.data, latents.shape[0],
                                      latents.shape[2], latents.shape[3], images, &error);
         Py_END_ALLOW_THREADS
-        view = finish(self, view, status, &error);
+        view = python_finish(self, view, status, &error);
     }
     python_input_finish(&latents);
     return view;
@@ -347,7 +306,7 @@ static PyObject *prior_predict_noise(PyObject *self, PyObject *arguments, PyObje
                                          latents.shape[0], latents.shape[2], latents.shape[3],
                                          steps.data, text.data, &controls.values, noise, &error);
         Py_END_ALLOW_THREADS
-        view = finish(self, view, status, &error);
+        view = python_finish(self, view, status, &error);
     }
     python_input_finish(&latents);
     python_input_finish(&steps);

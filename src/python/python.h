@@ -16,7 +16,7 @@
 
 typedef struct python_state {
     PyObject *error, *format_error, *cancelled;
-    PyTypeObject *array, *head_model, *prior, *head, *job, *progress, *history;
+    PyTypeObject *array, *head_model, *prior, *clip, *head, *job, *progress, *history;
 } python_state;
 
 /* self's state; only for objects of this module's own types, which nobody can subclass. */
@@ -30,6 +30,8 @@ static inline python_state *python_state_of(PyObject *self)
 bool python_add_errors(PyObject *module, python_state *state);
 /* Sets the exception that a status stands for; returns NULL. */
 PyObject *python_raise(const python_state *state, hds_status status, const hds_error *error);
+/* The result of a call that filled `view`, which it takes: it, or an exception. */
+PyObject *python_finish(PyObject *self, PyObject *view, hds_status status, const hds_error *error);
 
 /* ---- array.c: out ---- */
 
@@ -86,11 +88,15 @@ typedef struct python_controls {
 bool python_controls_get(python_controls *c, size_t count, size_t height, size_t width);
 void python_controls_finish(python_controls *c);
 
+/* A list of str as UTF-8, `count` pointers, for PyMem_Free; what they point to lives in *holder. */
+const char **python_texts_get(PyObject *texts, size_t *count, PyObject **holder);
+
 PyObject *python_strings(const char *const *strings, size_t count); /* a tuple of str */
 
 /* ---- the types ---- */
 
-extern PyType_Spec python_head_model_spec, python_prior_spec, python_head_spec, python_job_spec;
+extern PyType_Spec python_head_model_spec, python_prior_spec, python_clip_spec, python_head_spec,
+    python_job_spec;
 
 /* Each takes the reference, also when it fails. */
 PyObject *python_head_model_wrap(const python_state *state, hds_head_model *model);
