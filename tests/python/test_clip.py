@@ -83,7 +83,7 @@ def test_errors(clip, tmp_path):
         clip.embed_images(memoryview(bytes(192)).cast("B", (1, 8, 8, 3)))
     with pytest.raises(ValueError, match=r"picture 0, row 0, column 0: nan, .* in \[0, 1\]"):
         clip.embed_images(picture(1, 8, 8, 3, value=lambda i: float("nan")))
-    with pytest.raises(ValueError, match="row 0, column 1: 3, expected"):
+    with pytest.raises(ValueError, match="row 0, column 0: 2, expected"):
         clip.similarity(picture(1, 8, 8, 3, value=lambda i: i), ["a"])
     with pytest.raises(ValueError, match="upstream: axis 1 has 1 entries, expected 2"):
         clip.similarity_gradient(image, ["a", "b"], upstream)
