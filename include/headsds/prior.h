@@ -9,6 +9,7 @@
 
 #include "headsds/error.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -39,6 +40,8 @@ typedef struct hds_prior_info {
      * name of the head model in whose layout they are, and what their captions begin with. Then
      * the texture stage shows it the texture itself. Borrowed; NULL: none. */
     const char *texture_map_head, *texture_map_prefix;
+    bool
+        edits; /* an InstructPix2Pix model: hds_prior_sample changes a picture as the prompt says */
     /* What its captions say of nothing in particular, as "a head", from the same file: the null of
      * guidance where no negative prompt is given, so that the difference is what a prompt adds to
      * it. Borrowed; NULL: "". */
@@ -69,7 +72,8 @@ typedef struct hds_controls {
     float depth_scale, texture_scale;
 } hds_controls;
 /* latents, noise (count, 4, h, w); timesteps (count), may be fractional; text (count, 77, C);
- * controls may be NULL. */
+ * controls may be NULL. Of a model that predicts v, the noise that its v means (Salimans and Ho,
+ * "Progressive distillation", 2022). Not of a prior that edits. */
 HDS_API HDS_NODISCARD hds_status hds_prior_predict_noise(hds_prior *prior, const float *latents,
                                                          size_t count, size_t h, size_t w,
                                                          const float *timesteps, const float *text,

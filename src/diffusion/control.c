@@ -13,7 +13,7 @@ static hds_status check_fit(const hds_prior *p, const controlnet_config *c, cons
     const unet_config *a = &c->unet, *b = &p->unet;
     bool same = a->levels == b->levels && a->layers == b->layers && a->groups == b->groups &&
                 a->in_channels == b->in_channels && a->text_width == b->text_width &&
-                a->eps == b->eps;
+                a->linear_projection == b->linear_projection && a->eps == b->eps;
     for (int i = 0; same && i < a->levels; i++)
         same = a->channels[i] == b->channels[i] && a->heads[i] == b->heads[i] &&
                a->down_attention[i] == b->down_attention[i];
@@ -112,9 +112,7 @@ const unet_residuals *prior_controls_apply(hds_prior *p, const hds_controls *con
         const tn *x = tn_from_f32(cx, one.picture,
                                   TN_SHAPE(n / copies, PRIOR_FACTOR * h, PRIOR_FACTOR * w, 3));
         x = tn_permute(cx, x, TN_SHAPE(0, 3, 1, 2));
-        const tn *parts[] = { x, x };
-        if (copies == 2)
-            x = tn_cat(cx, parts, 2, 0);
+        x = prior_repeat(cx, x, copies);
         at root = at_root(cx, p->controls[i].weights);
         unet_residuals more;
         controlnet_forward(&p->controls[i].config, &root, latents, timesteps, n, text, x, one.scale,

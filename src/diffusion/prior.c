@@ -69,11 +69,18 @@ static hds_status check_configs(const hds_prior *p, hds_error *error)
         return hds_raise(error, HDS_ERROR_FORMAT,
                          "%s: text_encoder: \"max_position_embeddings\" is %d, expected %d",
                          p->path, p->clip.positions, HDS_TOKENS);
-    if (u->in_channels != p->vae.latent_channels || u->out_channels != p->vae.latent_channels)
+    if (u->in_channels == 2 * p->vae.latent_channels + 1)
+        return hds_raise(error, HDS_ERROR_FORMAT,
+                         "%s: unet: %d input channels: an inpainting model, which heads are not "
+                         "made with; take the model that it was made from, or an InstructPix2Pix",
+                         p->path, u->in_channels);
+    if ((u->in_channels != p->vae.latent_channels && !prior_edits(p)) ||
+        u->out_channels != p->vae.latent_channels)
         return hds_raise(error, HDS_ERROR_FORMAT,
                          "%s: unet: %d channels in and %d out, expected %d, the VAE's "
-                         "\"latent_channels\" (editing and inpainting models have more)",
-                         p->path, u->in_channels, u->out_channels, p->vae.latent_channels);
+                         "\"latent_channels\", and %d or twice as many in (InstructPix2Pix)",
+                         p->path, u->in_channels, u->out_channels, p->vae.latent_channels,
+                         p->vae.latent_channels);
     if (p->vae.latent_channels != 4)
         return hds_raise(error, HDS_ERROR_FORMAT,
                          "%s: vae: \"latent_channels\" is %d, expected 4 (Stable Diffusion 1 and "
@@ -185,6 +192,7 @@ void hds_prior_get_info(const hds_prior *p, hds_prior_info *info)
                               .alphas_cumprod = p->schedule.alphas_cumprod,
                               .texture_map_head = p->card.head,
                               .texture_map_prefix = p->card.prefix,
+                              .edits = prior_edits(p),
                               .neutral_prompt = p->card.neutral };
 }
 
@@ -294,6 +302,10 @@ hds_status hds_prior_predict_noise(hds_prior *p, const float *latents, size_t co
         status = prior_controls_check(p, controls, error);
     if (status == HDS_OK)
         status = prior_check_timesteps(p, timesteps, count, error);
+    if (status == HDS_OK && prior_edits(p))
+        status = hds_raise(error, HDS_ERROR_ARGUMENT,
+                           "%s edits pictures (InstructPix2Pix): sample it with a picture to edit",
+                           p->path);
     if (status != HDS_OK)
         return status;
     size_t scope = prior_begin(p);
@@ -305,5 +317,6 @@ hds_status hds_prior_predict_noise(hds_prior *p, const float *latents, size_t co
     const unet_residuals *added = prior_controls_apply(p, controls, 1, x, timesteps, states, &sum);
     tn *y = unet_forward_controlled(&p->unet, &root, x, timesteps, n, states, added);
     prior_take(p, "predictions", y, noise, count * (size_t)channels * h * w);
+    prior_to_noise(p, latents, timesteps, count, (size_t)channels * h * w, noise);
     return prior_end(p, scope, error);
 }
