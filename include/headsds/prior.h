@@ -18,11 +18,23 @@ typedef struct hds_prior hds_prior;
 enum { HDS_TOKENS = 77 };
 
 typedef struct hds_prior_params {
-    const char *path; /* a diffusers folder; NULL: the built-in sample prior */
+    /* A diffusers folder (Stable Diffusion 1.x or 2.x, or InstructPix2Pix), or a file with the
+     * names of the original release; NULL: the built-in sample prior. */
+    const char *path;
+    /* With a file, which has neither: a diffusers folder whose tokenizer and configurations are
+     * the model's. NULL with a folder. */
+    const char *config;
     /* Folders of ControlNets (Zhang, Rao, Agrawala 2023) that are copies of its UNet, or NULL: one
      * that sees depth, one that knows textures. */
     const char *depth, *texture;
+    const struct hds_lora *loras; /* (lora_count), added in this order; or NULL */
+    size_t lora_count;
 } hds_prior_params;
+/* W + scale (alpha / rank) up down, for the text encoder and the UNet. Hu et al., "LoRA", 2022. */
+typedef struct hds_lora {
+    const char *path; /* .safetensors of kohya's, diffusers' or peft's names */
+    float scale;
+} hds_lora;
 /* params: NULL for the defaults. On success *prior is new; release it with hds_prior_unref. */
 HDS_API HDS_NODISCARD hds_status hds_prior_load(hds_prior **prior, const hds_prior_params *params,
                                                 hds_error *error);

@@ -267,6 +267,13 @@ hds_status unet_config_load(unet_config *c, const char *path, hds_error *error)
     return close_config(&r);
 }
 
+void controlnet_config_default(controlnet_config *c, const unet_config *unet)
+{
+    static const int usual[] = { 16, 32, 96, 256 };
+    *c = (controlnet_config){ .unet = *unet, .condition_levels = sizeof usual / sizeof *usual };
+    memcpy(c->condition_channels, usual, sizeof usual);
+}
+
 hds_status controlnet_config_load(controlnet_config *c, const char *path, hds_error *error)
 {
     static const fixed needed[] = {
@@ -275,12 +282,9 @@ hds_status controlnet_config_load(controlnet_config *c, const char *path, hds_er
         { "global_pool_conditions", "false" },
     };
     reader r = open_config(path, error);
-    *c = (controlnet_config){ 0 };
-    read_unet(&r, &c->unet);
-    static const int usual[] = { 16, 32, 96, 256 };
     const char *key = "conditioning_embedding_out_channels";
-    c->condition_levels = sizeof usual / sizeof *usual;
-    memcpy(c->condition_channels, usual, sizeof usual);
+    controlnet_config_default(c, &(unet_config){ 0 });
+    read_unet(&r, &c->unet);
     if (value_of(&r, key))
         c->condition_levels = channels(&r, key, c->condition_channels);
     check_fixed(&r, needed, sizeof needed / sizeof *needed);

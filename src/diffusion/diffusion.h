@@ -60,8 +60,22 @@ HDS_NODISCARD hds_status clip_text_config_load(clip_text_config *c, const char *
                                                hds_error *error);
 HDS_NODISCARD hds_status vae_config_load(vae_config *c, const char *path, hds_error *error);
 HDS_NODISCARD hds_status unet_config_load(unet_config *c, const char *path, hds_error *error);
+/* A copy of this UNet that sees pictures as those of Stable Diffusion 1 do. */
+void controlnet_config_default(controlnet_config *c, const unet_config *unet);
 HDS_NODISCARD hds_status controlnet_config_load(controlnet_config *c, const char *path,
                                                 hds_error *error);
+
+/* ---- files.c, single.c: where weights lie ---- */
+
+/* The weights of a part in its folder of a diffusers model: stem.safetensors, in shards, or their
+ * float16 variant. On failure NULL, and the context has failed. */
+weights *part_open(tn_context *cx, const char *folder, const char *stem);
+/* Of a file with the names of the original release: weights_adopt for each part, whose context is
+ * its configuration. */
+void single_adopt_text(void *clip_text_config, weights *w, const io_tensor *tensor);
+void single_adopt_vae(void *vae_config, weights *w, const io_tensor *tensor);
+void single_adopt_unet(void *unet_config, weights *w, const io_tensor *tensor);
+void single_adopt_control(void *controlnet_config, weights *w, const io_tensor *tensor);
 
 /* ---- clip.c ---- */
 

@@ -27,7 +27,8 @@ typedef struct prior_control {
 struct hds_prior {
     atomic_size_t references;
     pthread_mutex_t lock; /* guards cx, all that lives in it, and memos */
-    char *path;
+    char *path;           /* a folder, or a file of weights */
+    char *folder;         /* of tokenizer and configurations: the same, or beside the file's */
     text_tokenizer *tokenizer;
     clip_text_config clip;
     vae_config vae;
@@ -42,6 +43,9 @@ struct hds_prior {
 };
 
 void prior_forget_all(hds_prior *p); /* memo.c */
+
+/* lora.c: before the weights are first used */
+HDS_NODISCARD hds_status prior_lora_load(hds_prior *p, const hds_lora *lora, hds_error *error);
 
 /* control.c */
 HDS_NODISCARD hds_status prior_controls_load(hds_prior *p, const hds_prior_params *params,

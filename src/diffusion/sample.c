@@ -91,7 +91,7 @@ static hds_status open_sampler(const hds_prior *p, run *r, hds_error *error)
     json_t *json = NULL;
     sampler_kind kind;
     sampler_config config;
-    char *path = hds_format("%s/scheduler/scheduler_config.json", p->path);
+    char *path = hds_format("%s/scheduler/scheduler_config.json", p->folder);
     hds_status status = path ? kind_of(s->scheduler, &kind, error)
                              : hds_raise(error, HDS_ERROR_MEMORY, "out of memory");
     if (status == HDS_OK)

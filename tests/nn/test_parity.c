@@ -166,6 +166,7 @@ static const struct {
     { "unet_intermediates", unet_case }, { "sds", parity_sds },
     { "controlnet", parity_controlnet }, { "multi_controlnet", parity_controlnet },
     { "sample", parity_sample },
+    { "lora", parity_lora },
 };
 
 /* The function for a case, or NULL and the reason printed. */

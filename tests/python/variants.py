@@ -6,7 +6,7 @@ import shutil
 
 import numpy
 
-DTYPES = {"F32": numpy.float32, "F16": numpy.float16, "I64": numpy.int64}
+DTYPES = {"F32": numpy.float32, "F16": numpy.float16, "I32": numpy.int32, "I64": numpy.int64}
 
 
 def read(path):
