@@ -219,33 +219,43 @@ def test_one_file_with_open_clip(tmp_path):
     assert (numpy.asarray(one) == numbers(headsds.Prior.load(config))[0]).all()
 
 
+def usual_embedding(tensors):
+    """The row of convolutions on the picture with the channels that single files have: random."""
+    channels, last = [3, 16, 16, 32, 32, 96, 96, 256], tensors["controlnet_cond_embedding.conv_out.bias"]
+    kept = {name: a for name, a in tensors.items() if not name.startswith("controlnet_cond_embedding")}
+    names = ["conv_in", *(f"blocks.{k}" for k in range(6)), "conv_out"]
+    for name, inputs, outputs in zip(names, channels, [*channels[1:], len(last)]):
+        kept[f"controlnet_cond_embedding.{name}.weight"] = RNG.standard_normal(
+            (outputs, inputs, 3, 3), numpy.float32) / inputs**0.5
+        kept[f"controlnet_cond_embedding.{name}.bias"] = RNG.standard_normal(outputs, numpy.float32)
+    return kept
+
+
 def test_a_controlnet_in_one_file(tmp_path):
     """A ControlNet under the names of its first release; the folder's in diffusers'."""
-    source = shared("parity/tiny-controlnet-depth")
-    model = shared("parity/tiny-sd15")
-    blocks, tensors = 3, {}
-    for name, array in variants.read(source / "diffusion_pytorch_model.safetensors").items():
-        tensors["control_model." + released(name, blocks)] = array
+    source = variants.copy(shared("parity/tiny-controlnet-depth"), tmp_path / "folder")
+    weights = source / "diffusion_pytorch_model.safetensors"
+    tensors = usual_embedding(variants.read(weights))
+    variants.write(weights, tensors)
+    variants.set_config(source / "config.json", conditioning_embedding_out_channels=[16, 32, 96, 256])
     path = tmp_path / "control.safetensors"
-    variants.write(path, tensors)
-    usual = json.loads((source / "config.json").read_text()).get("conditioning_embedding_out_channels")
-    if usual not in (None, [16, 32, 96, 256]):
-        with pytest.raises(headsds.FormatError, match="controlnet_cond_embedding"):
-            headsds.Prior.load(model, depth=path)
-        return
+    variants.write(path, {"control_model." + released(name, 3): a for name, a in tensors.items()})
     pictures = numpy.broadcast_to(PICTURE, (1, 32, 32, 3)).copy()
     found = []
-    for depth in (path, source):
-        prior = headsds.Prior.load(model, depth=depth)
-        text = prior.encode_text(["a head"])
-        found.append(numpy.asarray(prior.predict_noise(NOISE, 300, text, depth=pictures)))
+    for depth in (path, source, None):
+        prior = headsds.Prior.load(shared("parity/tiny-sd15"), depth=depth)
+        text, shown = prior.encode_text(["a head"]), {"depth": pictures} if depth else {}
+        found.append(numpy.asarray(prior.predict_noise(NOISE, 300, text, **shown)))
     assert (found[0] == found[1]).all()
+    assert not numpy.allclose(found[0], found[2], atol=1e-3)
 
 
 def released(name, blocks):
     """diffusers' name of a ControlNet's tensor -> the first release's."""
     leaves = [("norm1.", "in_layers.0."), ("conv1.", "in_layers.2."), ("time_emb_proj.", "emb_layers.1."),
-              ("norm2.", "out_layers.0."), ("conv2.", "out_layers.3."), ("conv_shortcut.", "skip_connection.")]
+              ("norm2.", "out_layers.0."), ("conv2.", "out_layers.3."),
+              ("conv_shortcut.", "skip_connection.")]
+    residual = "resnets" in name
     ends = [("time_embedding.linear_1.", "time_embed.0."), ("time_embedding.linear_2.", "time_embed.2."),
             ("controlnet_cond_embedding.conv_in.", "input_hint_block.0."),
             ("controlnet_cond_embedding.conv_out.", "input_hint_block.14."),
@@ -266,9 +276,8 @@ def released(name, blocks):
         part = {"resnets": "0", "attentions": "1", "downsamplers": "0"}[parts[2]]
         rest = ["op", *parts[5:]] if parts[2] == "downsamplers" else parts[4:]
         name = ".".join(["input_blocks", str(row), part, *rest])
-    for old, new in leaves:
-        if "attentions" not in name and ".1." + old not in name:
-            name = name.replace("." + old, "." + new)
+    for old, new in leaves if residual else []:
+        name = name.replace("." + old, "." + new)
     return name
 
 
