@@ -14,8 +14,9 @@
 
 typedef struct hds_clip hds_clip;
 
-/* path: a folder as openai/clip-vit-base-patch32 is published, with config.json, model.safetensors,
- * preprocessor_config.json and the tokenizer's files. On success *clip is new. */
+/* path: a folder as openai/clip-vit-base-patch32 is published, with config.json, model.safetensors
+ * (or its shards or fp16 variant), preprocessor_config.json and the tokenizer's files. On success
+ * *clip is new. */
 HDS_API HDS_NODISCARD hds_status hds_clip_load(hds_clip **clip, const char *path, hds_error *error);
 HDS_API void hds_clip_destroy(hds_clip **clip);
 

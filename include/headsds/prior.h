@@ -9,6 +9,7 @@
 
 #include "headsds/error.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,11 +18,23 @@ typedef struct hds_prior hds_prior;
 enum { HDS_TOKENS = 77 };
 
 typedef struct hds_prior_params {
-    const char *path; /* a diffusers folder; NULL: the built-in sample prior */
+    /* A diffusers folder (Stable Diffusion 1.x or 2.x, or InstructPix2Pix), or a file with the
+     * names of the original release; NULL: the built-in sample prior. */
+    const char *path;
+    /* With a file, which has neither: a diffusers folder whose tokenizer and configurations are
+     * the model's. NULL with a folder. */
+    const char *config;
     /* Folders of ControlNets (Zhang, Rao, Agrawala 2023) that are copies of its UNet, or NULL: one
      * that sees depth, one that knows textures. */
     const char *depth, *texture;
+    const struct hds_lora *loras; /* (lora_count), added in this order; or NULL */
+    size_t lora_count;
 } hds_prior_params;
+/* W + scale (alpha / rank) up down, for the text encoder and the UNet. Hu et al., "LoRA", 2022. */
+typedef struct hds_lora {
+    const char *path; /* .safetensors of kohya's, diffusers' or peft's names */
+    float scale;
+} hds_lora;
 /* params: NULL for the defaults. On success *prior is new; release it with hds_prior_unref. */
 HDS_API HDS_NODISCARD hds_status hds_prior_load(hds_prior **prior, const hds_prior_params *params,
                                                 hds_error *error);
@@ -39,6 +52,8 @@ typedef struct hds_prior_info {
      * name of the head model in whose layout they are, and what their captions begin with. Then
      * the texture stage shows it the texture itself. Borrowed; NULL: none. */
     const char *texture_map_head, *texture_map_prefix;
+    bool
+        edits; /* an InstructPix2Pix model: hds_prior_sample changes a picture as the prompt says */
     /* What its captions say of nothing in particular, as "a head", from the same file: the null of
      * guidance where no negative prompt is given, so that the difference is what a prompt adds to
      * it. Borrowed; NULL: "". */
@@ -69,7 +84,8 @@ typedef struct hds_controls {
     float depth_scale, texture_scale;
 } hds_controls;
 /* latents, noise (count, 4, h, w); timesteps (count), may be fractional; text (count, 77, C);
- * controls may be NULL. */
+ * controls may be NULL. Of a model that predicts v, the noise that its v means (Salimans and Ho,
+ * "Progressive distillation", 2022). Not of a prior that edits. */
 HDS_API HDS_NODISCARD hds_status hds_prior_predict_noise(hds_prior *prior, const float *latents,
                                                          size_t count, size_t h, size_t w,
                                                          const float *timesteps, const float *text,

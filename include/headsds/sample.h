@@ -22,8 +22,12 @@ typedef struct hds_sample_params {
     const float *noise;    /* (4,height/8,width/8) standard normal to begin with in place of the
                               seed's, or NULL */
     size_t height, width;  /* pixels, multiples of 8; the size that the UNet was trained for */
-    const float *image;    /* (height,width,3) RGB in [0,1] to begin with, or NULL: noise only */
-    float strength;        /* with an image: the share of the steps that is run on it, (0,1]; 0.8 */
+    const float *image;    /* (height,width,3) RGB in [0,1] to begin with, or NULL: noise only. Of a
+                              prior that edits: the picture that is edited, never NULL */
+    float strength;        /* with an image: the share of the steps that is run on it, (0,1]; 0.8.
+                              Without a meaning for a prior that edits */
+    float image_guidance_scale; /* of a prior that edits: how near to its picture it stays; 1.5.
+                                   Brooks, Holynski, Efros, "InstructPix2Pix", 2023, equation 3 */
     /* Before the first and after each of `steps` evaluations of the UNet: how many are done, and
      * the latents (4,height/8,width/8) so far, which hds_prior_decode_latents makes a preview of.
      * False cancels. May be NULL. */

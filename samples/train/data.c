@@ -70,9 +70,9 @@ static float ordinary(rng *r)
 static caption_medium pick_medium(rng *r)
 {
     double u = rng_uniform(r);
-    return u < 0.32   ? CAPTION_GREY
-           : u < 0.64 ? CAPTION_NORMALS
-           : u < 0.80 ? CAPTION_PHOTO
+    return u < 0.27   ? CAPTION_GREY
+           : u < 0.54 ? CAPTION_NORMALS
+           : u < 0.64 ? CAPTION_PHOTO
                       : CAPTION_UV;
 }
 

@@ -34,12 +34,13 @@ typedef struct batch {
     int steps[BATCH];
 } batch;
 
-/* Uniform for four pictures in ten, and for six in the part of the schedule where small differences
- * of shape can still be seen. */
-static int draw_timestep(const session *s, rng *r)
+/* Uniform for texture maps, whose colours show under much noise, and for four renders in ten; the
+ * other renders stay in the part of the schedule where small differences of shape can be seen. */
+static int draw_timestep(const session *s, rng *r, int32_t medium)
 {
     uint32_t count = (uint32_t)s->schedule.count;
-    return (int)rng_below(r, rng_below(r, 10) < 6 ? count * 3 / 5 : count);
+    bool low = rng_below(r, 10) < 6 && medium != CAPTION_UV;
+    return (int)rng_below(r, low ? count * 3 / 5 : count);
 }
 
 static hds_status draw_batch(const session *s, batch *b, hds_error *error)
@@ -56,7 +57,7 @@ static hds_status draw_batch(const session *s, batch *b, hds_error *error)
         if (status != HDS_OK)
             return status;
         memcpy(b->clean + i * EACH, record->latents, sizeof record->latents);
-        b->steps[i] = draw_timestep(s, &r);
+        b->steps[i] = draw_timestep(s, &r, record->sample.medium);
         b->times[i] = (float)b->steps[i];
     }
     rng_normal_fill(&r, b->noise, BATCH * EACH);

@@ -79,21 +79,18 @@ static hds_status check_configs(const hds_clip *c, hds_error *error)
 
 static hds_status load_weights(hds_clip *c, hds_error *error)
 {
-    char *path = io_join(c->path, "model.safetensors");
-    hds_status status = path ? tn_context_create(&c->cx, 0, error) : no_memory(c, error);
-    if (status == HDS_OK) {
-        size_t scope = tn_enter(c->cx);
-        c->weights = weights_load(c->cx, path, WEIGHTS_FROZEN);
-        if (!tn_failed(c->cx)) {
-            at root = at_root(c->cx, c->weights);
-            clip_pair_survey(&c->config, &root);
-            c->logit_scale = tn_scalar(c->cx, clip_pair_logit_scale(&root));
-        }
-        tn_leave(c->cx, scope, NULL);
-        status = tn_check(c->cx, error);
+    hds_status status = tn_context_create(&c->cx, 0, error);
+    if (status != HDS_OK)
+        return status;
+    size_t scope = tn_enter(c->cx);
+    c->weights = part_open(c->cx, c->path, "model");
+    if (!tn_failed(c->cx)) {
+        at root = at_root(c->cx, c->weights);
+        clip_pair_survey(&c->config, &root);
+        c->logit_scale = tn_scalar(c->cx, clip_pair_logit_scale(&root));
     }
-    hds_free(path);
-    return status;
+    tn_leave(c->cx, scope, NULL);
+    return tn_check(c->cx, error);
 }
 
 hds_status hds_clip_load(hds_clip **clip, const char *path, hds_error *error)

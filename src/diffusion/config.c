@@ -72,6 +72,14 @@ static double real_number(reader *r, const char *key, double fallback)
     return json_number_value(value);
 }
 
+static bool boolean(reader *r, const char *key, bool fallback)
+{
+    json_t *value = value_of(r, key);
+    if (value && !json_is_boolean(value))
+        refuse(r, key, "true or false");
+    return value ? json_is_true(value) : fallback;
+}
+
 static const char *string(reader *r, const char *key, const char *fallback)
 {
     json_t *value = value_of(r, key);
@@ -332,7 +340,6 @@ static void read_unet(reader *r, unet_config *c)
         { "downsample_padding", "1" },
         { "mid_block_scale_factor", "1" },
         { "dual_cross_attention", "false" },
-        { "use_linear_projection", "false" },
         { "only_cross_attention", "false" },
         { "transformer_layers_per_block", "1" },
         { "resnet_time_scale_shift", "\"default\"" },
@@ -356,6 +363,7 @@ static void read_unet(reader *r, unet_config *c)
     c->groups = integer(r, "norm_num_groups", 32);
     c->text_width = integer(r, "cross_attention_dim", 1280);
     c->sample_size = integer(r, "sample_size", 64);
+    c->linear_projection = boolean(r, "use_linear_projection", false);
     c->eps = real_number(r, "norm_eps", 1e-5);
     block_types(r, "down_block_types", "DownBlock2D", "CrossAttnDownBlock2D", c->levels,
                 c->down_attention);
@@ -373,6 +381,13 @@ hds_status unet_config_load(unet_config *c, const char *path, hds_error *error)
     return close_config(&r);
 }
 
+void controlnet_config_default(controlnet_config *c, const unet_config *unet)
+{
+    static const int usual[] = { 16, 32, 96, 256 };
+    *c = (controlnet_config){ .unet = *unet, .condition_levels = sizeof usual / sizeof *usual };
+    memcpy(c->condition_channels, usual, sizeof usual);
+}
+
 hds_status controlnet_config_load(controlnet_config *c, const char *path, hds_error *error)
 {
     static const fixed needed[] = {
@@ -381,12 +396,9 @@ hds_status controlnet_config_load(controlnet_config *c, const char *path, hds_er
         { "global_pool_conditions", "false" },
     };
     reader r = open_config(path, error);
-    *c = (controlnet_config){ 0 };
-    read_unet(&r, &c->unet);
-    static const int usual[] = { 16, 32, 96, 256 };
     const char *key = "conditioning_embedding_out_channels";
-    c->condition_levels = sizeof usual / sizeof *usual;
-    memcpy(c->condition_channels, usual, sizeof usual);
+    controlnet_config_default(c, &(unet_config){ 0 });
+    read_unet(&r, &c->unet);
     if (value_of(&r, key))
         c->condition_levels = channels(&r, key, c->condition_channels);
     check_fixed(&r, needed, sizeof needed / sizeof *needed);

@@ -13,7 +13,7 @@ static hds_status check_fit(const hds_prior *p, const controlnet_config *c, cons
     const unet_config *a = &c->unet, *b = &p->unet;
     bool same = a->levels == b->levels && a->layers == b->layers && a->groups == b->groups &&
                 a->in_channels == b->in_channels && a->text_width == b->text_width &&
-                a->eps == b->eps;
+                a->linear_projection == b->linear_projection && a->eps == b->eps;
     for (int i = 0; same && i < a->levels; i++)
         same = a->channels[i] == b->channels[i] && a->heads[i] == b->heads[i] &&
                a->down_attention[i] == b->down_attention[i];
@@ -26,32 +26,43 @@ static hds_status check_fit(const hds_prior *p, const controlnet_config *c, cons
                      b->channels[0], b->text_width);
 }
 
-static hds_status load(hds_prior *p, prior_control *c, const char *folder, hds_error *error)
+/* A folder with config.json, or a file of the original release, which needs none: it is a copy of
+ * the prior's UNet and sees pictures as all of them do. */
+static hds_status read_config(const hds_prior *p, controlnet_config *c, const char *path,
+                              hds_error *error)
 {
-    char *config = hds_format("%s/config.json", folder);
-    char *file = hds_format("%s/diffusion_pytorch_model.safetensors", folder);
-    hds_status status = HDS_OK;
-    if (!config || !file)
-        status = hds_raise(error, HDS_ERROR_MEMORY, "%s: out of memory", folder);
-    else if (!io_is_folder(folder))
-        status =
-            hds_raise(error, HDS_ERROR_NOT_FOUND,
-                      "%s: no such folder, expected a ControlNet as diffusers writes it", folder);
-    if (status == HDS_OK)
-        status = controlnet_config_load(&c->config, config, error);
-    if (status == HDS_OK)
-        status = check_fit(p, &c->config, folder, error);
-    if (status == HDS_OK) {
-        c->weights = weights_load(p->cx, file, WEIGHTS_FROZEN);
-        if (!tn_failed(p->cx)) {
-            at root = at_root(p->cx, c->weights);
-            controlnet_survey(&c->config, &root);
-        }
-        status = tn_check(p->cx, error);
+    if (!io_exists(path))
+        return hds_raise(error, HDS_ERROR_NOT_FOUND,
+                         "%s: no such file or folder, expected a ControlNet as diffusers writes it "
+                         "or as it was first released",
+                         path);
+    if (!io_is_folder(path)) {
+        controlnet_config_default(c, &p->unet);
+        return HDS_OK;
     }
+    char *config = io_join(path, "config.json");
+    hds_status status = config ? controlnet_config_load(c, config, error)
+                               : hds_raise(error, HDS_ERROR_MEMORY, "%s: out of memory", path);
     hds_free(config);
-    hds_free(file);
-    return status;
+    return status == HDS_OK ? check_fit(p, c, path, error) : status;
+}
+
+static hds_status load(hds_prior *p, prior_control *c, const char *path, hds_error *error)
+{
+    hds_status status = read_config(p, &c->config, path, error);
+    if (status != HDS_OK)
+        return status;
+    if (io_is_folder(path))
+        c->weights = part_open(p->cx, path, "diffusion_pytorch_model");
+    else
+        c->weights = weights_open(p->cx, path,
+                                  &(weights_source){ &path, 1, single_adopt_control, &c->config },
+                                  WEIGHTS_FROZEN);
+    if (!tn_failed(p->cx)) {
+        at root = at_root(p->cx, c->weights);
+        controlnet_survey(&c->config, &root);
+    }
+    return tn_check(p->cx, error);
 }
 
 hds_status prior_controls_load(hds_prior *p, const hds_prior_params *params, hds_error *error)
@@ -112,9 +123,7 @@ const unet_residuals *prior_controls_apply(hds_prior *p, const hds_controls *con
         const tn *x = tn_from_f32(cx, one.picture,
                                   TN_SHAPE(n / copies, PRIOR_FACTOR * h, PRIOR_FACTOR * w, 3));
         x = tn_permute(cx, x, TN_SHAPE(0, 3, 1, 2));
-        const tn *parts[] = { x, x };
-        if (copies == 2)
-            x = tn_cat(cx, parts, 2, 0);
+        x = prior_repeat(cx, x, copies);
         at root = at_root(cx, p->controls[i].weights);
         unet_residuals more;
         controlnet_forward(&p->controls[i].config, &root, latents, timesteps, n, text, x, one.scale,

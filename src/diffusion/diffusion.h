@@ -57,6 +57,8 @@ typedef struct unet_config {
     bool down_attention[DIFFUSION_MAX_LEVELS], up_attention[DIFFUSION_MAX_LEVELS];
     int heads[DIFFUSION_MAX_LEVELS]; /* "attention_head_dim" is the number of heads */
     int layers, groups, text_width, sample_size;
+    bool
+        linear_projection; /* proj_in and proj_out of transformers: linear, else 1x1 convolutions */
     double eps;
 } unet_config;
 
@@ -83,8 +85,22 @@ HDS_NODISCARD hds_status clip_pixels_config_load(clip_pixels_config *c, const ch
                                                  hds_error *error);
 HDS_NODISCARD hds_status vae_config_load(vae_config *c, const char *path, hds_error *error);
 HDS_NODISCARD hds_status unet_config_load(unet_config *c, const char *path, hds_error *error);
+/* A copy of this UNet that sees pictures as those of Stable Diffusion 1 do. */
+void controlnet_config_default(controlnet_config *c, const unet_config *unet);
 HDS_NODISCARD hds_status controlnet_config_load(controlnet_config *c, const char *path,
                                                 hds_error *error);
+
+/* ---- files.c, single.c: where weights lie ---- */
+
+/* The weights of a part in its folder of a diffusers model: stem.safetensors, in shards, or their
+ * float16 variant. On failure NULL, and the context has failed. */
+weights *part_open(tn_context *cx, const char *folder, const char *stem);
+/* Of a file with the names of the original release: weights_adopt for each part, whose context is
+ * its configuration. */
+void single_adopt_text(void *clip_text_config, weights *w, const io_tensor *tensor);
+void single_adopt_vae(void *vae_config, weights *w, const io_tensor *tensor);
+void single_adopt_unet(void *unet_config, weights *w, const io_tensor *tensor);
+void single_adopt_control(void *controlnet_config, weights *w, const io_tensor *tensor);
 
 /* ---- clip.c ---- */
 
@@ -173,6 +189,7 @@ typedef struct schedule {
     int count;             /* timesteps */
     float *betas;          /* (count) */
     float *alphas_cumprod; /* (count), cumulative product in float32 */
+    bool velocity;         /* the network predicts v (Salimans and Ho 2022), else the noise */
 } schedule;
 HDS_NODISCARD hds_status schedule_load(schedule *s, const char *path, hds_error *error);
 void schedule_finish(schedule *s);
@@ -281,13 +298,19 @@ HDS_NODISCARD hds_status prior_encode_adjoint(prior_encoding *encoding, const fl
                                               float *dimages, hds_error *error);
 void prior_encoding_destroy(prior_encoding **encoding);
 
-/* Classifier-free guidance: noise = uncond + guidance (cond - uncond), in one batch of 2 count.
- * text and negative (count,77,C); uncond and cond, where not NULL, get the two predictions. */
+/* Classifier-free guidance: noise = uncond + guidance (cond - uncond), in one batch of 2 count; an
+ * editing prior (InstructPix2Pix) is guided both ways, in one of 3 count: sampler_guide_edit.
+ * text and negative (count,77,C); uncond and cond, where not NULL, get the predictions with neither
+ * and with all. */
 typedef struct prior_guided {
     size_t count, h, w;
     const float *latents, *timesteps, *text, *negative;
     float guidance;
     const hds_controls *controls; /* or NULL */
+    const float *picture;         /* (count,4,h,w) what is edited: posterior means, not scaled;
+                                     NULL for other priors */
+    float picture_guidance;
+    bool as_is; /* what the network gives, be it v, in place of the noise */
     float *noise, *uncond, *cond;
 } prior_guided;
 HDS_NODISCARD hds_status prior_predict_guided(hds_prior *prior, const prior_guided *g,

@@ -103,56 +103,113 @@ void prior_encoding_destroy(prior_encoding **encoding)
     hds_free(e);
 }
 
-/* The UNet on [negative, text], one batch.  -> (2 count,4,h,w) in `both` */
-static hds_status predict_both(hds_prior *p, const prior_guided *g, const float *timesteps,
-                               float *both, hds_error *error)
+bool prior_edits(const hds_prior *p)
+{
+    return p->unet.in_channels == 2 * p->vae.latent_channels;
+}
+
+tn *prior_repeat(tn_context *cx, const tn *x, int copies)
+{
+    const tn *parts[PRIOR_BRANCHES] = { x, x, x };
+    return tn_cat(cx, parts, copies, 0);
+}
+
+/* abar at a timestep that may lie between two of training's. */
+static double alpha_bar(const schedule *s, float timestep)
+{
+    int low = (int)timestep, high = low + 1 < s->count ? low + 1 : low;
+    double part = (double)timestep - low;
+    return (1 - part) * s->alphas_cumprod[low] + part * s->alphas_cumprod[high];
+}
+
+void prior_to_noise(const hds_prior *p, const float *latents, const float *timesteps, size_t count,
+                    size_t each, float *output)
+{
+    for (size_t i = 0; i < count && p->schedule.velocity; i++)
+        sampler_noise(true, alpha_bar(&p->schedule, timesteps[i]), latents + i * each,
+                      output + i * each, each, output + i * each);
+}
+
+/* The branches of guidance as one batch: [neither, text], or [neither, picture, both]. */
+static hds_status predict_branches(hds_prior *p, const prior_guided *g, int branches,
+                                   const float *timesteps, float *out, hds_error *error)
 {
     tn_context *cx = p->cx;
     size_t scope = prior_begin(p);
     at root = at_root(cx, p->unet_weights);
-    int64_t n = (int64_t)g->count, channels = p->unet.in_channels, c = p->unet.text_width;
-    const tn *x = tn_from_f32(cx, g->latents, TN_SHAPE(n, channels, (int64_t)g->h, (int64_t)g->w));
-    const tn *latents[] = { x, x };
+    int64_t n = (int64_t)g->count, channels = p->unet.out_channels, c = p->unet.text_width;
+    int64_t h = (int64_t)g->h, w = (int64_t)g->w;
+    tn *x = prior_repeat(cx, tn_from_f32(cx, g->latents, TN_SHAPE(n, channels, h, w)), branches);
+    if (g->picture) {
+        const tn *none = tn_zeros(cx, TN_SHAPE(n, channels, h, w));
+        const tn *shown = tn_from_f32(cx, g->picture, TN_SHAPE(n, channels, h, w));
+        const tn *pictures[] = { none, shown, shown };
+        const tn *both[] = { x, tn_cat(cx, pictures, branches, 0) };
+        x = tn_cat(cx, both, 2, 1);
+    }
     const tn *negative = tn_from_f32(cx, g->negative, TN_SHAPE(n, HDS_TOKENS, c));
-    const tn *states[] = { negative, tn_from_f32(cx, g->text, TN_SHAPE(n, HDS_TOKENS, c)) };
-    tn *batch = tn_cat(cx, latents, 2, 0);
-    tn *text = tn_cat(cx, states, 2, 0);
+    const tn *states[] = { negative, negative, negative };
+    states[branches - 1] = tn_from_f32(cx, g->text, TN_SHAPE(n, HDS_TOKENS, c));
+    tn *text = tn_cat(cx, states, branches, 0);
     unet_residuals sum;
     const unet_residuals *added =
-        prior_controls_apply(p, g->controls, 2, batch, timesteps, text, &sum);
-    tn *y = unet_forward_controlled(&p->unet, &root, batch, timesteps, 2 * n, text, added);
-    prior_take(p, "predictions", y, both, 2 * g->count * (size_t)channels * g->h * g->w);
+        prior_controls_apply(p, g->controls, branches, x, timesteps, text, &sum);
+    tn *y = unet_forward_controlled(&p->unet, &root, x, timesteps, branches * n, text, added);
+    prior_take(p, "predictions", y, out,
+               (size_t)branches * g->count * (size_t)channels * g->h * g->w);
     return prior_end(p, scope, error);
 }
 
-hds_status prior_predict_guided(hds_prior *p, const prior_guided *g, hds_error *error)
+static hds_status check_guided(const hds_prior *p, const prior_guided *g, hds_error *error)
 {
     hds_status status = prior_check_size(g->count, g->h, g->w, 1, error);
     if (status == HDS_OK)
         status = prior_check_timesteps(p, g->timesteps, g->count, error);
     if (status == HDS_OK)
         status = prior_controls_check(p, g->controls, error);
+    if (status == HDS_OK && prior_edits(p) && !g->picture)
+        status =
+            hds_raise(error, HDS_ERROR_ARGUMENT,
+                      "%s edits pictures (InstructPix2Pix) and was given none to edit", p->path);
+    if (status == HDS_OK && !prior_edits(p) && g->picture)
+        status = hds_raise(error, HDS_ERROR_ARGUMENT,
+                           "%s does not edit pictures: its UNet has %d input channels, that of an "
+                           "InstructPix2Pix model has 8",
+                           p->path, p->unet.in_channels);
+    return status;
+}
+
+hds_status prior_predict_guided(hds_prior *p, const prior_guided *g, hds_error *error)
+{
+    hds_status status = check_guided(p, g, error);
     if (status != HDS_OK)
         return status;
-    size_t numbers = g->count * (size_t)p->unet.out_channels * g->h * g->w;
-    float *both = malloc(2 * numbers * sizeof *both);
-    float *timesteps = malloc(2 * g->count * sizeof *timesteps);
-    if (both && timesteps) {
-        memcpy(timesteps, g->timesteps, g->count * sizeof *timesteps);
-        memcpy(timesteps + g->count, g->timesteps, g->count * sizeof *timesteps);
-        status = predict_both(p, g, timesteps, both, error);
+    int branches = g->picture ? 3 : 2;
+    size_t each = (size_t)p->unet.out_channels * g->h * g->w, numbers = g->count * each;
+    float *out = malloc((size_t)branches * numbers * sizeof *out);
+    float *timesteps = malloc((size_t)branches * g->count * sizeof *timesteps);
+    if (out && timesteps) {
+        for (int k = 0; k < branches; k++)
+            memcpy(timesteps + (size_t)k * g->count, g->timesteps, g->count * sizeof *timesteps);
+        status = predict_branches(p, g, branches, timesteps, out, error);
     } else {
         status = hds_raise(error, HDS_ERROR_MEMORY, "noise prediction: out of memory");
     }
     if (status == HDS_OK) {
-        for (size_t i = 0; i < numbers; i++)
-            g->noise[i] = both[i] + g->guidance * (both[numbers + i] - both[i]);
+        for (int k = 0; k < branches && !g->as_is; k++)
+            prior_to_noise(p, g->latents, g->timesteps, g->count, each, out + (size_t)k * numbers);
+        const float *cond = out + (size_t)(branches - 1) * numbers;
+        if (g->picture)
+            sampler_guide_edit(out, out + numbers, cond, g->picture_guidance, g->guidance, numbers,
+                               g->noise);
+        else
+            sampler_guide(out, cond, g->guidance, numbers, g->noise);
         if (g->uncond)
-            memcpy(g->uncond, both, numbers * sizeof *both);
+            memcpy(g->uncond, out, numbers * sizeof *out);
         if (g->cond)
-            memcpy(g->cond, both + numbers, numbers * sizeof *both);
+            memcpy(g->cond, cond, numbers * sizeof *cond);
     }
-    free(both);
+    free(out);
     free(timesteps);
     return status;
 }

@@ -12,7 +12,8 @@ static const char layout[] =
 /* A path below the prior's folder; new. */
 static char *below(const hds_prior *p, const char *part, const char *file)
 {
-    return file ? hds_format("%s/%s/%s", p->path, part, file) : hds_format("%s/%s", p->path, part);
+    return file ? hds_format("%s/%s/%s", p->folder, part, file)
+                : hds_format("%s/%s", p->folder, part);
 }
 
 static hds_status no_memory(const hds_prior *p, hds_error *error)
@@ -69,11 +70,18 @@ static hds_status check_configs(const hds_prior *p, hds_error *error)
         return hds_raise(error, HDS_ERROR_FORMAT,
                          "%s: text_encoder: \"max_position_embeddings\" is %d, expected %d",
                          p->path, p->clip.positions, HDS_TOKENS);
-    if (u->in_channels != p->vae.latent_channels || u->out_channels != p->vae.latent_channels)
+    if (u->in_channels == 2 * p->vae.latent_channels + 1)
+        return hds_raise(error, HDS_ERROR_FORMAT,
+                         "%s: unet: %d input channels: an inpainting model, which heads are not "
+                         "made with; take the model that it was made from, or an InstructPix2Pix",
+                         p->path, u->in_channels);
+    if ((u->in_channels != p->vae.latent_channels && !prior_edits(p)) ||
+        u->out_channels != p->vae.latent_channels)
         return hds_raise(error, HDS_ERROR_FORMAT,
                          "%s: unet: %d channels in and %d out, expected %d, the VAE's "
-                         "\"latent_channels\" (editing and inpainting models have more)",
-                         p->path, u->in_channels, u->out_channels, p->vae.latent_channels);
+                         "\"latent_channels\", and %d or twice as many in (InstructPix2Pix)",
+                         p->path, u->in_channels, u->out_channels, p->vae.latent_channels,
+                         p->vae.latent_channels);
     if (p->vae.latent_channels != 4)
         return hds_raise(error, HDS_ERROR_FORMAT,
                          "%s: vae: \"latent_channels\" is %d, expected 4 (Stable Diffusion 1 and "
@@ -87,26 +95,35 @@ static hds_status check_configs(const hds_prior *p, hds_error *error)
     return HDS_OK;
 }
 
-static weights *load_weights(const hds_prior *p, const char *part, const char *file)
+/* Of a part's folder, or of the file that holds all parts. */
+static weights *load_weights(const hds_prior *p, const char *part, const char *stem,
+                             weights_adopt adopt, const void *config)
 {
-    char *path = below(p, part, file);
+    bool single = p->path != p->folder;
+    char *place = single ? hds_format("%s: %s", p->path, part) : below(p, part, NULL);
     weights *w = NULL;
-    if (path)
-        w = weights_load(p->cx, path, WEIGHTS_FROZEN);
-    else
+    if (!place)
         tn_fail(p->cx, HDS_ERROR_MEMORY, "%s: out of memory", p->path);
-    hds_free(path);
+    else if (single)
+        w = weights_open(
+            p->cx, place,
+            &(weights_source){ (const char *const *)&p->path, 1, adopt, (void *)config },
+            WEIGHTS_FROZEN);
+    else
+        w = part_open(p->cx, place, stem);
+    hds_free(place);
     return w;
 }
 
 static hds_status load_networks(hds_prior *p, hds_error *error)
 {
+    static const char stem[] = "diffusion_pytorch_model";
     hds_status status = tn_context_create(&p->cx, 0, error);
     if (status != HDS_OK)
         return status;
-    p->clip_weights = load_weights(p, "text_encoder", "model.safetensors");
-    p->vae_weights = load_weights(p, "vae", "diffusion_pytorch_model.safetensors");
-    p->unet_weights = load_weights(p, "unet", "diffusion_pytorch_model.safetensors");
+    p->clip_weights = load_weights(p, "text_encoder", "model", single_adopt_text, &p->clip);
+    p->vae_weights = load_weights(p, "vae", stem, single_adopt_vae, &p->vae);
+    p->unet_weights = load_weights(p, "unet", stem, single_adopt_unet, &p->unet);
     if (!tn_failed(p->cx)) {
         at clip = at_root(p->cx, p->clip_weights), vae = at_root(p->cx, p->vae_weights);
         at unet = at_root(p->cx, p->unet_weights);
@@ -117,6 +134,36 @@ static hds_status load_networks(hds_prior *p, hds_error *error)
     return tn_check(p->cx, error);
 }
 
+/* Sets path and folder. */
+static hds_status find_files(hds_prior *p, const hds_prior_params *params, hds_error *error)
+{
+    const char *config = params ? params->config : NULL;
+    hds_status status = HDS_OK;
+    if (!params || !params->path)
+        status = io_data_path(&p->path, "prior", error);
+    else if (!(p->path = hds_strdup(params->path)))
+        status = no_memory(p, error);
+    if (status != HDS_OK)
+        return status;
+    bool folder = io_is_folder(p->path);
+    if (!folder && !io_exists(p->path))
+        return hds_raise(error, HDS_ERROR_NOT_FOUND, "%s: no such file or folder, expected %s",
+                         p->path, layout);
+    if (folder && config)
+        return hds_raise(error, HDS_ERROR_ARGUMENT,
+                         "config is given, but %s is a folder and has its own", p->path);
+    if (!folder && !config)
+        return hds_raise(error, HDS_ERROR_ARGUMENT,
+                         "%s is one file, which holds neither tokenizer nor configuration: give "
+                         "config, a diffusers folder of the same kind of model",
+                         p->path);
+    if (!folder && !io_is_folder(config))
+        return hds_raise(error, HDS_ERROR_NOT_FOUND, "config: %s: %s, expected %s", config,
+                         io_exists(config) ? "not a folder" : "no such folder", layout);
+    p->folder = folder ? p->path : hds_strdup(config);
+    return p->folder ? HDS_OK : no_memory(p, error);
+}
+
 hds_status hds_prior_load(hds_prior **prior, const hds_prior_params *params, hds_error *error)
 {
     hds_prior *p = hds_alloc(1, sizeof *p);
@@ -125,23 +172,15 @@ hds_status hds_prior_load(hds_prior **prior, const hds_prior_params *params, hds
         return hds_raise(error, HDS_ERROR_MEMORY, "prior: out of memory");
     atomic_init(&p->references, 1);
     pthread_mutex_init(&p->lock, NULL);
-    hds_status status = HDS_OK;
-    if (params && params->path) {
-        p->path = hds_strdup(params->path);
-        if (!p->path)
-            status = no_memory(p, error);
-    } else {
-        status = io_data_path(&p->path, "prior", error);
-    }
-    if (status == HDS_OK && !io_is_folder(p->path))
-        status = hds_raise(error, HDS_ERROR_NOT_FOUND, "%s: %s, expected %s", p->path,
-                           io_exists(p->path) ? "not a folder" : "no such folder", layout);
+    hds_status status = find_files(p, params, error);
     if (status == HDS_OK)
         status = load_configs(p, error);
     if (status == HDS_OK)
         status = check_configs(p, error);
     if (status == HDS_OK)
         status = load_networks(p, error);
+    for (size_t i = 0; status == HDS_OK && params && i < params->lora_count; i++)
+        status = prior_lora_load(p, &params->loras[i], error);
     if (status == HDS_OK && params)
         status = prior_controls_load(p, params, error);
     if (status == HDS_OK)
@@ -171,6 +210,8 @@ void hds_prior_unref(hds_prior *p)
     prior_card_finish(&p->card);
     prior_forget_all(p);
     pthread_mutex_destroy(&p->lock);
+    if (p->folder != p->path)
+        hds_free(p->folder);
     hds_free(p->path);
     hds_free(p);
 }
@@ -185,6 +226,7 @@ void hds_prior_get_info(const hds_prior *p, hds_prior_info *info)
                               .alphas_cumprod = p->schedule.alphas_cumprod,
                               .texture_map_head = p->card.head,
                               .texture_map_prefix = p->card.prefix,
+                              .edits = prior_edits(p),
                               .neutral_prompt = p->card.neutral };
 }
 
@@ -294,6 +336,10 @@ hds_status hds_prior_predict_noise(hds_prior *p, const float *latents, size_t co
         status = prior_controls_check(p, controls, error);
     if (status == HDS_OK)
         status = prior_check_timesteps(p, timesteps, count, error);
+    if (status == HDS_OK && prior_edits(p))
+        status = hds_raise(error, HDS_ERROR_ARGUMENT,
+                           "%s edits pictures (InstructPix2Pix): sample it with a picture to edit",
+                           p->path);
     if (status != HDS_OK)
         return status;
     size_t scope = prior_begin(p);
@@ -305,5 +351,6 @@ hds_status hds_prior_predict_noise(hds_prior *p, const float *latents, size_t co
     const unet_residuals *added = prior_controls_apply(p, controls, 1, x, timesteps, states, &sum);
     tn *y = unet_forward_controlled(&p->unet, &root, x, timesteps, n, states, added);
     prior_take(p, "predictions", y, noise, count * (size_t)channels * h * w);
+    prior_to_noise(p, latents, timesteps, count, (size_t)channels * h * w, noise);
     return prior_end(p, scope, error);
 }

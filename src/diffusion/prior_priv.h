@@ -27,7 +27,8 @@ typedef struct prior_control {
 struct hds_prior {
     atomic_size_t references;
     pthread_mutex_t lock; /* guards cx, all that lives in it, and memos */
-    char *path;
+    char *path;           /* a folder, or a file of weights */
+    char *folder;         /* of tokenizer and configurations: the same, or beside the file's */
     text_tokenizer *tokenizer;
     clip_text_config clip;
     vae_config vae;
@@ -43,6 +44,9 @@ struct hds_prior {
 
 void prior_forget_all(hds_prior *p); /* memo.c */
 
+/* lora.c: before the weights are first used */
+HDS_NODISCARD hds_status prior_lora_load(hds_prior *p, const hds_lora *lora, hds_error *error);
+
 /* control.c */
 HDS_NODISCARD hds_status prior_controls_load(hds_prior *p, const hds_prior_params *params,
                                              hds_error *error);
@@ -50,8 +54,8 @@ void prior_controls_finish(hds_prior *p);
 /* That what is asked for was loaded; controls may be NULL. */
 HDS_NODISCARD hds_status prior_controls_check(const hds_prior *p, const hds_controls *controls,
                                               hds_error *error);
-/* latents (copies count,4,h,w), with the pictures of `count` for each of 1 or 2 copies. -> sum, or
- * NULL where nothing is asked for. */
+/* latents (copies count,4,h,w), with the pictures of `count` for each copy. -> sum, or NULL where
+ * nothing is asked for. */
 const unet_residuals *prior_controls_apply(hds_prior *p, const hds_controls *controls, int copies,
                                            const tn *latents, const float *timesteps,
                                            const tn *text, unet_residuals *sum);
@@ -68,6 +72,13 @@ HDS_NODISCARD hds_status prior_check_timesteps(const hds_prior *p, const float *
                                                size_t count, hds_error *error);
 /* x (N,H,W,3) in [0,1] -> scaled posterior mean */
 tn *prior_latents_of(hds_prior *p, const tn *x);
+/* What the UNet gave for latents (count,each) -> the noise, in place. */
+void prior_to_noise(const hds_prior *p, const float *latents, const float *timesteps, size_t count,
+                    size_t each, float *output);
+/* InstructPix2Pix: the UNet is shown the latents of a picture beside the noisy ones. */
+bool prior_edits(const hds_prior *p);
+enum { PRIOR_BRANCHES = 3 };                               /* of guidance, at most */
+tn *prior_repeat(tn_context *cx, const tn *x, int copies); /* along the batch */
 size_t prior_latent_numbers(const hds_prior *p, size_t count, size_t height, size_t width);
 
 #endif

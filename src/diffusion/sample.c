@@ -48,7 +48,8 @@ typedef struct run {
     const hds_sample_params *params;
     sampler sampler;
     size_t height, width, numbers;
-    float guidance;
+    float guidance, picture_guidance;
+    float *picture;                          /* (numbers) of a prior that edits, else NULL */
     float *text, *negative;                  /* (77,C) */
     float *latents, *input, *output, *noise; /* (numbers) */
 } run;
@@ -69,6 +70,13 @@ static hds_status check(const hds_prior *p, const hds_sample_params *s, hds_erro
     if (status == HDS_OK && !(s->strength >= 0 && s->strength <= 1))
         status = hds_raise(error, HDS_ERROR_ARGUMENT, "strength is %g, expected more than 0 to 1",
                            (double)s->strength);
+    if (status == HDS_OK && !(s->image_guidance_scale >= 0 && s->image_guidance_scale <= 1e4f))
+        status =
+            hds_raise(error, HDS_ERROR_ARGUMENT, "image_guidance_scale is %g, expected 0 to 10000",
+                      (double)s->image_guidance_scale);
+    if (status == HDS_OK && prior_edits(p) && !s->image)
+        status = hds_raise(error, HDS_ERROR_ARGUMENT,
+                           "image is not given: %s edits pictures (InstructPix2Pix)", p->path);
     return status;
 }
 
@@ -78,12 +86,12 @@ static hds_status open_sampler(const hds_prior *p, run *r, hds_error *error)
     const hds_sample_params *s = r->params;
     int steps = s->steps ? s->steps : DEFAULT_STEPS, skip = 0;
     double strength = s->strength > 0 ? s->strength : 0.8;
-    if (s->image)
+    if (s->image && !prior_edits(p))
         skip = steps - (int)fmax(1, floor(steps * strength + 1e-6));
     json_t *json = NULL;
     sampler_kind kind;
     sampler_config config;
-    char *path = hds_format("%s/scheduler/scheduler_config.json", p->path);
+    char *path = hds_format("%s/scheduler/scheduler_config.json", p->folder);
     hds_status status = path ? kind_of(s->scheduler, &kind, error)
                              : hds_raise(error, HDS_ERROR_MEMORY, "out of memory");
     if (status == HDS_OK)
@@ -112,10 +120,11 @@ static void draw_noise(const run *r, int purpose, int step)
     rng_normal_fill(&random, r->noise, r->numbers);
 }
 
-/* Noise, or the picture with noise. */
+/* Noise, or the picture with noise; noise beside the picture where it is edited. */
 static hds_status begin(hds_prior *p, run *r, hds_error *error)
 {
     hds_status status = HDS_OK;
+    bool from_picture = r->params->image && !prior_edits(p);
     if (r->params->noise)
         memcpy(r->noise, r->params->noise, r->numbers * sizeof *r->noise);
     else
@@ -123,10 +132,12 @@ static hds_status begin(hds_prior *p, run *r, hds_error *error)
     if (r->params->image)
         status =
             hds_prior_encode_image(p, r->params->image, 1, r->height, r->width, r->input, error);
-    if (status == HDS_OK && r->params->image)
+    if (status == HDS_OK && from_picture)
         sampler_add_noise(&r->sampler, r->input, r->noise, r->latents);
-    for (size_t k = 0; k < r->numbers && !r->params->image; k++)
+    for (size_t k = 0; k < r->numbers && !from_picture; k++)
         r->latents[k] = (float)(r->sampler.noise_scale * r->noise[k]);
+    for (size_t k = 0; k < r->numbers && r->picture; k++)
+        r->picture[k] = (float)(r->input[k] / p->vae.scaling);
     return status;
 }
 
@@ -152,6 +163,9 @@ static hds_status take_step(hds_prior *p, run *r, int i, hds_error *error)
                             .negative = r->negative,
                             .guidance = r->guidance,
                             .controls = &r->params->controls,
+                            .picture = r->picture,
+                            .picture_guidance = r->picture_guidance,
+                            .as_is = true,
                             .noise = r->output };
     hds_status status = prior_predict_guided(p, &guided, error);
     if (status != HDS_OK)
@@ -185,11 +199,13 @@ hds_status hds_prior_sample(hds_prior *p, const hds_sample_params *params, float
     if (status != HDS_OK)
         return status;
     run r = { .params = params,
-              .guidance = params->guidance_scale > 0 ? params->guidance_scale : 7.5f };
+              .guidance = params->guidance_scale > 0 ? params->guidance_scale : 7.5f,
+              .picture_guidance =
+                  params->image_guidance_scale > 0 ? params->image_guidance_scale : 1.5f };
     hds_sample_size(p, params, &r.height, &r.width);
     r.numbers = prior_latent_numbers(p, 1, r.height, r.width);
     size_t states = (size_t)HDS_TOKENS * (size_t)p->clip.width;
-    r.text = hds_alloc(2 * states + 4 * r.numbers, sizeof *r.text);
+    r.text = hds_alloc(2 * states + 5 * r.numbers, sizeof *r.text);
     if (!r.text)
         return hds_raise(error, HDS_ERROR_MEMORY, "out of memory for a picture of %zux%zu", r.width,
                          r.height);
@@ -198,6 +214,7 @@ hds_status hds_prior_sample(hds_prior *p, const hds_sample_params *params, float
     r.input = r.latents + r.numbers;
     r.output = r.input + r.numbers;
     r.noise = r.output + r.numbers;
+    r.picture = prior_edits(p) ? r.noise + r.numbers : NULL;
     status = open_sampler(p, &r, error);
     if (status == HDS_OK)
         status = run_all(p, &r, image, error);

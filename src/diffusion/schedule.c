@@ -40,10 +40,12 @@ static hds_status read_schedule(schedule *s, const json_t *json, const char *pat
                          "%s: \"beta_schedule\" is \"%.40s\", expected \"scaled_linear\" or "
                          "\"linear\"",
                          path, kind);
-    if (prediction && strcmp(prediction, "epsilon"))
+    s->velocity = prediction && !strcmp(prediction, "v_prediction");
+    if (prediction && !s->velocity && strcmp(prediction, "epsilon"))
         return hds_raise(error, HDS_ERROR_FORMAT,
-                         "%s: \"prediction_type\" is \"%.40s\", expected \"epsilon\"", path,
-                         prediction);
+                         "%s: \"prediction_type\" is \"%.40s\", expected \"epsilon\" or "
+                         "\"v_prediction\"",
+                         path, prediction);
     const json_t *trained = json_object_get(json, "trained_betas");
     if (trained && !json_is_null(trained))
         return hds_raise(error, HDS_ERROR_FORMAT, "%s: \"trained_betas\" is given, expected null",

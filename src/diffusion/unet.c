@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The denoising UNet of Stable Diffusion 1.x, from noisy latents, a time and text to the noise.
+/* The denoising UNet of Stable Diffusion 1 and 2, from noisy latents, a time and text to the noise.
  * Rombach et al. 2022, section 3.2 and appendix E; Ho et al. 2020, appendix B.
  *
  * Traps: layer norms, residual blocks and conv_norm_out have eps 1e-5 (config), the group norm of
@@ -100,21 +100,35 @@ static tn *transformer_block(const at *p, const tn *x, const tn *text, int heads
     return nn_leave(p, scope, y);
 }
 
+/* (B,C,H,W) -> (B,H W,C) */
+static tn *to_sequence(tn_context *cx, const tn *x)
+{
+    int64_t b = tn_dim(cx, x, 0), width = tn_dim(cx, x, 1);
+    return tn_reshape(cx, tn_permute(cx, x, TN_SHAPE(0, 2, 3, 1)), TN_SHAPE(b, -1, width));
+}
+
+static tn *to_picture(tn_context *cx, const tn *x, int64_t rows, int64_t columns)
+{
+    int64_t b = tn_dim(cx, x, 0), width = tn_dim(cx, x, 2);
+    return tn_permute(cx, tn_reshape(cx, x, TN_SHAPE(b, rows, columns, width)),
+                      TN_SHAPE(0, 3, 1, 2));
+}
+
 /* Transformer2DModel on the pixels as a sequence: x + proj_out(block(proj_in(norm(x)))). */
 static tn *transformer(const unet_config *c, const at *p, const tn *x, const tn *text, int heads)
 {
     tn_context *cx = p->cx;
     size_t scope = nn_enter(p);
-    int64_t b = tn_dim(cx, x, 0), width = tn_dim(cx, x, 1);
-    int64_t rows = tn_dim(cx, x, 2), columns = tn_dim(cx, x, 3);
+    int64_t width = tn_dim(cx, x, 1), rows = tn_dim(cx, x, 2), columns = tn_dim(cx, x, 3);
+    bool linear = c->linear_projection;
 
     tn *h = nn_group_norm(p, "norm", x, c->groups, 1e-6);
-    h = nn_conv2d(p, "proj_in", h, width, 1, 1, 0);
-    h = tn_reshape(cx, tn_permute(cx, h, TN_SHAPE(0, 2, 3, 1)), TN_SHAPE(b, rows * columns, width));
+    h = linear ? nn_linear(p, "proj_in", to_sequence(cx, h), width, true)
+               : to_sequence(cx, nn_conv2d(p, "proj_in", h, width, 1, 1, 0));
     at block = at_index(p, "transformer_blocks", 0);
     h = transformer_block(&block, h, text, heads);
-    h = tn_permute(cx, tn_reshape(cx, h, TN_SHAPE(b, rows, columns, width)), TN_SHAPE(0, 3, 1, 2));
-    h = nn_conv2d(p, "proj_out", h, width, 1, 1, 0);
+    h = linear ? to_picture(cx, nn_linear(p, "proj_out", h, width, true), rows, columns)
+               : nn_conv2d(p, "proj_out", to_picture(cx, h, rows, columns), width, 1, 1, 0);
     return nn_leave(p, scope, tn_add(cx, h, x));
 }
 

@@ -22,9 +22,31 @@ typedef enum weights_use {
     WEIGHTS_TRAINABLE /* leaves for gradients, copied */
 } weights_use;
 
-/* Opens a .safetensors file; float16 and bfloat16 become float32 at their first use.
- * The context must outlive the weights. On failure NULL, and the context has failed. */
-weights *weights_load(tn_context *cx, const char *path, weights_use use);
+/* What a tensor of a file is called here: calls weights_put for it, not at all, or several times.
+ */
+typedef void (*weights_adopt)(void *context, weights *w, const io_tensor *tensor);
+typedef struct weights_source {
+    const char *const *paths; /* of the files, at least one */
+    size_t count;
+    weights_adopt adopt; /* NULL: each tensor under its own name */
+    void *context;
+} weights_source;
+/* Opens .safetensors files; float16 and bfloat16 become float32 at their first use. `path` is what
+ * messages call it. The context must outlive the weights. On failure NULL, and the context has
+ * failed. */
+weights *weights_open(tn_context *cx, const char *path, const weights_source *source,
+                      weights_use use);
+weights *weights_load(tn_context *cx, const char *path, weights_use use); /* one file */
+/* A weight whose numbers lie in one of the files. */
+void weights_put(weights *w, const char *name, int dims, const int64_t *shape, io_dtype dtype,
+                 const void *data);
+/* The weight of this name becomes W + scale up down at its first use, which must be still to come;
+ * up (O,r,1..) and down (r,I..) of the file, which the weights keep open: weights_keep. False: no
+ * such weight, or of another shape. */
+bool weights_add_product(weights *w, const char *name, const io_tensor *up, const io_tensor *down,
+                         double scale);
+/* Opens one more file, whose tensors may be used until the weights go; NULL: the context failed. */
+const io_safetensors *weights_keep(weights *w, const char *path);
 /* An empty store that grows: a weight that is asked for is made, as a trainable leaf, from
  * (seed, name), with the usual initialisation of its kind. */
 weights *weights_create(tn_context *cx, uint64_t seed);

@@ -80,30 +80,98 @@ static weights *create(tn_context *cx, const char *path)
     return w;
 }
 
-weights *weights_load(tn_context *cx, const char *path, weights_use use)
+static void no_memory(weights *w, const char *name)
+{
+    tn_fail(w->cx, HDS_ERROR_MEMORY, "%s: %s: out of memory", w->path, name);
+}
+
+void weights_put(weights *w, const char *name, int dims, const int64_t *shape, io_dtype dtype,
+                 const void *data)
+{
+    if (tn_failed(w->cx))
+        return;
+    if (weights_lookup(w, name)) {
+        tn_fail(w->cx, HDS_ERROR_FORMAT, "%s: %s: twice", w->path, name);
+        return;
+    }
+    weights_entry *e = weights_add(w, name, dims, shape);
+    if (!e) {
+        no_memory(w, name);
+        return;
+    }
+    e->dtype = dtype;
+    e->data = data;
+}
+
+const io_safetensors *weights_keep(weights *w, const char *path)
+{
+    hds_error error = { 0 };
+    weights_file *file = tn_failed(w->cx) ? NULL : calloc(1, sizeof *file);
+    if (!file) {
+        no_memory(w, path);
+        return NULL;
+    }
+    if (io_safetensors_open(&file->tensors, path, &error) != HDS_OK) {
+        tn_fail(w->cx, error.status, "%s", error.message);
+        free(file);
+        return NULL;
+    }
+    file->next = w->files;
+    w->files = file;
+    return &file->tensors;
+}
+
+weights *weights_open(tn_context *cx, const char *path, const weights_source *source,
+                      weights_use use)
 {
     weights *w = create(cx, path);
     if (!w)
         return NULL;
-    hds_error error = { 0 };
     w->trainable = use == WEIGHTS_TRAINABLE;
-    if (io_safetensors_open(&w->file, path, &error) != HDS_OK) {
-        tn_fail(cx, error.status, "%s", error.message);
-        weights_destroy(&w);
-        return NULL;
-    }
-    w->mapped = true;
-    for (size_t i = 0; i < w->file.count; i++) {
-        const io_tensor *t = &w->file.tensors[i];
-        weights_entry *e = weights_add(w, t->name, t->dims, t->shape);
-        if (!e) {
-            tn_fail(cx, HDS_ERROR_MEMORY, "%s: out of memory", path);
-            weights_destroy(&w);
-            return NULL;
+    for (size_t k = 0; k < source->count; k++) {
+        const io_safetensors *file = weights_keep(w, source->paths[k]);
+        for (size_t i = 0; file && i < file->count; i++) {
+            const io_tensor *t = &file->tensors[i];
+            if (source->adopt)
+                source->adopt(source->context, w, t);
+            else
+                weights_put(w, t->name, t->dims, t->shape, t->dtype, t->data);
         }
-        e->source = t;
     }
+    if (tn_failed(cx))
+        weights_destroy(&w);
     return w;
+}
+
+weights *weights_load(tn_context *cx, const char *path, weights_use use)
+{
+    return weights_open(cx, path, &(weights_source){ .paths = &path, .count = 1 }, use);
+}
+
+static size_t product(const int64_t *shape, int first, int dims)
+{
+    size_t count = 1;
+    for (int d = first; d < dims; d++)
+        count *= (size_t)shape[d];
+    return count;
+}
+
+bool weights_add_product(weights *w, const char *name, const io_tensor *up, const io_tensor *down,
+                         double scale)
+{
+    weights_entry *e = weights_lookup(w, name);
+    bool fits = e && !e->tensor && e->dims > 1 && up->dims > 1 && down->dims > 1 &&
+                up->shape[0] == e->shape[0] && up->shape[1] == down->shape[0] &&
+                product(up->shape, 2, up->dims) == 1 &&
+                product(down->shape, 1, down->dims) == product(e->shape, 1, e->dims);
+    weights_addition *more = fits ? malloc(sizeof *more) : NULL;
+    if (fits && !more)
+        no_memory(w, name);
+    if (more) {
+        *more = (weights_addition){ e->additions, up, down, scale };
+        e->additions = more;
+    }
+    return fits;
 }
 
 weights *weights_create(tn_context *cx, uint64_t seed)
@@ -148,56 +216,71 @@ void weights_destroy(weights **w)
     for (size_t i = 0; i < dead->count; i++) {
         tn_release(dead->cx, &dead->entry[i].tensor);
         hds_free(dead->entry[i].name);
+        for (weights_addition *a = dead->entry[i].additions, *next; a; a = next) {
+            next = a->next;
+            free(a);
+        }
     }
     free(dead->entry);
     free(dead->slot);
-    if (dead->mapped)
-        io_safetensors_close(&dead->file);
+    for (weights_file *f = dead->files, *next; f; f = next) {
+        next = f->next;
+        io_safetensors_close(&f->tensors);
+        free(f);
+    }
     for (int k = 0; k < WEIGHTS_PROBLEMS; k++)
         free(dead->problem[k].text);
     hds_free(dead->path);
     free(dead);
 }
 
-static size_t elements(const weights_entry *e)
+/* Numbers of a file as a tensor: mapped when they can be, else converted. */
+static tn *read_numbers(weights *w, const char *name, io_dtype dtype, const void *data, int dims,
+                        const int64_t *shape)
 {
-    size_t count = 1;
-    for (int d = 0; d < e->dims; d++)
-        count *= (size_t)e->shape[d];
-    return count;
-}
-
-/* The tensor of an entry that lies in a file: mapped when it can be, else converted. */
-static tn *from_file(weights *w, const weights_entry *e)
-{
-    const io_tensor *source = e->source;
-    if (source->dtype == IO_F32 && (uintptr_t)source->data % sizeof(float) == 0) {
-        tn *mapped = tn_borrow_f32(w->cx, source->data, e->dims, e->shape);
-        if (!w->trainable)
-            return mapped;
-        tn *copy = tn_zeros(w->cx, e->dims, e->shape);
-        tn_copy_in_place(w->cx, copy, mapped);
-        return copy;
-    }
-    size_t count = elements(e);
+    if (dtype == IO_F32 && (uintptr_t)data % sizeof(float) == 0)
+        return tn_borrow_f32(w->cx, data, dims, shape);
+    size_t count = product(shape, 0, dims);
     float *numbers = malloc(count ? count * sizeof *numbers : 1);
     if (!numbers) {
-        tn_fail(w->cx, HDS_ERROR_MEMORY, "%s: %s: out of memory", w->path, e->name);
+        no_memory(w, name);
         return NULL;
     }
-    io_to_f32(source->data, source->dtype, numbers, count);
-    tn *t = tn_from_f32(w->cx, numbers, e->dims, e->shape);
+    io_to_f32(data, dtype, numbers, count);
+    tn *t = tn_from_f32(w->cx, numbers, dims, shape);
     free(numbers);
     return t;
+}
+
+/* As rows and columns: (shape[0], the rest). */
+static tn *read_matrix(weights *w, const io_tensor *t)
+{
+    tn *all = read_numbers(w, t->name, t->dtype, t->data, t->dims, t->shape);
+    return tn_reshape(w->cx, all, TN_SHAPE(t->shape[0], (int64_t)product(t->shape, 1, t->dims)));
+}
+
+static tn *from_file(weights *w, const weights_entry *e)
+{
+    tn *t = read_numbers(w, e->name, e->dtype, e->data, e->dims, e->shape);
+    for (const weights_addition *a = e->additions; a; a = a->next) {
+        tn *up = read_matrix(w, a->up), *down = read_matrix(w, a->down);
+        tn *more = tn_affine(w->cx, tn_matmul(w->cx, up, down), a->scale, 0);
+        t = tn_add(w->cx, t, tn_reshape(w->cx, more, e->dims, e->shape));
+    }
+    if (!w->trainable)
+        return t;
+    tn *copy = tn_zeros(w->cx, e->dims, e->shape);
+    tn_copy_in_place(w->cx, copy, t);
+    return copy;
 }
 
 /* The tensor of a weight that a growing store makes, the same for a seed in any order of asking. */
 static tn *from_seed(weights *w, const weights_entry *e, nn_start start, double scale)
 {
-    size_t count = elements(e);
+    size_t count = product(e->shape, 0, e->dims);
     float *numbers = malloc(count ? count * sizeof *numbers : 1);
     if (!numbers) {
-        tn_fail(w->cx, HDS_ERROR_MEMORY, "%s: %s: out of memory", w->path, e->name);
+        no_memory(w, e->name);
         return NULL;
     }
     rng r = rng_make(w->seed, hash(e->name));
@@ -216,7 +299,7 @@ const tn *weights_realise(weights *w, weights_entry *e, nn_start start, double s
     if (e->tensor || tn_failed(w->cx))
         return e->tensor;
     size_t scope = tn_enter(w->cx);
-    tn *t = e->source ? from_file(w, e) : from_seed(w, e, start, scale);
+    tn *t = e->data ? from_file(w, e) : from_seed(w, e, start, scale);
     if (w->trainable)
         t = tn_leaf(w->cx, t);
     e->tensor = tn_own(w->cx, t);

@@ -7,14 +7,28 @@
 
 enum { WEIGHTS_MAX_NAME = 320 };
 
+/* What is added to a weight when it is first used: scale up down. */
+typedef struct weights_addition {
+    struct weights_addition *next;
+    const io_tensor *up, *down; /* (O,r,1..) and (r,I..) */
+    double scale;
+} weights_addition;
+
 typedef struct weights_entry {
     char *name;
     int dims;
     int64_t shape[IO_MAX_DIMS];
-    const io_tensor *source; /* in the file; NULL: made here */
-    tn *tensor;              /* owned; NULL until first used */
+    const void *data; /* in a file; NULL: made here */
+    io_dtype dtype;
+    weights_addition *additions;
+    tn *tensor; /* owned; NULL until first used */
     bool used;
 } weights_entry;
+
+typedef struct weights_file {
+    struct weights_file *next;
+    io_safetensors tensors;
+} weights_file;
 
 /* Names with the same fault: how many, and the first few as text. */
 typedef struct weights_problems {
@@ -25,9 +39,9 @@ enum { WEIGHTS_MISSING, WEIGHTS_MISSHAPEN, WEIGHTS_LEFT_OVER, WEIGHTS_PROBLEMS }
 
 struct weights {
     tn_context *cx;
-    char *path; /* for messages */
-    io_safetensors file;
-    bool mapped, trainable, grows, surveyed;
+    char *path;          /* for messages */
+    weights_file *files; /* that the entries lie in */
+    bool trainable, grows, surveyed;
     uint64_t seed;
     weights_entry *entry;
     size_t count;

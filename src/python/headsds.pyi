@@ -80,8 +80,10 @@ class Prior:
         cls,
         path: _Path | None = None,
         *,
+        config: _Path | None = None,
         depth: _Path | None = None,
         texture: _Path | None = None,
+        loras: Sequence[_Path | tuple[_Path, float]] = (),
     ) -> Prior: ...
     def tokenize(self, texts: Sequence[str], /) -> memoryview: ...
     def encode_text(self, texts: Sequence[str], /) -> memoryview: ...
@@ -109,6 +111,7 @@ class Prior:
         seed: int = 0,
         image: Buffer | None = None,
         strength: float = 0.8,
+        image_guidance_scale: float = 1.5,
         noise: Buffer | None = None,
         height: int | None = None,
         width: int | None = None,
@@ -126,6 +129,8 @@ class Prior:
     def latent_channels(self) -> int: ...
     @property
     def sample_size(self) -> int: ...
+    @property
+    def edits(self) -> bool: ...
     @property
     def timestep_count(self) -> int: ...
     @property

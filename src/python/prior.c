@@ -43,48 +43,8 @@ static PyObject *prior_repr(PyObject *self)
     return PyUnicode_FromFormat("<headsds.Prior %s>", info.path ? info.path : "(built-in)");
 }
 
-PyDoc_STRVAR(load_doc,
-"load($type, /, path=None, *, depth=None, texture=None)\n--\n\n"
-"Load a frozen latent diffusion model.\n\n"
-"path: a Stable Diffusion 1.x folder as diffusers writes it; None is the built-in sample prior.\n"
-"depth, texture: folders of ControlNets for it, one that sees depth and one that knows textures.\n\n"
-"Raises FileNotFoundError; FormatError naming a tensor that is missing, left over or of another\n"
-"shape.");
-
-static void release(PyObject **objects, int count)
+PyObject *python_prior_wrap(const python_state *state, hds_prior *prior)
 {
-    for (int i = 0; i < count; i++)
-        Py_XDECREF(objects[i]);
-}
-
-static PyObject *prior_load(PyObject *type, PyObject *arguments, PyObject *keywords)
-{
-    static char *names[] = { "path", "depth", "texture", NULL };
-    const python_state *state = PyType_GetModuleState((PyTypeObject *)type);
-    PyObject *objects[3] = { Py_None, Py_None, Py_None }, *paths[3] = { NULL };
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|O$OO:load", names, &objects[0],
-                                     &objects[1], &objects[2]))
-        return NULL;
-    hds_prior_params params = { .path = NULL };
-    const char **texts[3] = { &params.path, &params.depth, &params.texture };
-    for (int i = 0; i < 3; i++) {
-        if (objects[i] == Py_None)
-            continue;
-        if (!PyUnicode_FSConverter(objects[i], &paths[i])) {
-            release(paths, 3);
-            return NULL;
-        }
-        *texts[i] = PyBytes_AsString(paths[i]);
-    }
-    hds_prior *prior = NULL;
-    hds_error error = { .status = HDS_OK };
-    hds_status status;
-    Py_BEGIN_ALLOW_THREADS
-    status = hds_prior_load(&prior, &params, &error);
-    Py_END_ALLOW_THREADS
-    release(paths, 3);
-    if (status != HDS_OK)
-        return python_raise(state, status, &error);
     prior_object *self = PyObject_New(prior_object, state->prior);
     if (self)
         self->prior = prior;
@@ -330,6 +290,11 @@ static PyObject *get_int(PyObject *self, void *closure)
     return PyLong_FromLong(*(const int *)((const char *)&info + (size_t)closure));
 }
 
+static PyObject *get_edits(PyObject *self, void *closure)
+{
+    return PyBool_FromLong(info_of(self).edits);
+}
+
 static PyObject *get_alphas(PyObject *self, void *closure)
 {
     hds_prior_info info = info_of(self);
@@ -338,8 +303,8 @@ static PyObject *get_alphas(PyObject *self, void *closure)
 }
 
 static PyMethodDef prior_methods[] = {
-    { "load", (PyCFunction)(void (*)(void))prior_load, METH_VARARGS | METH_KEYWORDS | METH_CLASS,
-      load_doc },
+    { "load", (PyCFunction)(void (*)(void))python_prior_load,
+      METH_VARARGS | METH_KEYWORDS | METH_CLASS, python_prior_load_doc },
     { "tokenize", prior_tokenize, METH_O, tokenize_doc },
     { "encode_text", prior_encode_text, METH_O, encode_text_doc },
     { "encode_tokens", prior_encode_tokens, METH_O, encode_tokens_doc },
@@ -354,12 +319,13 @@ static PyMethodDef prior_methods[] = {
 
 #define INT(field) (void *)offsetof(hds_prior_info, field)
 static PyGetSetDef prior_getters[] = {
-    { "path", get_path, NULL, "The folder, or None.", NULL },
+    { "path", get_path, NULL, "The folder or file.", NULL },
     { "text_width", get_int, NULL, "C of the text states.", INT(text_width) },
     { "latent_channels", get_int, NULL, "4", INT(latent_channels) },
     { "sample_size", get_int, NULL, "Height and width of the latents the UNet was trained for.",
       INT(sample_size) },
     { "timestep_count", get_int, NULL, "Timesteps of the schedule.", INT(timestep_count) },
+    { "edits", get_edits, NULL, "Whether sample() changes a picture (InstructPix2Pix).", NULL },
     { "alphas_cumprod", get_alphas, NULL, "(timestep_count,) float32: the share of signal left.",
       NULL },
     { NULL, NULL, NULL, NULL, NULL },

@@ -101,6 +101,7 @@ extern PyType_Spec python_head_model_spec, python_prior_spec, python_clip_spec, 
 /* Each takes the reference, also when it fails. */
 PyObject *python_head_model_wrap(const python_state *state, hds_head_model *model);
 /* model: the wrapper of the head's model if there is one already, else NULL. */
+PyObject *python_prior_wrap(const python_state *state, hds_prior *prior);
 PyObject *python_head_wrap(const python_state *state, hds_head *head, PyObject *model);
 
 /* The handle of an argument that may be None (NULL then), borrowed. */
@@ -115,6 +116,8 @@ PyObject *python_progress(const python_state *state, const hds_job_progress *pro
 
 PyObject *python_generate(PyObject *module, PyObject *arguments, PyObject *keywords);
 extern const char python_generate_doc[];
+PyObject *python_prior_load(PyObject *type, PyObject *arguments, PyObject *keywords);
+extern const char python_prior_load_doc[];
 PyObject *python_sample(PyObject *prior, PyObject *arguments, PyObject *keywords);
 extern const char python_sample_doc[];
 

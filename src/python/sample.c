@@ -8,15 +8,17 @@
 
 const char python_sample_doc[] = PyDoc_STR(
 "sample($self, /, prompt, *, negative_prompt='', scheduler=None, steps=25, guidance_scale=7.5,\n"
-"       seed=0, image=None, strength=0.8, noise=None, height=None, width=None, depth=None,\n"
-"       depth_scale=1.0, texture=None, texture_scale=1.0, on_progress=None)\n"
+"       seed=0, image=None, strength=0.8, image_guidance_scale=1.5, noise=None, height=None,\n"
+"       width=None, depth=None, depth_scale=1.0, texture=None, texture_scale=1.0,\n"
+"       on_progress=None)\n"
 "--\n\n"
 "A picture (height, width, 3), float32 RGB in [0, 1], of a prompt.\n\n"
 "scheduler: 'ddim', 'ddpm', 'pndm', 'euler', 'euler_ancestral', 'unipc' or 'dpm++_2m'; None is\n"
 "the one that the prior's folder names. height, width: multiples of 8; None is the size of image,\n"
 "else the one that the prior was trained for.\n"
 "image: (H, W, 3), float in [0, 1], to begin with; strength in (0, 1] is the share of the steps\n"
-"that is run on it.\n"
+"that is run on it. A prior that edits (InstructPix2Pix) changes image as the prompt says, from\n"
+"noise, and stays the nearer to it the higher image_guidance_scale is.\n"
 "depth, texture: pictures (height, width, 3) in [0, 1] for the ControlNets that the prior was\n"
 "loaded with.\n"
 "noise: (1, 4, height/8, width/8), to begin with in place of the seed's.\n"
@@ -112,45 +114,37 @@ static PyObject *run(const python_state *state, hds_prior *prior, hds_sample_par
 
 PyObject *python_sample(PyObject *self, PyObject *arguments, PyObject *keywords)
 {
-    static char *names[] = { "prompt",
-                             "negative_prompt",
-                             "scheduler",
-                             "steps",
-                             "guidance_scale",
-                             "seed",
-                             "image",
-                             "strength",
-                             "noise",
-                             "height",
-                             "width",
-                             "depth",
-                             "depth_scale",
-                             "texture",
-                             "texture_scale",
-                             "on_progress",
-                             NULL };
+    static char *names[] = { "prompt",        "negative_prompt", "scheduler",
+                             "steps",         "guidance_scale",  "seed",
+                             "image",         "strength",        "image_guidance_scale",
+                             "noise",         "height",          "width",
+                             "depth",         "depth_scale",     "texture",
+                             "texture_scale", "on_progress",     NULL };
     const python_state *state = python_state_of(self);
-    hds_sample_params params = { .steps = 25, .guidance_scale = 7.5f, .strength = 0.8f };
+    hds_sample_params params = {
+        .steps = 25, .guidance_scale = 7.5f, .strength = 0.8f, .image_guidance_scale = 1.5f
+    };
     PyObject *image = Py_None, *noise = Py_None, *height = Py_None, *width = Py_None;
     PyObject *on_progress = Py_None, *view = NULL;
     python_controls controls = PYTHON_CONTROLS;
     unsigned long long seed = 0;
     hds_prior *prior;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "s|$szifKOfOOOOfOfO:sample", names,
-                                     &params.prompt, &params.negative_prompt, &params.scheduler,
-                                     &params.steps, &params.guidance_scale, &seed, &image,
-                                     &params.strength, &noise, &height, &width, &controls.depth,
-                                     &controls.values.depth_scale, &controls.texture,
-                                     &controls.values.texture_scale, &on_progress) ||
+    if (!PyArg_ParseTupleAndKeywords(
+            arguments, keywords, "s|$szifKOffOOOOfOfO:sample", names, &params.prompt,
+            &params.negative_prompt, &params.scheduler, &params.steps, &params.guidance_scale,
+            &seed, &image, &params.strength, &params.image_guidance_scale, &noise, &height, &width,
+            &controls.depth, &controls.values.depth_scale, &controls.texture,
+            &controls.values.texture_scale, &on_progress) ||
         !python_prior_get(state, self, "self", &prior) ||
         !get_size(height, "height", &params.height) || !get_size(width, "width", &params.width))
         return NULL;
     if (on_progress != Py_None && !PyCallable_Check(on_progress))
         return PyErr_Format(PyExc_TypeError, "on_progress: %R, expected a function or None",
                             (PyObject *)Py_TYPE(on_progress));
-    if (params.steps < 1 || !(params.guidance_scale > 0) || !(params.strength > 0))
-        return PyErr_Format(PyExc_ValueError,
-                            "steps, guidance_scale and strength are positive numbers");
+    if (params.steps < 1 || !(params.guidance_scale > 0) || !(params.strength > 0) ||
+        !(params.image_guidance_scale > 0))
+        return PyErr_Format(PyExc_ValueError, "steps, guidance_scale, strength and "
+                                              "image_guidance_scale are positive numbers");
     params.seed = seed;
     python_input picture = { .held = false }, start = { .held = false };
     bool good = get_array(&picture, image, "image", "(H, W, 3)", NULL);

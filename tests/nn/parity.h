@@ -31,6 +31,7 @@ const float *parity_numbers(const parity *c, const char *name);
 int64_t *parity_ids(const parity *c, const char *name, int64_t *count); /* new; rows of 77 */
 char *parity_model(const parity *c, size_t index, const char *below);   /* a path, new */
 
+void parity_expect_all(parity *c); /* for a case that runs several times: no output is compared yet */
 bool parity_expects(const parity *c, const char *name);
 void parity_check_numbers(parity *c, const char *name, const float *found, size_t count);
 void parity_check(parity *c, const char *name, tn_context *cx, const tn *found);
@@ -49,6 +50,9 @@ void parity_sample(parity *c);
 
 /* parity_clip.c */
 void parity_clip(parity *c);
+
+/* parity_lora.c */
+void parity_lora(parity *c);
 
 /* parity_control.c */
 typedef struct parity_controlled {

@@ -50,8 +50,14 @@ void parity_open(parity *c, const char *folder, const json_t *entry)
     c->prefix = text_of(entry, "prefix");
     char *path = io_join(folder, text_of(entry, "file"));
     parity_status(io_safetensors_open(&c->file, path, &error), &error);
-    c->left = json_copy(json_object_get(entry, "outputs"));
+    parity_expect_all(c);
     hds_free(path);
+}
+
+void parity_expect_all(parity *c)
+{
+    json_decref(c->left);
+    c->left = json_copy(json_object_get(c->entry, "outputs"));
 }
 
 void parity_close(parity *c)

@@ -148,6 +148,14 @@ static void configurations_that_do_not_fit_are_refused(void **state)
                     "vision_model.embeddings.class_embedding: shape (48), expected (96)");
 }
 
+static void absent_weights_are_refused(void **state)
+{
+    load_with("model.safetensors", NULL, HDS_ERROR_NOT_FOUND,
+              "no weights: looked for model.safetensors");
+    load_with("model.safetensors", "{}", HDS_ERROR_FORMAT,
+              "model.safetensors: 2 bytes are too few");
+}
+
 static void preprocessing_that_is_not_this_is_refused(void **state)
 {
     static const char file[] = "preprocessor_config.json";
@@ -304,6 +312,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(folders_that_are_none_are_refused),
         cmocka_unit_test(configurations_that_do_not_fit_are_refused),
+        cmocka_unit_test(absent_weights_are_refused),
         cmocka_unit_test(preprocessing_that_is_not_this_is_refused),
         cmocka_unit_test(bad_arguments_are_refused_and_do_not_stick),
         cmocka_unit_test(edges_stay_between_black_and_white),

@@ -53,7 +53,11 @@ static void folders_that_are_none_are_refused(void **state)
     refused(hds_prior_load(&prior, &params, &error), HDS_ERROR_NOT_FOUND, &error, "/nowhere/model");
     assert_null(prior);
     params.path = "/dev/zero";
+    refused(hds_prior_load(&prior, &params, &error), HDS_ERROR_ARGUMENT, &error,
+            "one file, which holds neither tokenizer nor configuration");
+    params.config = "/dev/null";
     refused(hds_prior_load(&prior, &params, &error), HDS_ERROR_NOT_FOUND, &error, "not a folder");
+    params.config = NULL;
     params.path = "/";
     refused(hds_prior_load(&prior, &params, &error), HDS_ERROR_NOT_FOUND, &error, "tokenizer");
 }
