@@ -48,6 +48,9 @@ void parity_sds(parity *c);
 /* parity_sample.c */
 void parity_sample(parity *c);
 
+/* parity_attention.c */
+void parity_attention(parity *c);
+
 /* parity_lora.c */
 void parity_lora(parity *c);
 

@@ -161,12 +161,17 @@ static const struct {
     const char *kind;
     parity_handler run;
 } kinds[] = {
-    { "text_encoder", text_encoder },    { "vae_encode", vae_encode_case },
-    { "vae_decode", vae_decode_case },   { "unet", unet_case },
-    { "unet_intermediates", unet_case }, { "sds", parity_sds },
-    { "controlnet", parity_controlnet }, { "multi_controlnet", parity_controlnet },
+    { "text_encoder", text_encoder },
+    { "vae_encode", vae_encode_case },
+    { "vae_decode", vae_decode_case },
+    { "unet", unet_case },
+    { "unet_intermediates", unet_case },
+    { "sds", parity_sds },
+    { "controlnet", parity_controlnet },
+    { "multi_controlnet", parity_controlnet },
     { "sample", parity_sample },
     { "lora", parity_lora },
+    { "attention_maps", parity_attention },
 };
 
 /* The function for a case, or NULL and the reason printed. */
