@@ -3,6 +3,7 @@
 #ifndef HEADSDS_HEADSDS_H
 #define HEADSDS_HEADSDS_H
 
+#include "headsds/attention.h"
 #include "headsds/clip.h"
 #include "headsds/error.h"
 #include "headsds/generate.h"

@@ -6,7 +6,8 @@
  * attributes from the texture (painter_measure), never by the prior. Printed as a table: the share
  * of runs that moved toward the pole by at least one standard deviation of the population, the
  * share of pole pairs that end in the right order, and the drift of what was not named.
- * --shuffled names another attribute in the prompt than the one that is measured: chance level. */
+ * --shuffled names a pole of another attribute, drawn at random, than the one that is measured:
+ * chance level. */
 #include "captions.h"
 #include "paint.h"
 
@@ -81,18 +82,29 @@ static hds_status measure(const bench *b, const hds_head *head, float *attribute
     return HDS_OK;
 }
 
+typedef struct choice {
+    int attribute, pole;
+} choice;
+
+/* Any other attribute of the same kind, and either of its poles. */
+static choice another(int attribute, int pole, int seed)
+{
+    rng r = rng_make(91 + (uint64_t)seed, (uint64_t)(2 * attribute + pole));
+    bool texture = attribute >= CAPTION_SHAPE;
+    int base = texture ? CAPTION_SHAPE : 0, count = texture ? CAPTION_TEXTURE : CAPTION_SHAPE;
+    int steps = 1 + (int)rng_below(&r, (uint32_t)count - 1);
+    return (choice){ base + (attribute - base + steps) % count, (int)rng_below(&r, 2) };
+}
+
 static hds_status make(const bench *b, int attribute, int pole, int seed, float *attributes,
                        hds_error *error)
 {
-    int named = attribute;
-    if (b->o.shuffled) {
-        bool texture = attribute >= CAPTION_SHAPE;
-        int base = texture ? CAPTION_SHAPE : 0, count = texture ? CAPTION_TEXTURE : CAPTION_SHAPE;
-        named = base + (attribute - base + 1 + seed % (count - 1)) % count;
-    }
-    const caption_attribute *c = &caption_attributes[named];
     char prompt[128];
-    snprintf(prompt, sizeof prompt, "a head with %s", pole ? c->high[0] : c->low[0]);
+    choice named = { attribute, pole };
+    if (b->o.shuffled)
+        named = another(attribute, pole, seed);
+    const caption_attribute *c = &caption_attributes[named.attribute];
+    snprintf(prompt, sizeof prompt, "a head with %s", named.pole ? c->high[0] : c->low[0]);
     hds_generate_params p = { .prompt = prompt,
                               .model = b->model,
                               .prior = b->prior,

@@ -37,7 +37,7 @@ void controlnet_forward(const controlnet_config *c, const at *p, const tn *laten
 {
     *out = (unet_residuals){ .count = 0 };
     tn *condition = embed(c, p, picture);
-    unet_way_down(&c->unet, p, latents, condition, timesteps, timestep_count, text, out);
+    unet_way_down(&c->unet, p, latents, condition, timesteps, timestep_count, text, NULL, out);
     for (int i = 0; i < out->count; i++) {
         char name[48];
         snprintf(name, sizeof name, "controlnet_down_blocks.%d", i);

@@ -178,10 +178,21 @@ void controlnet_forward(const controlnet_config *c, const at *p, const tn *laten
                         const tn *picture, double scale, unet_residuals *out);
 void controlnet_survey(const controlnet_config *c, const at *p);
 void unet_residuals_add(tn_context *cx, unet_residuals *s, const unet_residuals *more); /* s += */
-/* unet_forward with residuals added, or NULL. */
-tn *unet_forward_controlled(const unet_config *c, const at *p, const tn *latents,
-                            const float *timesteps, int64_t timestep_count, const tn *text,
-                            const unet_residuals *control);
+/* Sees the cross-attentions that it wants, and costs nothing in the others. */
+enum { UNET_PATH = 96 };
+typedef struct unet_capture {
+    bool (*wants)(void *context, int64_t rows, int64_t columns);
+    /* weights (B, rows columns, K): softmax over the K tokens, mean over heads; goes after the
+     * call. path: "down_blocks.0.attentions.0.transformer_blocks.0.attn2" */
+    void (*take)(void *context, const char *path, const tn *weights);
+    void *context;
+} unet_capture;
+typedef struct unet_extras {
+    const unet_residuals *control; /* added, or NULL */
+    const unet_capture *capture;   /* or NULL */
+} unet_extras;
+tn *unet_forward_with(const unet_config *c, const at *p, const tn *latents, const float *timesteps,
+                      int64_t timestep_count, const tn *text, const unet_extras *extras);
 
 /* ---- schedule.c ---- */
 

@@ -154,7 +154,8 @@ static hds_status predict_branches(hds_prior *p, const prior_guided *g, int bran
     unet_residuals sum;
     const unet_residuals *added =
         prior_controls_apply(p, g->controls, branches, x, timesteps, text, &sum);
-    tn *y = unet_forward_controlled(&p->unet, &root, x, timesteps, branches * n, text, added);
+    tn *y = unet_forward_with(&p->unet, &root, x, timesteps, branches * n, text,
+                              &(unet_extras){ .control = added });
     prior_take(p, "predictions", y, out,
                (size_t)branches * g->count * (size_t)channels * g->h * g->w);
     return prior_end(p, scope, error);

@@ -326,31 +326,3 @@ hds_status hds_prior_decode_latents(hds_prior *p, const float *latents, size_t c
     prior_take(p, "pictures", y, images, count * PRIOR_FACTOR * h * PRIOR_FACTOR * w * 3);
     return prior_end(p, scope, error);
 }
-
-hds_status hds_prior_predict_noise(hds_prior *p, const float *latents, size_t count, size_t h,
-                                   size_t w, const float *timesteps, const float *text,
-                                   const hds_controls *controls, float *noise, hds_error *error)
-{
-    hds_status status = prior_check_size(count, h, w, 1, error);
-    if (status == HDS_OK)
-        status = prior_controls_check(p, controls, error);
-    if (status == HDS_OK)
-        status = prior_check_timesteps(p, timesteps, count, error);
-    if (status == HDS_OK && prior_edits(p))
-        status = hds_raise(error, HDS_ERROR_ARGUMENT,
-                           "%s edits pictures (InstructPix2Pix): sample it with a picture to edit",
-                           p->path);
-    if (status != HDS_OK)
-        return status;
-    size_t scope = prior_begin(p);
-    at root = at_root(p->cx, p->unet_weights);
-    int64_t n = (int64_t)count, channels = p->unet.in_channels, c = p->unet.text_width;
-    tn *x = tn_from_f32(p->cx, latents, TN_SHAPE(n, channels, (int64_t)h, (int64_t)w));
-    tn *states = tn_from_f32(p->cx, text, TN_SHAPE(n, HDS_TOKENS, c));
-    unet_residuals sum;
-    const unet_residuals *added = prior_controls_apply(p, controls, 1, x, timesteps, states, &sum);
-    tn *y = unet_forward_controlled(&p->unet, &root, x, timesteps, n, states, added);
-    prior_take(p, "predictions", y, noise, count * (size_t)channels * h * w);
-    prior_to_noise(p, latents, timesteps, count, (size_t)channels * h * w, noise);
-    return prior_end(p, scope, error);
-}

@@ -39,17 +39,25 @@ static tn *time_embedding(const at *p, const tn *x, int64_t width)
     return nn_leave(&here, scope, h);
 }
 
+/* What all blocks of a run share. */
+typedef struct pass {
+    const unet_config *config;
+    const tn *temb, *text;       /* (B or 1,T), (B,K,D) */
+    const unet_capture *capture; /* or NULL */
+} pass;
+
 /* ResnetBlock2D: x + conv2(silu(norm2(conv1(silu(norm1(x))) + temb))).
  * x (B,C,H,W), temb (B,T) or (1,T) -> (B,out,H,W) */
-static tn *resnet(const unet_config *c, const at *p, const tn *x, const tn *temb, int out)
+static tn *resnet(const pass *run, const at *p, const tn *x, int out)
 {
+    const unet_config *c = run->config;
     tn_context *cx = p->cx;
     size_t scope = nn_enter(p);
 
     tn *h = nn_group_norm(p, "norm1", x, c->groups, c->eps);
     h = nn_conv2d(p, "conv1", tn_silu(cx, h), out, 3, 1, 1);
 
-    tn *t = nn_linear(p, "time_emb_proj", tn_silu(cx, temb), out, true);
+    tn *t = nn_linear(p, "time_emb_proj", tn_silu(cx, run->temb), out, true);
     h = tn_add(cx, h, tn_reshape(cx, t, TN_SHAPE(-1, out, 1, 1)));
 
     h = nn_group_norm(p, "norm2", h, c->groups, c->eps);
@@ -60,8 +68,10 @@ static tn *resnet(const unet_config *c, const at *p, const tn *x, const tn *temb
     return nn_leave(p, scope, tn_add(cx, x, h));
 }
 
-/* x (B,L,C), context (B,K,D) -> (B,L,C) */
-static tn *attention(const at *p, const char *name, const tn *x, const tn *context, int heads)
+/* x (B,L,C), context (B,K,D) -> (B,L,C); capture: NULL, or what is to see the probabilities, of a
+ * picture of `rows`. */
+static tn *attention(const at *p, const char *name, const tn *x, const tn *context, int heads,
+                     const unet_capture *capture, int64_t rows)
 {
     at here = at_sub(p, name);
     size_t scope = nn_enter(&here);
@@ -69,6 +79,13 @@ static tn *attention(const at *p, const char *name, const tn *x, const tn *conte
     tn *q = nn_linear(&here, "to_q", x, width, false);
     tn *k = nn_linear(&here, "to_k", context, width, false);
     tn *v = nn_linear(&here, "to_v", context, width, false);
+    if (capture && capture->wants(capture->context, rows, tn_dim(p->cx, x, 1) / rows)) {
+        size_t inner = tn_enter(p->cx);
+        char path[UNET_PATH];
+        at_path(&here, path, sizeof path);
+        capture->take(capture->context, path, tn_attention_weights(p->cx, q, k, heads));
+        tn_leave(p->cx, inner, NULL);
+    }
     tn *y = tn_attention(p->cx, q, k, v, heads, false);
     return nn_leave(&here, scope, nn_linear(&here, "to_out.0", y, width, true));
 }
@@ -87,14 +104,14 @@ static tn *feed_forward(const at *p, const tn *x)
 }
 
 /* BasicTransformerBlock: self-attention, cross-attention, feed-forward, each x + f(norm(x)). */
-static tn *transformer_block(const at *p, const tn *x, const tn *text, int heads)
+static tn *transformer_block(const at *p, const tn *x, const pass *run, int heads, int64_t rows)
 {
     tn_context *cx = p->cx;
     size_t scope = nn_enter(p);
     tn *h = nn_layer_norm(p, "norm1", x, 1e-5);
-    tn *y = tn_add(cx, attention(p, "attn1", h, h, heads), x);
+    tn *y = tn_add(cx, attention(p, "attn1", h, h, heads, NULL, rows), x);
     h = nn_layer_norm(p, "norm2", y, 1e-5);
-    y = tn_add(cx, attention(p, "attn2", h, text, heads), y);
+    y = tn_add(cx, attention(p, "attn2", h, run->text, heads, run->capture, rows), y);
     h = nn_layer_norm(p, "norm3", y, 1e-5);
     y = tn_add(cx, feed_forward(p, h), y);
     return nn_leave(p, scope, y);
@@ -115,8 +132,9 @@ static tn *to_picture(tn_context *cx, const tn *x, int64_t rows, int64_t columns
 }
 
 /* Transformer2DModel on the pixels as a sequence: x + proj_out(block(proj_in(norm(x)))). */
-static tn *transformer(const unet_config *c, const at *p, const tn *x, const tn *text, int heads)
+static tn *transformer(const pass *run, const at *p, const tn *x, int heads)
 {
+    const unet_config *c = run->config;
     tn_context *cx = p->cx;
     size_t scope = nn_enter(p);
     int64_t width = tn_dim(cx, x, 1), rows = tn_dim(cx, x, 2), columns = tn_dim(cx, x, 3);
@@ -126,7 +144,7 @@ static tn *transformer(const unet_config *c, const at *p, const tn *x, const tn 
     h = linear ? nn_linear(p, "proj_in", to_sequence(cx, h), width, true)
                : to_sequence(cx, nn_conv2d(p, "proj_in", h, width, 1, 1, 0));
     at block = at_index(p, "transformer_blocks", 0);
-    h = transformer_block(&block, h, text, heads);
+    h = transformer_block(&block, h, run, heads, rows);
     h = linear ? to_picture(cx, nn_linear(p, "proj_out", h, width, true), rows, columns)
                : nn_conv2d(p, "proj_out", to_picture(cx, h, rows, columns), width, 1, 1, 0);
     return nn_leave(p, scope, tn_add(cx, h, x));
@@ -142,16 +160,16 @@ static tn *push(const at *p, unet_residuals *s, tn *x)
     return x;
 }
 
-static tn *down_block(const unet_config *c, const at *root, int level, tn *x, const tn *temb,
-                      const tn *text, unet_residuals *s)
+static tn *down_block(const pass *run, const at *root, int level, tn *x, unet_residuals *s)
 {
+    const unet_config *c = run->config;
     at p = at_index(root, "down_blocks", level);
     for (int i = 0; i < c->layers; i++) {
         at r = at_index(&p, "resnets", i), a = at_index(&p, "attentions", i);
         size_t scope = tn_enter(p.cx);
-        x = resnet(c, &r, x, temb, c->channels[level]);
+        x = resnet(run, &r, x, c->channels[level]);
         if (c->down_attention[level])
-            x = transformer(c, &a, x, text, c->heads[level]);
+            x = transformer(run, &a, x, c->heads[level]);
         x = push(&p, s, tn_leave(p.cx, scope, x));
     }
     if (level + 1 < c->levels) {
@@ -162,23 +180,23 @@ static tn *down_block(const unet_config *c, const at *root, int level, tn *x, co
     return x;
 }
 
-static tn *mid_block(const unet_config *c, const at *root, const tn *x, const tn *temb,
-                     const tn *text)
+static tn *mid_block(const pass *run, const at *root, const tn *x)
 {
+    const unet_config *c = run->config;
     at p = at_sub(root, "mid_block");
     at first = at_index(&p, "resnets", 0), a = at_index(&p, "attentions", 0);
     at second = at_index(&p, "resnets", 1);
     int top = c->levels - 1;
     size_t scope = nn_enter(&p);
-    tn *h = resnet(c, &first, x, temb, c->channels[top]);
-    h = transformer(c, &a, h, text, c->heads[top]);
-    h = resnet(c, &second, h, temb, c->channels[top]);
+    tn *h = resnet(run, &first, x, c->channels[top]);
+    h = transformer(run, &a, h, c->heads[top]);
+    h = resnet(run, &second, h, c->channels[top]);
     return nn_leave(&p, scope, h);
 }
 
-static tn *up_block(const unet_config *c, const at *root, int index, tn *x, const tn *temb,
-                    const tn *text, unet_residuals *s)
+static tn *up_block(const pass *run, const at *root, int index, tn *x, unet_residuals *s)
 {
+    const unet_config *c = run->config;
     tn_context *cx = root->cx;
     at p = at_index(root, "up_blocks", index);
     size_t scope = nn_enter(&p);
@@ -187,9 +205,9 @@ static tn *up_block(const unet_config *c, const at *root, int index, tn *x, cons
         at r = at_index(&p, "resnets", i), a = at_index(&p, "attentions", i);
         size_t inner = tn_enter(cx);
         const tn *parts[] = { x, s->count ? s->down[--s->count] : NULL };
-        x = resnet(c, &r, tn_cat(cx, parts, 2, 1), temb, c->channels[level]);
+        x = resnet(run, &r, tn_cat(cx, parts, 2, 1), c->channels[level]);
         if (c->up_attention[index])
-            x = transformer(c, &a, x, text, c->heads[level]);
+            x = transformer(run, &a, x, c->heads[level]);
         x = tn_leave(cx, inner, x);
     }
     if (level > 0 && s->count) {
@@ -203,32 +221,35 @@ static tn *up_block(const unet_config *c, const at *root, int index, tn *x, cons
 }
 
 tn *unet_way_down(const unet_config *c, const at *p, const tn *latents, const tn *condition,
-                  const float *timesteps, int64_t timestep_count, const tn *text, unet_residuals *s)
+                  const float *timesteps, int64_t timestep_count, const tn *text,
+                  const unet_capture *capture, unet_residuals *s)
 {
     tn *temb = time_projection(p, timesteps, timestep_count, c->channels[0]);
     temb = time_embedding(p, temb, 4 * c->channels[0]);
+    pass run = { c, temb, text, capture };
     tn *h = nn_conv2d(p, "conv_in", latents, c->channels[0], 3, 1, 1);
     h = push(p, s, condition ? tn_add(p->cx, h, condition) : h);
     for (int i = 0; i < c->levels; i++)
-        h = down_block(c, p, i, h, temb, text, s);
-    s->mid = mid_block(c, p, h, temb, text);
+        h = down_block(&run, p, i, h, s);
+    s->mid = mid_block(&run, p, h);
     return temb;
 }
 
-tn *unet_forward_controlled(const unet_config *c, const at *p, const tn *latents,
-                            const float *timesteps, int64_t timestep_count, const tn *text,
-                            const unet_residuals *control)
+tn *unet_forward_with(const unet_config *c, const at *p, const tn *latents, const float *timesteps,
+                      int64_t timestep_count, const tn *text, const unet_extras *extras)
 {
     tn_context *cx = p->cx;
     size_t scope = nn_enter(p);
     unet_residuals s = { .count = 0 };
-    tn *temb = unet_way_down(c, p, latents, NULL, timesteps, timestep_count, text, &s);
-    if (control)
-        unet_residuals_add(cx, &s, control);
+    tn *temb =
+        unet_way_down(c, p, latents, NULL, timesteps, timestep_count, text, extras->capture, &s);
+    if (extras->control)
+        unet_residuals_add(cx, &s, extras->control);
 
+    pass run = { c, temb, text, extras->capture };
     tn *h = s.mid;
     for (int i = 0; i < c->levels; i++)
-        h = up_block(c, p, i, h, temb, text, &s);
+        h = up_block(&run, p, i, h, &s);
     h = nn_group_norm(p, "conv_norm_out", h, c->groups, c->eps);
     h = nn_conv2d(p, "conv_out", tn_silu(cx, h), c->out_channels, 3, 1, 1);
     return nn_leave(p, scope, h);
@@ -237,7 +258,7 @@ tn *unet_forward_controlled(const unet_config *c, const at *p, const tn *latents
 tn *unet_forward(const unet_config *c, const at *p, const tn *latents, const float *timesteps,
                  int64_t timestep_count, const tn *text)
 {
-    return unet_forward_controlled(c, p, latents, timesteps, timestep_count, text, NULL);
+    return unet_forward_with(c, p, latents, timesteps, timestep_count, text, &(unet_extras){ 0 });
 }
 
 void unet_residuals_add(tn_context *cx, unet_residuals *s, const unet_residuals *more)

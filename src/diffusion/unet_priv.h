@@ -9,6 +9,6 @@
  * tensors live in the caller's scope; returns the time embedding (B,4C) or (1,4C). */
 tn *unet_way_down(const unet_config *c, const at *p, const tn *latents, const tn *condition,
                   const float *timesteps, int64_t timestep_count, const tn *text,
-                  unet_residuals *s);
+                  const unet_capture *capture, unet_residuals *s);
 
 #endif

@@ -100,6 +100,19 @@ class Prior:
         texture: Buffer | None = None,
         texture_scale: float = 1.0,
     ) -> memoryview: ...
+    def attention_maps(
+        self,
+        latents: Buffer,
+        timestep: float | _Floats,
+        text: Buffer,
+        *,
+        tokens: Sequence[int] | None = None,
+        heights: Sequence[int] | None = None,
+        depth: Buffer | None = None,
+        depth_scale: float = 1.0,
+        texture: Buffer | None = None,
+        texture_scale: float = 1.0,
+    ) -> tuple[memoryview, dict[str, memoryview]]: ...
     def sample(
         self,
         prompt: str,

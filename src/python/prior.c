@@ -194,87 +194,6 @@ static PyObject *prior_decode_latents(PyObject *self, PyObject *object)
     return view;
 }
 
-PyDoc_STRVAR(predict_noise_doc,
-"predict_noise($self, /, latents, timestep, text, depth=None, depth_scale=1.0, texture=None,\n"
-"              texture_scale=1.0)\n--\n\n"
-"The UNet's noise (N, 4, h, w), float32.\n\n"
-"latents (N, 4, h, w); timestep: a number from 0 to timestep_count - 1, fractions allowed, or one\n"
-"for each item, (N,); text (N, 77, text_width). depth, texture: pictures (N, 8 h, 8 w, 3) in\n"
-"[0, 1] for the ControlNets that the prior was loaded with.");
-
-/* One number for all, or (N,). */
-static bool get_timesteps(python_input *in, PyObject *timestep, size_t count)
-{
-    if (!PyFloat_Check(timestep) && !PyLong_Check(timestep)) {
-        if (!python_input_get(in, timestep, "timestep", 'f', "(N,)"))
-            return false;
-        if (in->count == count)
-            return true;
-        PyErr_Format(PyExc_ValueError,
-                     "timestep: %zu numbers, expected 1 or one for each of %zu "
-                     "latents",
-                     in->count, count);
-        return false;
-    }
-    double value = PyFloat_AsDouble(timestep);
-    if (value == -1 && PyErr_Occurred())
-        return false;
-    float *copy = PyMem_Calloc(count + 1, sizeof *copy);
-    in->data = in->copy = copy;
-    for (size_t i = 0; copy && i < count; i++)
-        copy[i] = (float)value;
-    if (!copy)
-        PyErr_NoMemory();
-    return copy != NULL;
-}
-
-static bool check_text(PyObject *self, const python_input *text, size_t count)
-{
-    size_t width = (size_t)info_of(self).text_width;
-    if (text->shape[0] == count && text->shape[2] == width)
-        return true;
-    PyErr_Format(PyExc_ValueError, "text: shape (%zu, 77, %zu), expected (%zu, 77, %zu)",
-                 text->shape[0], text->shape[2], count, width);
-    return false;
-}
-
-static PyObject *prior_predict_noise(PyObject *self, PyObject *arguments, PyObject *keywords)
-{
-    static char *names[] = { "latents",     "timestep", "text",          "depth",
-                             "depth_scale", "texture",  "texture_scale", NULL };
-    PyObject *latents_object, *timestep, *text_object, *view = NULL;
-    python_controls controls = PYTHON_CONTROLS;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OOO|OfOf:predict_noise", names,
-                                     &latents_object, &timestep, &text_object, &controls.depth,
-                                     &controls.values.depth_scale, &controls.texture,
-                                     &controls.values.texture_scale))
-        return NULL;
-    python_input latents = { .held = false }, steps = { .held = false }, text = { .held = false };
-    void *noise;
-    if (python_input_get(&latents, latents_object, "latents", 'f', "(N, 4, h, w)") &&
-        get_timesteps(&steps, timestep, latents.shape[0]) &&
-        python_input_get(&text, text_object, "text", 'f', "(N, 77, C)") &&
-        check_text(self, &text, latents.shape[0]) &&
-        python_controls_get(&controls, latents.shape[0], 8 * latents.shape[2],
-                            8 * latents.shape[3]))
-        view = python_array_new(python_state_of(self), 'f', 4, latents.shape, &noise);
-    if (view) {
-        hds_error error = { .status = HDS_OK };
-        hds_status status;
-        Py_BEGIN_ALLOW_THREADS
-        status = hds_prior_predict_noise(((prior_object *)self)->prior, latents.data,
-                                         latents.shape[0], latents.shape[2], latents.shape[3],
-                                         steps.data, text.data, &controls.values, noise, &error);
-        Py_END_ALLOW_THREADS
-        view = python_finish(self, view, status, &error);
-    }
-    python_input_finish(&latents);
-    python_input_finish(&steps);
-    python_input_finish(&text);
-    python_controls_finish(&controls);
-    return view;
-}
-
 static PyObject *get_path(PyObject *self, void *closure)
 {
     hds_prior_info info = info_of(self);
@@ -310,8 +229,10 @@ static PyMethodDef prior_methods[] = {
     { "encode_tokens", prior_encode_tokens, METH_O, encode_tokens_doc },
     { "encode_image", prior_encode_image, METH_O, encode_image_doc },
     { "decode_latents", prior_decode_latents, METH_O, decode_latents_doc },
-    { "predict_noise", (PyCFunction)(void (*)(void))prior_predict_noise,
-      METH_VARARGS | METH_KEYWORDS, predict_noise_doc },
+    { "predict_noise", (PyCFunction)(void (*)(void))python_predict_noise,
+      METH_VARARGS | METH_KEYWORDS, python_predict_noise_doc },
+    { "attention_maps", (PyCFunction)(void (*)(void))python_attention_maps,
+      METH_VARARGS | METH_KEYWORDS, python_attention_maps_doc },
     { "sample", (PyCFunction)(void (*)(void))python_sample, METH_VARARGS | METH_KEYWORDS,
       python_sample_doc },
     { NULL, NULL, 0, NULL },

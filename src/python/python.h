@@ -118,6 +118,10 @@ PyObject *python_generate(PyObject *module, PyObject *arguments, PyObject *keywo
 extern const char python_generate_doc[];
 PyObject *python_prior_load(PyObject *type, PyObject *arguments, PyObject *keywords);
 extern const char python_prior_load_doc[];
+PyObject *python_predict_noise(PyObject *prior, PyObject *arguments, PyObject *keywords);
+extern const char python_predict_noise_doc[];
+PyObject *python_attention_maps(PyObject *prior, PyObject *arguments, PyObject *keywords);
+extern const char python_attention_maps_doc[];
 PyObject *python_sample(PyObject *prior, PyObject *arguments, PyObject *keywords);
 extern const char python_sample_doc[];
 

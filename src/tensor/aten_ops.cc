@@ -141,6 +141,16 @@ tn *tn_attention(tn_context *cx, const tn *q, const tn *k, const tn *v, int head
     });
 }
 
+tn *tn_attention_weights(tn_context *cx, const tn *q, const tn *k, int heads)
+{
+    return aten_make(cx, "attention weights", [&] {
+        at::Tensor qs = split_heads(aten_get(q), heads), ks = split_heads(aten_get(k), heads);
+        at::Tensor scores = at::bmm(qs, ks.transpose(1, 2)) * (1.0 / std::sqrt((double)qs.size(2)));
+        int64_t b = aten_get(q).size(0);
+        return at::softmax(scores, -1).reshape({ b, heads, qs.size(1), ks.size(1) }).mean(1);
+    });
+}
+
 tn *tn_silu(tn_context *cx, const tn *x)
 {
     return aten_make(cx, "silu", [&] { return at::silu(aten_get(x)); });

@@ -86,6 +86,8 @@ tn *tn_embedding(tn_context *cx, const tn *table, const tn *ids);
 /* softmax(q k^T / sqrt(C/heads)) v in each head; q (B,Q,C), k and v (B,K,C) -> (B,Q,C).
  * Causal: position i sees positions up to i. Without gradients the scores are made in slices. */
 tn *tn_attention(tn_context *cx, const tn *q, const tn *k, const tn *v, int heads, bool causal);
+/* softmax(q k^T / sqrt(C/heads)), the mean over the heads -> (B,Q,K) */
+tn *tn_attention_weights(tn_context *cx, const tn *q, const tn *k, int heads);
 
 /* ---- elementwise and reductions (aten_ops.cc) ---- */
 

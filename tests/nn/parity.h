@@ -51,6 +51,9 @@ void parity_sample(parity *c);
 /* parity_clip.c */
 void parity_clip(parity *c);
 
+/* parity_attention.c */
+void parity_attention(parity *c);
+
 /* parity_lora.c */
 void parity_lora(parity *c);
 

@@ -57,7 +57,8 @@ void parity_control(parity *c, tn_context *cx, const char *unet_folder, const pa
     for (size_t i = 1; i <= in->count; i++)
         w[i] = control(c, cx, i, in, sum);
     at root = at_root(cx, w[0]);
-    tn *y = unet_forward_controlled(&config, &root, in->latents, &in->timestep, 1, in->text, sum);
+    tn *y = unet_forward_with(&config, &root, in->latents, &in->timestep, 1, in->text,
+                              &(unet_extras){ .control = sum });
     tn_to_f32(cx, y, noise, count);
     parity_ok(cx);
     for (int i = 0; i < 3; i++)

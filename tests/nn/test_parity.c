@@ -171,6 +171,7 @@ static const struct {
     { "multi_controlnet", parity_controlnet },
     { "sample", parity_sample },
     { "lora", parity_lora },
+    { "attention_maps", parity_attention },
     { "clip", parity_clip },
 };
 

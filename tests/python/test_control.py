@@ -44,7 +44,7 @@ def test_sample(controlled):
 def test_errors(prior, tmp_path):
     with pytest.raises(ValueError, match="depth: .*loaded without a ControlNet"):
         prior.predict_noise(floats(1, 4, 8, 8), 5, prior.encode_text(["a"]), floats(1, 64, 64, 3))
-    with pytest.raises(FileNotFoundError, match="nowhere: no such folder, expected a ControlNet"):
+    with pytest.raises(FileNotFoundError, match="nowhere: no such file or folder, expected a ControlNet"):
         headsds.Prior.load(prior.path, depth=tmp_path / "nowhere")
     with pytest.raises(headsds.FormatError, match="was made for another UNet"):
         headsds.Prior.load(depth=shared("parity/tiny-controlnet-depth"))

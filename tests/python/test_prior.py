@@ -46,6 +46,25 @@ def test_noise(prior):
     assert prior.predict_noise(latents, 10.5, text) != noise
 
 
+def test_attention_maps(prior):
+    text = prior.encode_text(["a head", "a red nose"])
+    latents = floats(2, 4, 8, 16)
+    noise, maps = prior.attention_maps(latents, 500, text)
+    assert noise == prior.predict_noise(latents, 500, text)
+    assert len(maps) == 16 and all(m.shape[3] == 77 for m in maps.values())
+    chosen = prior.attention_maps(latents, 500, text, tokens=[3, 0], heights=[4])[1]
+    assert list(chosen) == [name for name in maps if maps[name].shape[1] == 4]
+    for name, found in chosen.items():
+        assert found.shape == (2, 4, 8, 2)
+        whole = maps[name]
+        assert sum(whole[1, 2, 5, k] for k in range(77)) == pytest.approx(1, abs=1e-5)
+        assert [found[1, 2, 5, k] for k in (0, 1)] == [whole[1, 2, 5, k] for k in (3, 0)]
+    with pytest.raises(ValueError, match=r"tokens\[1\] is 77, expected 0 to 76"):
+        prior.attention_maps(latents, 500, text, tokens=[0, 77])
+    with pytest.raises(ValueError, match=r"heights\[0\] is 5, expected one of .*: 8, 4, 2, 1$"):
+        prior.attention_maps(latents, 500, text, heights=[5])
+
+
 def test_errors(prior, tmp_path):
     text = prior.encode_text(["a"])
     with pytest.raises(FileNotFoundError, match="nowhere"):
