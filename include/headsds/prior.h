@@ -35,7 +35,9 @@ typedef struct hds_lora {
     const char *path; /* .safetensors of kohya's, diffusers' or peft's names */
     float scale;
 } hds_lora;
-/* params: NULL for the defaults. On success *prior is new; release it with hds_prior_unref. */
+/* params: NULL for the defaults. On success *prior is the caller's reference; release it with
+ * hds_prior_unref. A prior that this process has already loaded from the same files is shared, and
+ * goes with the last who holds it. */
 HDS_API HDS_NODISCARD hds_status hds_prior_load(hds_prior **prior, const hds_prior_params *params,
                                                 hds_error *error);
 HDS_API hds_prior *hds_prior_ref(hds_prior *prior);

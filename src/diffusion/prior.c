@@ -164,13 +164,13 @@ static hds_status find_files(hds_prior *p, const hds_prior_params *params, hds_e
     return p->folder ? HDS_OK : no_memory(p, error);
 }
 
-hds_status hds_prior_load(hds_prior **prior, const hds_prior_params *params, hds_error *error)
+hds_status prior_open(hds_prior **prior, const hds_prior_params *params, hds_error *error)
 {
     hds_prior *p = hds_alloc(1, sizeof *p);
     *prior = NULL;
     if (!p)
         return hds_raise(error, HDS_ERROR_MEMORY, "prior: out of memory");
-    atomic_init(&p->references, 1);
+    p->references = 1;
     pthread_mutex_init(&p->lock, NULL);
     hds_status status = find_files(p, params, error);
     if (status == HDS_OK)
@@ -186,20 +186,12 @@ hds_status hds_prior_load(hds_prior **prior, const hds_prior_params *params, hds
     if (status == HDS_OK)
         *prior = p;
     else
-        hds_prior_unref(p);
+        prior_close(p);
     return status;
 }
 
-hds_prior *hds_prior_ref(hds_prior *prior)
+void prior_close(hds_prior *p)
 {
-    atomic_fetch_add(&prior->references, 1);
-    return prior;
-}
-
-void hds_prior_unref(hds_prior *p)
-{
-    if (!p || atomic_fetch_sub(&p->references, 1) != 1)
-        return;
     weights_destroy(&p->clip_weights);
     weights_destroy(&p->vae_weights);
     weights_destroy(&p->unet_weights);
@@ -213,6 +205,7 @@ void hds_prior_unref(hds_prior *p)
     if (p->folder != p->path)
         hds_free(p->folder);
     hds_free(p->path);
+    hds_free(p->key);
     hds_free(p);
 }
 

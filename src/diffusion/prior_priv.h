@@ -7,7 +7,6 @@
 #include "text/text.h"
 
 #include <pthread.h>
-#include <stdatomic.h>
 
 enum { PRIOR_FACTOR = 8 }; /* picture size over latent size */
 
@@ -25,7 +24,11 @@ typedef struct prior_control {
 } prior_control;
 
 struct hds_prior {
-    atomic_size_t references;
+    /* registry.c */
+    size_t references;
+    char *key; /* what it was loaded from; NULL: loading */
+    hds_prior *next;
+
     pthread_mutex_t lock; /* guards cx, all that lives in it, and memos */
     char *path;           /* a folder, or a file of weights */
     char *folder;         /* of tokenizer and configurations: the same, or beside the file's */
@@ -41,6 +44,10 @@ struct hds_prior {
     prior_memo memos[PRIOR_MEMOS];
     int next_memo;
 };
+
+HDS_NODISCARD hds_status prior_open(hds_prior **prior, const hds_prior_params *params,
+                                    hds_error *error);
+void prior_close(hds_prior *p);
 
 void prior_forget_all(hds_prior *p); /* memo.c */
 

@@ -2,6 +2,7 @@
 /* Files and folders: mapping, atomic replacement, and where the built-in samples lie. */
 #include "io/io_priv.h"
 
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -38,6 +39,46 @@ hds_status io_raise_errno(hds_error *error, const char *path, const char *doing,
     }
 }
 
+/* FNV-1a */
+static uint64_t mix(uint64_t h, const void *bytes, size_t size)
+{
+    const unsigned char *b = bytes;
+    for (size_t i = 0; i < size; i++)
+        h = (h ^ b[i]) * 1099511628211u;
+    return h;
+}
+
+static uint64_t stamp_of(const struct stat *info)
+{
+    uint64_t parts[] = { (uint64_t)info->st_dev, (uint64_t)info->st_ino, (uint64_t)info->st_size,
+                         (uint64_t)info->st_mtim.tv_sec, (uint64_t)info->st_mtim.tv_nsec };
+    return mix(1469598103934665603u, parts, sizeof parts);
+}
+
+/* The sum over a folder does not depend on the order of its entries. */
+static uint64_t stamp_below(const char *path, int levels)
+{
+    struct stat info;
+    if (stat(path, &info))
+        return 0;
+    uint64_t stamp = stamp_of(&info);
+    DIR *folder = S_ISDIR(info.st_mode) && levels > 0 ? opendir(path) : NULL;
+    for (struct dirent *entry; folder && (entry = readdir(folder));) {
+        char *below = entry->d_name[0] == '.' ? NULL : io_join(path, entry->d_name);
+        if (below)
+            stamp += mix(stamp_below(below, levels - 1), entry->d_name, strlen(entry->d_name));
+        hds_free(below);
+    }
+    if (folder)
+        closedir(folder);
+    return stamp;
+}
+
+uint64_t io_stamp(const char *path)
+{
+    return stamp_below(path, 2);
+}
+
 hds_status io_map_open(io_map *map, const char *path, hds_error *error)
 {
     *map = (io_map){ 0 };
@@ -58,7 +99,7 @@ hds_status io_map_open(io_map *map, const char *path, hds_error *error)
         if (bytes == MAP_FAILED)
             status = io_raise_errno(error, path, "map", errno);
         else
-            *map = (io_map){ bytes, (size_t)info.st_size };
+            *map = (io_map){ bytes, (size_t)info.st_size, stamp_of(&info) };
     }
     close(fd);
     return status;

@@ -13,9 +13,14 @@
 typedef struct io_map {
     const unsigned char *bytes;
     size_t size;
+    uint64_t stamp; /* of the file: io_stamp */
 } io_map;
 HDS_NODISCARD hds_status io_map_open(io_map *map, const char *path, hds_error *error);
 void io_map_close(io_map *map);
+/* Tells a file from every other, and from what it is after it was written to: a hash of device,
+ * inode, size and time of change. Of a folder: of the files in it and one level below too. 0: there
+ * is none. */
+uint64_t io_stamp(const char *path);
 
 /* Replaces `path` with `bytes`: written to a temporary file beside it, flushed, renamed. */
 HDS_NODISCARD hds_status io_write_atomic(const char *path, const void *bytes, size_t size,

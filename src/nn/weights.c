@@ -101,6 +101,7 @@ void weights_put(weights *w, const char *name, int dims, const int64_t *shape, i
     }
     e->dtype = dtype;
     e->data = data;
+    e->map = w->reading;
 }
 
 const io_safetensors *weights_keep(weights *w, const char *path)
@@ -130,6 +131,7 @@ weights *weights_open(tn_context *cx, const char *path, const weights_source *so
     w->trainable = use == WEIGHTS_TRAINABLE;
     for (size_t k = 0; k < source->count; k++) {
         const io_safetensors *file = weights_keep(w, source->paths[k]);
+        w->reading = file ? &file->map : NULL;
         for (size_t i = 0; file && i < file->count; i++) {
             const io_tensor *t = &file->tensors[i];
             if (source->adopt)
@@ -215,6 +217,7 @@ void weights_destroy(weights **w)
         return;
     for (size_t i = 0; i < dead->count; i++) {
         tn_release(dead->cx, &dead->entry[i].tensor);
+        numbers_release(dead->entry[i].held);
         hds_free(dead->entry[i].name);
         for (weights_addition *a = dead->entry[i].additions, *next; a; a = next) {
             next = a->next;
@@ -234,34 +237,38 @@ void weights_destroy(weights **w)
     free(dead);
 }
 
-/* Numbers of a file as a tensor: mapped when they can be, else converted. */
-static tn *read_numbers(weights *w, const char *name, io_dtype dtype, const void *data, int dims,
-                        const int64_t *shape)
+/* Where in the file the data lie. Data that a reader made anew are told apart by their address. */
+static const float *read_numbers(weights *w, weights_entry *e)
 {
-    if (dtype == IO_F32 && (uintptr_t)data % sizeof(float) == 0)
-        return tn_borrow_f32(w->cx, data, dims, shape);
-    size_t count = product(shape, 0, dims);
-    float *numbers = malloc(count ? count * sizeof *numbers : 1);
-    if (!numbers) {
-        no_memory(w, name);
-        return NULL;
-    }
-    io_to_f32(data, dtype, numbers, count);
-    tn *t = tn_from_f32(w->cx, numbers, dims, shape);
-    free(numbers);
-    return t;
+    const unsigned char *data = e->data, *bytes = e->map->bytes;
+    bool inside = data >= bytes && data < bytes + e->map->size;
+    const float *values =
+        numbers_take(inside ? e->map->stamp : 0, inside ? (size_t)(data - bytes) : (size_t)data,
+                     data, e->dtype, product(e->shape, 0, e->dims), &e->held);
+    if (!values)
+        no_memory(w, e->name);
+    return values;
 }
 
 /* As rows and columns: (shape[0], the rest). */
 static tn *read_matrix(weights *w, const io_tensor *t)
 {
-    tn *all = read_numbers(w, t->name, t->dtype, t->data, t->dims, t->shape);
-    return tn_reshape(w->cx, all, TN_SHAPE(t->shape[0], (int64_t)product(t->shape, 1, t->dims)));
+    int64_t rows = t->shape[0], columns = (int64_t)product(t->shape, 1, t->dims);
+    float *values = malloc((size_t)(rows * columns) * sizeof *values + 1);
+    if (!values) {
+        no_memory(w, t->name);
+        return NULL;
+    }
+    io_to_f32(t->data, t->dtype, values, (size_t)(rows * columns));
+    tn *matrix = tn_from_f32(w->cx, values, TN_SHAPE(rows, columns));
+    free(values);
+    return matrix;
 }
 
-static tn *from_file(weights *w, const weights_entry *e)
+static tn *from_file(weights *w, weights_entry *e)
 {
-    tn *t = read_numbers(w, e->name, e->dtype, e->data, e->dims, e->shape);
+    const float *values = read_numbers(w, e);
+    tn *t = values ? tn_borrow_f32(w->cx, values, e->dims, e->shape) : NULL;
     for (const weights_addition *a = e->additions; a; a = a->next) {
         tn *up = read_matrix(w, a->up), *down = read_matrix(w, a->down);
         tn *more = tn_affine(w->cx, tn_matmul(w->cx, up, down), a->scale, 0);

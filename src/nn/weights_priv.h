@@ -7,6 +7,13 @@
 
 enum { WEIGHTS_MAX_NAME = 320 };
 
+/* numbers.c: `count` numbers of a file, valid while the data are and *held (may be NULL) is. NULL:
+ * out of memory. */
+typedef struct shared_numbers shared_numbers;
+const float *numbers_take(uint64_t stamp, size_t offset, const void *data, io_dtype dtype,
+                          size_t count, shared_numbers **held);
+void numbers_release(shared_numbers *held);
+
 /* What is added to a weight when it is first used: scale up down. */
 typedef struct weights_addition {
     struct weights_addition *next;
@@ -18,8 +25,10 @@ typedef struct weights_entry {
     char *name;
     int dims;
     int64_t shape[IO_MAX_DIMS];
-    const void *data; /* in a file; NULL: made here */
+    const void *data;  /* in a file; NULL: made here */
+    const io_map *map; /* of that file */
     io_dtype dtype;
+    shared_numbers *held; /* what the tensor lies in, or NULL */
     weights_addition *additions;
     tn *tensor; /* owned; NULL until first used */
     bool used;
@@ -39,8 +48,9 @@ enum { WEIGHTS_MISSING, WEIGHTS_MISSHAPEN, WEIGHTS_LEFT_OVER, WEIGHTS_PROBLEMS }
 
 struct weights {
     tn_context *cx;
-    char *path;          /* for messages */
-    weights_file *files; /* that the entries lie in */
+    char *path;            /* for messages */
+    weights_file *files;   /* that the entries lie in */
+    const io_map *reading; /* whose tensors are being adopted */
     bool trainable, grows, surveyed;
     uint64_t seed;
     weights_entry *entry;

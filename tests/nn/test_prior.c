@@ -199,6 +199,51 @@ static void threads_take_turns(void **state)
     free(theirs);
 }
 
+/* The same files: the same prior. Another ControlNet, or a file written anew: another. */
+static void a_loaded_prior_is_shared(void **state)
+{
+    hds_error error = { 0 };
+    hds_prior *again, *other, *third;
+    char *depth = hds_format("%s/../tiny-controlnet-depth", model);
+    char *round = hds_format("%s/../tiny-sd15", model);
+    hds_prior_params params = { .path = round };
+    parity_status(hds_prior_load(&again, &params, &error), &error);
+    assert_ptr_equal(again, *state);
+    params.depth = depth;
+    parity_status(hds_prior_load(&other, &params, &error), &error);
+    parity_status(hds_prior_load(&third, &params, &error), &error);
+    assert_ptr_not_equal(other, again);
+    assert_ptr_equal(other, third);
+    hds_prior_unref(again);
+    hds_prior_unref(other);
+    hds_prior_unref(third);
+    hds_free(depth);
+    hds_free(round);
+}
+
+static void a_changed_folder_is_loaded_anew(void **state)
+{
+    char folder[] = "/tmp/headsds-shared-XXXXXX";
+    assert_non_null(mkdtemp(folder));
+    char *command = hds_format("cp -r %s/. %s", model, folder);
+    char *touch = hds_format("touch -d 2001-01-01 %s/unet/config.json", folder);
+    char *clean = hds_format("rm -r %s", folder);
+    hds_error error = { 0 };
+    hds_prior *before, *after;
+    hds_prior_params params = { .path = folder };
+    assert_int_equal(system(command), 0);
+    parity_status(hds_prior_load(&before, &params, &error), &error);
+    assert_int_equal(system(touch), 0);
+    parity_status(hds_prior_load(&after, &params, &error), &error);
+    assert_ptr_not_equal(before, after);
+    hds_prior_unref(before);
+    hds_prior_unref(after);
+    assert_int_equal(system(clean), 0);
+    hds_free(command);
+    hds_free(touch);
+    hds_free(clean);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -208,6 +253,8 @@ int main(void)
         cmocka_unit_test(pictures_go_there_and_back),
         cmocka_unit_test(the_gradient_is_added_and_given_once),
         cmocka_unit_test(threads_take_turns),
+        cmocka_unit_test(a_loaded_prior_is_shared),
+        cmocka_unit_test(a_changed_folder_is_loaded_anew),
     };
     char *folder = parity_folder();
     if (!folder)

@@ -2,6 +2,7 @@
 /* Weights by name: strict loading that lists what is wrong, and stores that grow, train and
  * save. */
 #include "diffusion/diffusion.h"
+#include "nn/weights_priv.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -170,6 +171,35 @@ static void a_saved_store_comes_back(void **state)
     tn_context_destroy(&cx);
 }
 
+/* Two stores of one float16 file have one set of float32 numbers, until the file is another. */
+static void converted_numbers_are_shared(void **state)
+{
+    tn_context *cx = context();
+    weights *w = small_weights(cx, 1), *stores[3];
+    const float *values[3];
+    save(w, IO_F16);
+    for (int i = 0; i < 3; i++) {
+        if (i == 2)
+            save(w, IO_F16);
+        stores[i] = weights_load(cx, path, WEIGHTS_FROZEN);
+        ok(cx);
+        weights_find(stores[i], "conv_in.weight");
+        weights_entry *e = weights_lookup(stores[i], "conv_in.weight");
+        assert_non_null(e->held);
+        shared_numbers *held;
+        size_t offset = (size_t)((const unsigned char *)e->data - e->map->bytes);
+        values[i] = numbers_take(e->map->stamp, offset, e->data, e->dtype, 1, &held);
+        assert_ptr_equal(held, e->held);
+        numbers_release(held);
+    }
+    assert_ptr_equal(values[0], values[1]);
+    assert_ptr_not_equal(values[0], values[2]);
+    for (int i = 0; i < 3; i++)
+        weights_destroy(&stores[i]);
+    weights_destroy(&w);
+    tn_context_destroy(&cx);
+}
+
 static void faults_are_listed(void **state)
 {
     tn_context *cx = context();
@@ -318,6 +348,7 @@ int main(void)
         cmocka_unit_test(new_weights_depend_on_seed_and_name_only),
         cmocka_unit_test(new_weights_begin_as_usual),
         cmocka_unit_test(a_saved_store_comes_back),
+        cmocka_unit_test(converted_numbers_are_shared),
         cmocka_unit_test(faults_are_listed),
         cmocka_unit_test(a_missing_file_is_an_error),
         cmocka_unit_test(duplicates_are_frozen_copies),

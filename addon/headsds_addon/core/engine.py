@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The headsds module, and the models and priors that it has loaded, shared by all runs."""
+"""The headsds module, and the models and the prior that it has loaded, shared by all runs."""
 
 import importlib
 import threading
 
 _lock = threading.Lock()
 _models = {}
-_priors = {}
+_last_prior = None      # kept for the next run; headsds gives the same one for the same files
 
 
 class MissingModule(RuntimeError):
@@ -33,17 +33,16 @@ def module():
 
 def model(path=""):
     """The head model at `path`, "" for the built-in sample head; loaded once."""
-    return _cached(_models, path, lambda headsds: headsds.HeadModel)
-
-
-def prior(path=""):
-    """The prior at `path`, "" for the built-in sample prior; loaded once. May take long."""
-    return _cached(_priors, path, lambda headsds: headsds.Prior)
-
-
-def _cached(cache, path, kind):
     with _lock:
-        if path not in cache:
-            loader = kind(module())
-            cache[path] = loader.load(path) if path else loader.load()
-        return cache[path]
+        if path not in _models:
+            _models[path] = module().HeadModel.load(path or None)
+        return _models[path]
+
+
+def prior(path="", config="", loras=()):
+    """The prior at `path`, "" for the built-in sample prior, as headsds.Prior.load() takes them.
+    May take long; the one before goes when nothing uses it."""
+    global _last_prior
+    with _lock:
+        _last_prior = module().Prior.load(path or None, config=config or None, loras=loras)
+        return _last_prior

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 # name: (label, description, geometry steps, texture steps); None is the core's own default.
 PRESETS = {
-    "DRAFT": ("Draft", "A first look, with about a quarter of Standard's steps", 40, 40),
+    "DRAFT": ("Draft", "A first look, with fewer than half of Standard's steps", 40, 40),
     "STANDARD": ("Standard", "As many steps as headsds takes unless told otherwise", None, None),
-    "FINE": ("Fine", "Twice Standard's steps", 300, 300),
+    "FINE": ("Fine", "Twice Standard's steps", 200, 200),
     "CUSTOM": ("Custom", "Numbers of your own; 0 leaves a stage out", None, None),
 }
 
@@ -21,6 +21,8 @@ class Settings:
     texture_steps: int = None
     model_path: str = ""
     prior_path: str = ""
+    prior_config: str = ""
+    loras: tuple = ()           # of (path, scale)
 
     def check(self):
         """ValueError that says what to do about it."""

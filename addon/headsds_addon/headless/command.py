@@ -22,6 +22,15 @@ FILES = ["head.blend", "head.glb", "render.png"]
 PICTURES = ["evolution.png", "turntable.png"]
 
 
+def lora(text):
+    """"FILE=SCALE" or "FILE" -> (path, scale)."""
+    path, equals, scale = text.rpartition("=")
+    try:
+        return (path, float(scale)) if equals else (text, 1.0)
+    except ValueError:
+        return text, 1.0            # the file's name has an equals sign
+
+
 def parse(arguments):
     """argparse's result; wrong ones leave with 2 and say what is expected."""
     parser = argparse.ArgumentParser(
@@ -36,7 +45,12 @@ def parse(arguments):
     parser.add_argument("--head-model", default="", metavar="PATH",
                         help="default: the built-in sample head")
     parser.add_argument("--prior", default="", metavar="PATH",
-                        help="a diffusers folder; default: the built-in sample prior")
+                        help="a diffusers folder, or one file of weights; default: the built-in "
+                        "sample prior")
+    parser.add_argument("--prior-config", default="", metavar="DIR", help="with one file: a "
+                        "diffusers folder whose tokenizer and configurations are the model's")
+    parser.add_argument("--lora", action="append", default=[], metavar="FILE[=SCALE]", type=lora,
+                        help="added to the prior; may be given several times; default scale: 1")
     parser.add_argument("--out", default=".", metavar="DIR", help="default: this folder")
     parser.add_argument("--pictures", action="store_true",
                         help="also write evolution.png and turntable.png")
@@ -65,7 +79,7 @@ def _work(options):
     settings = core_settings.Settings(
         prompt=options.prompt, seed=options.seed, geometry_steps=options.geometry_steps,
         texture_steps=options.texture_steps, model_path=options.head_model,
-        prior_path=options.prior)
+        prior_path=options.prior, prior_config=options.prior_config, loras=tuple(options.lora))
     settings.check()
     with output.Folder(options.out, FILES + PICTURES * options.pictures) as folder:
         model = engine.model(settings.model_path)

@@ -25,7 +25,9 @@ def read_settings(context):
                                                    panel.texture_steps)
     return core_settings.Settings(
         prompt=panel.prompt, seed=panel.seed, geometry_steps=geometry, texture_steps=texture,
-        model_path=bpy.path.abspath(prefs.head_model), prior_path=bpy.path.abspath(prefs.prior))
+        model_path=bpy.path.abspath(prefs.head_model), prior_path=bpy.path.abspath(prefs.prior),
+        prior_config=bpy.path.abspath(prefs.prior_config),
+        loras=((bpy.path.abspath(prefs.lora), prefs.lora_scale),) if prefs.lora else ())
 
 
 class HEADSDS_OT_add_head(bpy.types.Operator):

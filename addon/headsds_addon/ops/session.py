@@ -37,7 +37,8 @@ class Session:
 
     def _make(self):
         """On the loading thread: no bpy here."""
-        prior = engine.prior(self.settings.prior_path)
+        prior = engine.prior(self.settings.prior_path, self.settings.prior_config,
+                             self.settings.loras)
         job = self._headsds.Job(**self.settings.arguments(self.model, prior))
         job.start()
         return job
