@@ -4,8 +4,9 @@
  *
  *   min over x of  |paint(x) - texture|^2 / DEVIATION^2 + |x|^2
  *
- * by Levenberg's and Marquardt's method with differences for derivatives. What the painter cannot
- * paint stays in the residual. */
+ * by Levenberg's and Marquardt's method with differences for derivatives, from several hairlines: a
+ * texture whose crown is bare says nothing of it to one that begins at the mean's, far below. What
+ * the painter cannot paint stays in the residual. */
 #include "paint_priv.h"
 
 #include <math.h>
@@ -106,7 +107,8 @@ static void normal_equations(const fit *f, const float *jacobian, const float x[
     }
 }
 
-static void minimise(const fit *f, float *jacobian, float x[UNKNOWNS])
+/* Returns the cost at the x that is found. */
+static double minimise(const fit *f, float *jacobian, float x[UNKNOWNS])
 {
     double damping = 1;
     paint_at(f, x, f->painted);
@@ -132,11 +134,12 @@ static void minimise(const fit *f, float *jacobian, float x[UNKNOWNS])
             now = then;
             damping *= 0.4;
             if (done)
-                return;
+                break;
         } else {
             damping *= 6;
         }
     }
+    return now;
 }
 
 bool painter_measure(const painter *p, const uint8_t *texture, float *attributes)
@@ -149,15 +152,22 @@ bool painter_measure(const painter *p, const uint8_t *texture, float *attributes
               .moved = malloc(texels),
               .counts = calloc(texels / 3, sizeof *f.counts) };
     float *jacobian = malloc(UNKNOWNS * texels * sizeof *jacobian);
-    float x[UNKNOWNS] = { 0 };
     bool done = f.painted && f.moved && f.counts && jacobian;
     if (done) {
         for (size_t i = 0; i < p->skin_count; i++)
             f.counts[p->skin[i].texel] = p->skin[i].mouth == 0;
         for (size_t i = 0; i < p->eye_count; i++)
             f.counts[p->eyes[i].texel] = p->eyes[i].polar < 60;
-        minimise(&f, jacobian, x);
-        memcpy(attributes, x, PAINT_ATTRIBUTES * sizeof *attributes);
+        static const float hairlines[] = { 0, -2, 2 };
+        double best = INFINITY;
+        for (size_t k = 0; k < sizeof hairlines / sizeof *hairlines; k++) {
+            float x[UNKNOWNS] = { 0 };
+            x[PAINT_HAIR_COVER] = hairlines[k];
+            double now = minimise(&f, jacobian, x);
+            if (now < best)
+                memcpy(attributes, x, PAINT_ATTRIBUTES * sizeof *attributes);
+            best = fmin(best, now);
+        }
     }
     free(f.painted);
     free(f.moved);

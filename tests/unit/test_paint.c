@@ -121,6 +121,27 @@ static void test_measure_looks_past_what_cannot_be_painted(void **state)
     check_measure(*state, true, 0.65);
 }
 
+/* A crown that is bare under what is left of the hair, and hair that has half grown over a forehead,
+ * with the old hairline still to be seen. */
+static void test_measure_sees_a_faded_hairline(void **state)
+{
+    for (int sign = -1; sign <= 1; sign += 2) {
+        float attributes[PAINT_ATTRIBUTES] = { 0 }, minor[PAINT_MINOR] = { 0 };
+        float read[PAINT_ATTRIBUTES];
+        uint8_t *mean = make(*state, attributes, minor);
+        attributes[PAINT_HAIR_COVER] = 2.0f * (float)sign;
+        uint8_t *changed = make(*state, attributes, minor);
+        for (int i = 0; i < NUMBERS; i++)
+            changed[i] = (uint8_t)((changed[i] * 3 + mean[i]) / 4);
+        assert_true(painter_measure(*state, changed, read));
+        print_message("hair_cover of a faded %+d: %.2f\n", 2 * sign,
+                      (double)read[PAINT_HAIR_COVER]);
+        assert_true(read[PAINT_HAIR_COVER] * (float)sign > 1);
+        free(mean);
+        free(changed);
+    }
+}
+
 static void test_mean_texture_of_the_head_is_the_painters(void **state)
 {
     char *path = NULL;
@@ -152,6 +173,7 @@ int main(void)
         cmocka_unit_test(test_each_attribute_changes_its_picture_more_when_stronger),
         cmocka_unit_test(test_measure_reads_attributes_back),
         cmocka_unit_test(test_measure_looks_past_what_cannot_be_painted),
+        cmocka_unit_test(test_measure_sees_a_faded_hairline),
         cmocka_unit_test(test_mean_texture_of_the_head_is_the_painters),
     };
     return cmocka_run_group_tests_name("paint", tests, setup, teardown);
