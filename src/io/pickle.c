@@ -399,6 +399,8 @@ hds_status io_pickle_parse(io_pickle *pickle, const void *bytes, size_t size,
         .size = size,
     };
     hds_status status = io_make(&m.make, IO_VALUE_LIST, &m.persistent);
+    if (!status)
+        status = grow(&m, (void **)&m.stack, &m.stack_room, 1, sizeof *m.stack);
     while (!status && !m.stopped)
         status = step(&m);
     if (!status) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Pickles of every protocol are read to the same values, and hostile ones refused by place. The
- * files are made by pickles/make_pickles.py. */
+ * files are made by ../fuzz/corpus/make_corpus.py. */
 #include "scratch.h"
 
 static const char *const flame_globals[] = { "chumpy.ch.Ch", "scipy.sparse.csc.csc_matrix", NULL };
@@ -10,7 +10,7 @@ static void open_kept(io_pickle *pickle, const char *format, int protocol)
     char path[512], name[64];
     hds_error error = { 0 };
     snprintf(name, sizeof name, format, protocol);
-    snprintf(path, sizeof path, "%s/%s", PICKLES, name);
+    snprintf(path, sizeof path, "%s/%s", CORPUS "/pickle", name);
     check_ok(io_pickle_open(pickle, path, flame_globals, &error), &error);
 }
 
@@ -300,7 +300,7 @@ static void test_cut_short(void **state)
         io_pickle pickle;
         hds_error error = { 0 };
         char path[512];
-        snprintf(path, sizeof path, "%s/%s", PICKLES, names[i]);
+        snprintf(path, sizeof path, "%s/%s", CORPUS "/pickle", names[i]);
         check_ok(io_map_open(&map, path, &error), &error);
         for (size_t size = 0; size < map.size; size++) {
             char *part = malloc(size + 1); /* its end is watched by the sanitizer */

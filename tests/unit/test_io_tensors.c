@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Checkpoints of torch, in both their forms, and safetensors open alike; broken ones are refused by
- * name and place. The files are made by pickles/make_pickles.py. */
+ * name and place. The files are made by ../fuzz/corpus/make_corpus.py. */
 #include "scratch.h"
 
 static size_t read_kept(const char *name, char *bytes, size_t room)
 {
     char path[512];
-    snprintf(path, sizeof path, "%s/%s", PICKLES, name);
+    snprintf(path, sizeof path, "%s/%s", CORPUS "/checkpoint", name);
     FILE *file = fopen(path, "rb");
     assert_non_null(file);
     size_t size = fread(bytes, 1, room, file);
@@ -41,7 +41,7 @@ static void test_round(void **state)
         io_tensors file;
         hds_error error = { 0 };
         char path[512];
-        snprintf(path, sizeof path, "%s/%s", PICKLES, names[i]);
+        snprintf(path, sizeof path, "%s/%s", CORPUS "/checkpoint", names[i]);
         check_ok(io_tensors_open(&file, path, &error), &error);
         assert_int_equal(file.count, 9);
         assert_int_equal(file.copy_count, 1); /* the one that is turned */
@@ -66,7 +66,7 @@ static void test_untyped(void **state)
 {
     io_tensors file;
     hds_error error = { 0 };
-    check_ok(io_tensors_open(&file, PICKLES "/untyped.pt", &error), &error);
+    check_ok(io_tensors_open(&file, CORPUS "/checkpoint/untyped.pt", &error), &error);
     CHECK("u", IO_U16, 1, SHAPE(2), "\2\3\4\5", 4);
     io_tensors_close(&file);
 }

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the pickles and checkpoints of this folder, that test_io_pickle.c and test_io_tensors.c read.
+"""Writes the files of this folder, which the unit tests of io read and the fuzzers begin with.
 
-    python3 make_pickles.py [folder]        # needs NumPy 1; the files are checked in
+    python3 make_corpus.py [folder]        # needs NumPy 1; the files are checked in
 
 Neither chumpy, SciPy nor torch is needed: modules of those names stand in for them, and the files
 are those that the real ones write (torch 1.13 loads the checkpoints). Python 2 is stood in for by a
@@ -9,6 +9,7 @@ pickler that writes its opcodes.
 """
 import collections
 import io
+import json
 import pathlib
 import pickle
 import struct
@@ -225,17 +226,33 @@ def legacy(value):
     return out.getvalue()
 
 
+def safetensors():
+    header = json.dumps({'__metadata__': {'format': 'pt'},
+                         'a': {'dtype': 'F16', 'shape': [2, 1], 'data_offsets': [0, 4]},
+                         'b': {'dtype': 'U8', 'shape': [], 'data_offsets': [4, 5]}}).encode()
+    return struct.pack('<Q', len(header)) + header + b'\0\x3c\0\xc0\7'
+
+
+def npz(save):
+    out = io.BytesIO()
+    save(out, a=np.asfortranarray(np.arange(6.).reshape(2, 3)), names=np.array([b'jaw', b'neck']))
+    return out.getvalue()
+
+
 def main():
-    files = {f'plain_{protocol}.pkl': pickle.dumps(plain(), protocol) for protocol in range(6)}
+    files = {f'pickle/plain_{protocol}.pkl': pickle.dumps(plain(), protocol) for protocol in range(6)}
     for protocol in (0, 2):
-        files[f'flame_python2_{protocol}.pkl'] = python2(flame(), protocol)
+        files[f'pickle/flame_python2_{protocol}.pkl'] = python2(flame(), protocol)
     for protocol in (2, 4, 5):
-        files[f'flame_python3_{protocol}.pkl'] = pickle.dumps(flame(), protocol)
-    files['flat.pt'] = zipped(weights())
-    files['wide.pt'] = widened(files['flat.pt'])
-    files['lightning.ckpt'] = zipped(lightning_checkpoint())
-    files['untyped.pt'] = zipped(untyped())
-    files['legacy.pth'] = legacy(weights())
+        files[f'pickle/flame_python3_{protocol}.pkl'] = pickle.dumps(flame(), protocol)
+    files['checkpoint/flat.pt'] = zipped(weights())
+    files['checkpoint/wide.pt'] = widened(files['checkpoint/flat.pt'])
+    files['checkpoint/lightning.ckpt'] = zipped(lightning_checkpoint())
+    files['checkpoint/untyped.pt'] = zipped(untyped())
+    files['checkpoint/legacy.pth'] = legacy(weights())
+    files['safetensors/two.safetensors'] = safetensors()
+    files['npz/stored.npz'] = npz(np.savez)
+    files['npz/packed.npz'] = npz(np.savez_compressed)
     for name, data in files.items():
         (FOLDER / name).write_bytes(data)
 
