@@ -175,7 +175,7 @@ bool io_value_integer(const io_value *value, int64_t *number); /* false: it is n
 HDS_NODISCARD hds_status io_value_array(io_array *array, const io_value *value, const char *where,
                                         hds_error *error);
 
-/* ---- tensors.c, checkpoint.c, checkpoint_legacy.c ---- */
+/* ---- tensors.c, checkpoint.c, checkpoint_zip.c, checkpoint_legacy.c ---- */
 /* Named tensors in a file of either kind. */
 typedef struct io_tensors {
     io_map map;
@@ -187,7 +187,9 @@ typedef struct io_tensors {
 } io_tensors;
 /* Opens a safetensors file or a torch checkpoint (.ckpt .bin .pth .pt), whatever its name says. Of
  * a checkpoint, the tensors of the dict at the top are taken, or of the dict "state_dict" in it;
- * whatever else lies beside them (optimisers, counters, Lightning's callbacks) is left alone.
+ * whatever else lies beside them (optimisers, counters, callbacks) is left alone, but may only be
+ * made of what a pickle may hold anyway, torch's sizes, devices, parameters and dtypes, Lightning's
+ * ModelCheckpoint, EarlyStopping and AttributeDict, argparse's namespaces and pathlib's paths.
  * Refuses besides what io_pickle_parse refuses: TorchScript, packed or missing storages, tensors
  * that reach out of their storage or repeat its elements, big-endian files, a name twice. */
 HDS_NODISCARD hds_status io_tensors_open(io_tensors *file, const char *path, hds_error *error);

@@ -102,6 +102,14 @@ HDS_NODISCARD hds_status io_machine_take_line(io_machine *m, io_operand *x);
 
 /* ---- pickle_ops.c: what opcodes do, by m->code ---- */
 typedef hds_status io_op(io_machine *m, const io_operand *x);
+io_op io_op_none;
+io_op io_op_bool;
+io_op io_op_integer;
+io_op io_op_long;
+io_op io_op_real;
+io_op io_op_line;
+io_op io_op_bytes;
+io_op io_op_text;
 io_op io_op_empty;
 io_op io_op_tuple;
 io_op io_op_collect;
@@ -134,12 +142,13 @@ void io_archive_close(io_archive *archive);
 void io_archive_sort(io_archive *archive);
 const io_member *io_archive_find(const io_archive *archive, const char *name, size_t length);
 
-/* ---- checkpoint.c, checkpoint_legacy.c ---- */
+/* ---- checkpoint.c, checkpoint_zip.c, checkpoint_legacy.c ---- */
 /* What a checkpoint may ask for: torch's tensors, storages and dtypes, and of what lies beside them
  * Lightning's commonest callbacks and dicts, paths and argparse's namespaces. */
 extern const char *const io_checkpoint_globals[];
 /* Both fill file->tensors, in no order, from file->map; on failure they leave it to the caller. */
-HDS_NODISCARD hds_status io_checkpoint_read(io_tensors *file, const char *path, hds_error *error);
+HDS_NODISCARD hds_status io_checkpoint_read_zip(io_tensors *file, const char *path,
+                                                hds_error *error);
 HDS_NODISCARD hds_status io_checkpoint_read_legacy(io_tensors *file, const char *path,
                                                    hds_error *error);
 bool io_checkpoint_is_legacy(const io_map *map);

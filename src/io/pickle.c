@@ -63,28 +63,6 @@ hds_status io_machine_pop_mark(io_machine *m, size_t least, io_value ***items, s
                            : io_refuse(&m->make, "finds %zu values, needs %zu", *count, least);
 }
 
-static hds_status push_new(io_machine *m, io_value_kind kind)
-{
-    io_value *value;
-    hds_status status = io_make(&m->make, kind, &value);
-    return status ? status : io_machine_push(m, value);
-}
-
-static hds_status push_bytes(io_machine *m, io_value_kind kind, const void *bytes, size_t size)
-{
-    io_value *value;
-    hds_status status = io_make_bytes(&m->make, kind, bytes, size, &value);
-    return status ? status : io_machine_push(m, value);
-}
-
-static hds_status push_integer(io_machine *m, int64_t number)
-{
-    hds_status status = push_new(m, IO_VALUE_INTEGER);
-    if (!status)
-        m->stack[m->height - 1]->integer = number;
-    return status;
-}
-
 static hds_status do_proto(io_machine *m, const io_operand *x)
 {
     if (x->number > NEWEST)
@@ -142,65 +120,6 @@ static hds_status do_dup(io_machine *m, const io_operand *x)
         return status;
     m->height++;
     return io_machine_push(m, m->stack[m->height - 1]);
-}
-
-static hds_status do_none(io_machine *m, const io_operand *x)
-{
-    return push_new(m, IO_VALUE_NONE);
-}
-
-static hds_status do_bool(io_machine *m, const io_operand *x)
-{
-    hds_status status = push_new(m, IO_VALUE_BOOL);
-    if (!status)
-        m->stack[m->height - 1]->truth = m->code == 0x88;
-    return status;
-}
-
-static hds_status do_integer(io_machine *m, const io_operand *x)
-{
-    return push_integer(m, (int64_t)x->number);
-}
-
-/* LONG1, LONG4: two's complement, lowest byte first. */
-static hds_status do_long(io_machine *m, const io_operand *x)
-{
-    uint64_t number = x->size && x->bytes[x->size - 1] >> 7 ? UINT64_MAX : 0;
-    if (x->size > 8)
-        return push_bytes(m, IO_VALUE_BIG, x->bytes, x->size);
-    for (size_t i = x->size; i-- > 0;)
-        number = number << 8 | x->bytes[i];
-    return push_integer(m, (int64_t)number);
-}
-
-static hds_status do_real(io_machine *m, const io_operand *x)
-{
-    uint64_t bits = __builtin_bswap64(x->number);
-    hds_status status = push_new(m, IO_VALUE_REAL);
-    if (!status)
-        memcpy(&m->stack[m->height - 1]->real, &bits, sizeof bits);
-    return status;
-}
-
-static hds_status do_line(io_machine *m, const io_operand *x)
-{
-    io_value *value;
-    hds_status status = io_make_from_line(&m->make, m->code, x->bytes, x->size, &value);
-    return status ? status : io_machine_push(m, value);
-}
-
-static hds_status do_bytes(io_machine *m, const io_operand *x)
-{
-    return push_bytes(m, IO_VALUE_BYTES, x->bytes, x->size);
-}
-
-static hds_status do_text(io_machine *m, const io_operand *x)
-{
-    uint32_t code;
-    for (const unsigned char *at = x->bytes, *end = at + x->size; at < end;)
-        if (!io_utf8_next(&at, end, &code))
-            return io_refuse(&m->make, "holds text that is not UTF-8");
-    return push_bytes(m, IO_VALUE_TEXT, x->bytes, x->size);
 }
 
 /* The number of a memo entry, from a line or bytes. Python counts them up, so one that is larger
@@ -277,29 +196,29 @@ static const struct {
     ['0'] = { "POP", BARE, do_pop },
     ['1'] = { "POP_MARK", BARE, do_pop_mark },
     ['2'] = { "DUP", BARE, do_dup },
-    ['N'] = { "NONE", BARE, do_none },
-    [0x88] = { "NEWTRUE", BARE, do_bool },
-    [0x89] = { "NEWFALSE", BARE, do_bool },
-    ['I'] = { "INT", LINE, do_line },
-    ['L'] = { "LONG", LINE, do_line },
-    ['F'] = { "FLOAT", LINE, do_line },
-    ['S'] = { "STRING", LINE, do_line },
-    ['V'] = { "UNICODE", LINE, do_line },
-    ['J'] = { "BININT", I4, do_integer },
-    ['K'] = { "BININT1", U1, do_integer },
-    ['M'] = { "BININT2", U2, do_integer },
-    [0x8a] = { "LONG1", COUNTED1, do_long },
-    [0x8b] = { "LONG4", COUNTED4, do_long },
-    ['G'] = { "BINFLOAT", U8, do_real },
-    ['T'] = { "BINSTRING", COUNTED4, do_bytes },
-    ['U'] = { "SHORT_BINSTRING", COUNTED1, do_bytes },
-    ['B'] = { "BINBYTES", COUNTED4, do_bytes },
-    ['C'] = { "SHORT_BINBYTES", COUNTED1, do_bytes },
-    [0x8e] = { "BINBYTES8", COUNTED8, do_bytes },
-    [0x96] = { "BYTEARRAY8", COUNTED8, do_bytes },
-    ['X'] = { "BINUNICODE", COUNTED4, do_text },
-    [0x8c] = { "SHORT_BINUNICODE", COUNTED1, do_text },
-    [0x8d] = { "BINUNICODE8", COUNTED8, do_text },
+    ['N'] = { "NONE", BARE, io_op_none },
+    [0x88] = { "NEWTRUE", BARE, io_op_bool },
+    [0x89] = { "NEWFALSE", BARE, io_op_bool },
+    ['I'] = { "INT", LINE, io_op_line },
+    ['L'] = { "LONG", LINE, io_op_line },
+    ['F'] = { "FLOAT", LINE, io_op_line },
+    ['S'] = { "STRING", LINE, io_op_line },
+    ['V'] = { "UNICODE", LINE, io_op_line },
+    ['J'] = { "BININT", I4, io_op_integer },
+    ['K'] = { "BININT1", U1, io_op_integer },
+    ['M'] = { "BININT2", U2, io_op_integer },
+    [0x8a] = { "LONG1", COUNTED1, io_op_long },
+    [0x8b] = { "LONG4", COUNTED4, io_op_long },
+    ['G'] = { "BINFLOAT", U8, io_op_real },
+    ['T'] = { "BINSTRING", COUNTED4, io_op_bytes },
+    ['U'] = { "SHORT_BINSTRING", COUNTED1, io_op_bytes },
+    ['B'] = { "BINBYTES", COUNTED4, io_op_bytes },
+    ['C'] = { "SHORT_BINBYTES", COUNTED1, io_op_bytes },
+    [0x8e] = { "BINBYTES8", COUNTED8, io_op_bytes },
+    [0x96] = { "BYTEARRAY8", COUNTED8, io_op_bytes },
+    ['X'] = { "BINUNICODE", COUNTED4, io_op_text },
+    [0x8c] = { "SHORT_BINUNICODE", COUNTED1, io_op_text },
+    [0x8d] = { "BINUNICODE8", COUNTED8, io_op_text },
     [')'] = { "EMPTY_TUPLE", BARE, io_op_empty },
     [']'] = { "EMPTY_LIST", BARE, io_op_empty },
     ['}'] = { "EMPTY_DICT", BARE, io_op_empty },

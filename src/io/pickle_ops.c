@@ -1,7 +1,90 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The opcodes of a pickle that take values off the stack and put one there that holds them:
- * containers, names, the objects that would be made by calling them, states, persistent ids. */
+/* The opcodes of a pickle that put values on the stack: numbers, bytes and text; containers of what
+ * lies there; names, the objects that would be made by calling them, states, persistent ids. */
 #include "io/io_priv.h"
+
+#include <string.h>
+
+static hds_status push_new(io_machine *m, io_value_kind kind)
+{
+    io_value *value;
+    hds_status status = io_make(&m->make, kind, &value);
+    return status ? status : io_machine_push(m, value);
+}
+
+static hds_status push_bytes(io_machine *m, io_value_kind kind, const void *bytes, size_t size)
+{
+    io_value *value;
+    hds_status status = io_make_bytes(&m->make, kind, bytes, size, &value);
+    return status ? status : io_machine_push(m, value);
+}
+
+static hds_status push_integer(io_machine *m, int64_t number)
+{
+    hds_status status = push_new(m, IO_VALUE_INTEGER);
+    if (!status)
+        m->stack[m->height - 1]->integer = number;
+    return status;
+}
+
+hds_status io_op_none(io_machine *m, const io_operand *x)
+{
+    return push_new(m, IO_VALUE_NONE);
+}
+
+hds_status io_op_bool(io_machine *m, const io_operand *x)
+{
+    hds_status status = push_new(m, IO_VALUE_BOOL);
+    if (!status)
+        m->stack[m->height - 1]->truth = m->code == 0x88;
+    return status;
+}
+
+hds_status io_op_integer(io_machine *m, const io_operand *x)
+{
+    return push_integer(m, (int64_t)x->number);
+}
+
+/* LONG1, LONG4: two's complement, lowest byte first. */
+hds_status io_op_long(io_machine *m, const io_operand *x)
+{
+    uint64_t number = x->size && x->bytes[x->size - 1] >> 7 ? UINT64_MAX : 0;
+    if (x->size > 8)
+        return push_bytes(m, IO_VALUE_BIG, x->bytes, x->size);
+    for (size_t i = x->size; i-- > 0;)
+        number = number << 8 | x->bytes[i];
+    return push_integer(m, (int64_t)number);
+}
+
+hds_status io_op_real(io_machine *m, const io_operand *x)
+{
+    uint64_t bits = __builtin_bswap64(x->number);
+    hds_status status = push_new(m, IO_VALUE_REAL);
+    if (!status)
+        memcpy(&m->stack[m->height - 1]->real, &bits, sizeof bits);
+    return status;
+}
+
+hds_status io_op_line(io_machine *m, const io_operand *x)
+{
+    io_value *value;
+    hds_status status = io_make_from_line(&m->make, m->code, x->bytes, x->size, &value);
+    return status ? status : io_machine_push(m, value);
+}
+
+hds_status io_op_bytes(io_machine *m, const io_operand *x)
+{
+    return push_bytes(m, IO_VALUE_BYTES, x->bytes, x->size);
+}
+
+hds_status io_op_text(io_machine *m, const io_operand *x)
+{
+    uint32_t code;
+    for (const unsigned char *at = x->bytes, *end = at + x->size; at < end;)
+        if (!io_utf8_next(&at, end, &code))
+            return io_refuse(&m->make, "holds text that is not UTF-8");
+    return push_bytes(m, IO_VALUE_TEXT, x->bytes, x->size);
+}
 
 static hds_status collect(io_machine *m, io_value_kind kind, io_value **items, size_t count)
 {

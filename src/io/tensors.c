@@ -29,8 +29,8 @@ static hds_status open_safetensors(io_tensors *file, const char *path, hds_error
 
 static hds_status open_checkpoint(io_tensors *file, bool zip, const char *path, hds_error *error)
 {
-    hds_status status =
-        zip ? io_checkpoint_read(file, path, error) : io_checkpoint_read_legacy(file, path, error);
+    hds_status status = zip ? io_checkpoint_read_zip(file, path, error)
+                            : io_checkpoint_read_legacy(file, path, error);
     if (status)
         return status;
     qsort(file->tensors, file->count, sizeof *file->tensors, by_name);

@@ -3,6 +3,8 @@
  * name and place. The files are made by ../fuzz/corpus/make_corpus.py. */
 #include "scratch.h"
 
+#include <zip.h>
+
 static size_t read_kept(const char *name, char *bytes, size_t room)
 {
     char path[512];
@@ -188,6 +190,26 @@ static void test_any_byte(void **state)
     }
 }
 
+/* An archive of two members of the same bytes, one of them deflated if `packed` names it. */
+static void check_bad_zip(const char *first, const char *second, const char *packed,
+                          const void *bytes, size_t size, const char *says)
+{
+    const char *names[] = { first, second };
+    zip_t *zip = zip_open(scratch("b.pt"), ZIP_CREATE | ZIP_TRUNCATE, NULL);
+    assert_non_null(zip);
+    for (zip_uint64_t i = 0; i < 2; i++) {
+        zip_source_t *source = zip_source_buffer(zip, bytes, size, 0);
+        assert_int_equal(zip_file_add(zip, names[i], source, 0), i);
+        zip_int32_t method = packed && !strcmp(packed, names[i]) ? ZIP_CM_DEFLATE : ZIP_CM_STORE;
+        assert_int_equal(zip_set_file_compression(zip, i, method, 0), 0);
+    }
+    assert_int_equal(zip_close(zip), 0);
+    io_tensors file;
+    hds_error error = { 0 };
+    hds_status status = io_tensors_open(&file, scratch("b.pt"), &error);
+    check_error(status, &error, HDS_ERROR_FORMAT, "/b.pt: ", says);
+}
+
 static size_t put(char *out, const void *bytes, size_t size)
 {
     memcpy(out, bytes, size);
@@ -204,7 +226,7 @@ static size_t make_legacy(char *out, const char *saved, size_t length)
     size_t at = put(out, heads, sizeof heads - 1);
     at += put(out + at, saved, length);
     if (!memmem(saved, length, "FloatStorage", 12))
-        return at + put(out + at, "].", 2);
+        return at + put(out + at, length == 2 ? "N." : "].", 2);
     at += put(out + at, "](U\0010e.", 7);
     at += put(out + at, &(uint64_t){ 4 }, 8);
     return at + put(out + at, data, sizeof data);
@@ -214,7 +236,8 @@ static size_t make_legacy(char *out, const char *saved, size_t length)
 #define TENSOR(storage, offset, size, stride)                                                      \
     "ctorch._utils\n_rebuild_tensor_v2\n" storage offset size stride "\x89}tR"
 #define PLAIN STORAGE("U\0010", "K\4", "")
-#define SAVED(value) "}U\1w" value "s.", sizeof "}U\1w" value "s." - 1
+#define SAVED_TEXT(value) "}U\1w" value "s."
+#define SAVED(value) SAVED_TEXT(value), sizeof SAVED_TEXT(value) - 1
 #define ONE TENSOR(PLAIN, "K\0", "(t", "(t")
 #define FAR "\x8a\x08\0\0\0\0\0\0\0\x7f"
 
@@ -226,7 +249,7 @@ static void test_bad_tensors(void **state)
         const char *says;
     } cases[] = {
         { SAVED("K\1"), "holds no tensors; expected" },
-        { "N.", 2, "holds no tensors; expected" },
+        { "N.", 2, "expected a list of storages" },
         { SAVED(TENSOR(PLAIN, "K\0", "(K\5t", "(K\1t")), "w: reaches out of its storage of 4" },
         { SAVED(TENSOR(PLAIN, "K\1", "(K\4t", "(K\1t")), "w: reaches out of its storage" },
         { SAVED(TENSOR(PLAIN, FAR, "(K\1t", "(K\1t")), "w: reaches out of its storage" },
@@ -253,13 +276,24 @@ static void test_bad_tensors(void **state)
     }
 }
 
+static void test_archives(void **state)
+{
+    static const char saved[] = SAVED_TEXT(ONE);
+    const size_t size = sizeof saved - 1;
+    check_bad_zip("a/data.pkl", "a/constants.pkl", NULL, saved, size, "is a TorchScript archive");
+    check_bad_zip("a/data.pkl", "a/data/0", "a/data.pkl", saved, size, "data.pkl is packed");
+    check_bad_zip("a/data.pkl", "a/data/0", "a/data/0", saved, size, "w: storage 0 is packed");
+    check_bad_zip("a/data.pkl", "b/data/0", NULL, saved, size, "w: storage 0 is not in the file");
+    check_bad_zip("data.pkl", "data/0", NULL, saved, size, "without data.pkl");
+}
+
 int main(void)
 {
 #define FILE_TEST(name) cmocka_unit_test_teardown(name, scratch_empty)
     const struct CMUnitTest tests[] = {
         FILE_TEST(test_round),       FILE_TEST(test_untyped),     FILE_TEST(test_safetensors),
         FILE_TEST(test_other_files), FILE_TEST(test_changed),     FILE_TEST(test_cut_short),
-        FILE_TEST(test_any_byte),    FILE_TEST(test_bad_tensors),
+        FILE_TEST(test_any_byte),    FILE_TEST(test_bad_tensors), FILE_TEST(test_archives),
     };
     return cmocka_run_group_tests(tests, scratch_create, scratch_remove);
 }
