@@ -149,7 +149,7 @@ static hds_status find_storage(const reader *r, const io_value *value, const cha
         return hds_raise(r->error, HDS_ERROR_FORMAT,
                          "%s: storage %s is packed, expected it as torch.save stores it", where,
                          io_print(key->bytes, key->count).text);
-    if (!io_value_integer(id->items[4], &count) || count < 0 ||
+    if (!io_value_integer(id->items[4], &count) ||
         (uint64_t)count > (*storage)->size / io_dtype_size(*dtype))
         return hds_raise(r->error, HDS_ERROR_FORMAT,
                          "%s: storage %s has %zu bytes, fewer than its length says; it may be cut "

@@ -151,6 +151,8 @@ static void test_changed(void **state)
           "ids: storage 2 is not in the file" },
         { "flat.pt", CHANGED("PK\1\2", "PK\1\3"), "expected a member" },
         { "wide.pt", CHANGED("\1\0\x18\0", "\1\0\x10\0"), "" },
+        { "flat.pt", CHANGED("littlePK\3\4", "littlePK\3\5"), "expected a member at byte" },
+        { "flat.pt", CHANGED("PK\1\2\x14\3\x14\0\0\0", "PK\1\2\x14\3\x14\0\1\0"), "is encrypted" },
         { "flat.pt", CHANGED("PK\5\6", "PK\5\5"), "without an end record" },
         { "wide.pt", CHANGED("PK\6\6", "PK\6\5"), "no 64-bit end record" },
         { "flat.pt", CHANGED("torch\nLongStorage", "torch\nLongstorage"),
@@ -224,19 +226,19 @@ static size_t put(char *out, const void *bytes, size_t size)
 }
 
 /* A checkpoint of the old form with the pickle `saved` and, if that asks for one, storage "0" of
- * four floats. */
-static size_t make_legacy(char *out, const char *saved, size_t length)
+ * `count` floats. */
+static size_t make_legacy(char *out, const char *saved, size_t length, uint64_t count)
 {
     static const char heads[] = "\x80\2\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\2M\xe9"
                                 "\3.\x80\2}U\x0dlittle_endian\x88s.";
-    static const float data[4] = { 1, 2, 3, 4 };
+    static const float data[64] = { 1, 2, 3, 4 };
     size_t at = put(out, heads, sizeof heads - 1);
     at += put(out + at, saved, length);
     if (!memmem(saved, length, "FloatStorage", 12))
         return at + put(out + at, length == 2 ? "N." : "].", 2);
     at += put(out + at, "](U\0010e.", 7);
-    at += put(out + at, &(uint64_t){ 4 }, 8);
-    return at + put(out + at, data, sizeof data);
+    at += put(out + at, &count, 8);
+    return at + put(out + at, data, count * sizeof *data);
 }
 
 #define STORAGE(key, count, more) "((U\7storagectorch\nFloatStorage\n" key "U\3cpu" count more "tQ"
@@ -272,13 +274,17 @@ static void test_bad_tensors(void **state)
         { SAVED(TENSOR(STORAGE("U\0010", "K\5", ""), "K\0", "(t", "(t")), "fewer than its length" },
         { SAVED(TENSOR(STORAGE("U\0010", "J\xff\xff\xff\xff", ""), "K\0", "(t", "(t")), "fewer" },
         { SAVED(TENSOR(STORAGE("U\0010", "K\4", "(K\1t"), "K\0", "(t", "(t")), "a view into" },
+        { SAVED(TENSOR("(K\7Q", "K\0", "(t", "(t")), "w: expected a storage" },
+        { SAVED(TENSOR("((U\7storagetQ", "K\0", "(t", "(t")), "w: expected a storage" },
+        { SAVED(TENSOR("((U\7storagectorch\nHalfStorage\nNU\3cpuK\4tQ", "K\0", "(t", "(t")),
+          "w: a storage without a key" },
         { SAVED(TENSOR(PLAIN "0N", "K\0", "(t", "(t")), "expected a storage" },
         { SAVED(ONE "sU\1w" ONE), "w: there twice" },
         { SAVED("NsU\3w\0x" ONE), "w?x: a name of 3 bytes" },
     };
     char bytes[4096];
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        size_t size = make_legacy(bytes, cases[i].saved, cases[i].length);
+        size_t size = make_legacy(bytes, cases[i].saved, cases[i].length, 4);
         check_bad(bytes, size, cases[i].says);
     }
 }
@@ -294,6 +300,25 @@ static void test_archives(void **state)
     check_bad_zip("data.pkl", "data/0", NULL, saved, size, "without data.pkl");
 }
 
+/* What is made from other bytes than the usual ones: names that are too long, and one tensor that
+ * is to be copied under so many names that the copies outgrow the file. */
+static void test_too_much(void **state)
+{
+    static const char turned[] = TENSOR(PLAIN, "K\0", "(K\x08K\x08t", "(K\1K\x08t") "q\0000";
+    char saved[4096], bytes[8192];
+    size_t at = put(saved, "}B\xe9\3\0\0", 6);
+    memset(saved + at, 'a', 1001);
+    at += 1001;
+    at += put(saved + at, ONE "s.", sizeof ONE "s." - 1);
+    check_bad(bytes, make_legacy(bytes, saved, at, 4), "...: a name of 1001 bytes");
+    at = put(saved, turned, sizeof turned - 1);
+    at += put(saved + at, "}(", 2);
+    for (char i = 1; i < 100; i++)
+        at += put(saved + at, (char[]){ 'U', 1, i, 'h', 0 }, 5);
+    at += put(saved + at, "u.", 2);
+    check_bad(bytes, make_legacy(bytes, saved, at, 64), "too many tensors that are not in C order");
+}
+
 int main(void)
 {
 #define FILE_TEST(name) cmocka_unit_test_teardown(name, scratch_empty)
@@ -301,6 +326,7 @@ int main(void)
         FILE_TEST(test_round),       FILE_TEST(test_untyped),     FILE_TEST(test_safetensors),
         FILE_TEST(test_other_files), FILE_TEST(test_changed),     FILE_TEST(test_cut_short),
         FILE_TEST(test_any_byte),    FILE_TEST(test_bad_tensors), FILE_TEST(test_archives),
+        FILE_TEST(test_too_much),
     };
     return cmocka_run_group_tests(tests, scratch_create, scratch_remove);
 }
