@@ -21,11 +21,15 @@ ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1 \
     meson test -C "$sanitized" --print-errorlogs --num-processes 1 \
     --suite unit --suite grad --suite nn || status=$?
 
+# The readers of io on made-up files.
+fuzzed=1
+sh "$top/tests/fuzz/run.sh" || { status=$?; fuzzed=0; }
+
 count() { # results of the last run in build folder $1 whose outcome is $2
     grep -c "\"result\": \"$2\"" "$1/meson-logs/testlog.json" || true
 }
-passed=$(($(count "$build" OK) + $(count "$sanitized" OK)))
+passed=$(($(count "$build" OK) + $(count "$sanitized" OK) + fuzzed))
 skipped=$(($(count "$build" SKIP) + $(count "$sanitized" SKIP)))
-total=$(cat "$build/meson-logs/testlog.json" "$sanitized/meson-logs/testlog.json" | wc -l)
+total=$(($(cat "$build/meson-logs/testlog.json" "$sanitized/meson-logs/testlog.json" | wc -l) + 1))
 echo "$passed passed, $((total - passed - skipped)) failed, $skipped skipped"
 exit $status

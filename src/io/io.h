@@ -114,6 +114,93 @@ const io_array *io_npz_find(const io_npz *npz, const char *name);
 HDS_NODISCARD hds_status io_npz_write(const char *path, const io_array *arrays, size_t count,
                                       hds_error *error);
 
+/* ---- pickle.c, pickle_text.c, pickle_value.c, pickle_array.c ---- */
+/* Python pickles of protocols 0 to 5, as a tree of values. Nothing is ever imported or called: a
+ * class or function stays a name, what is made by it an object with its arguments and state. */
+typedef enum io_value_kind {
+    IO_VALUE_NONE,
+    IO_VALUE_BOOL,
+    IO_VALUE_INTEGER,
+    IO_VALUE_BIG, /* an integer beyond int64_t: bytes as the file has them */
+    IO_VALUE_REAL,
+    IO_VALUE_BYTES,     /* also every str of Python 2 */
+    IO_VALUE_TEXT,      /* UTF-8, not terminated */
+    IO_VALUE_LIST,      /* also sets */
+    IO_VALUE_TUPLE,     /* also frozen sets */
+    IO_VALUE_DICT,      /* items are keys and values in turn; also OrderedDict and defaultdict */
+    IO_VALUE_GLOBAL,    /* bytes: "module.name" */
+    IO_VALUE_OBJECT,    /* callee(*arguments); items are what was appended or set in it */
+    IO_VALUE_PERSISTENT /* arguments: the id */
+} io_value_kind;
+typedef struct io_value io_value;
+struct io_value {
+    io_value_kind kind;
+    bool truth;
+    size_t count; /* of bytes or items */
+    size_t room;  /* of items */
+    union {
+        int64_t integer;
+        double real;
+        const char *bytes;
+        io_value **items;
+    };
+    const io_value *callee;    /* objects: a global */
+    const io_value *arguments; /* objects: a tuple */
+    const io_value *state;     /* what __setstate__ would get, or NULL; also of a dict */
+};
+typedef struct io_pickle {
+    const io_value *root;
+    const io_value *persistent; /* a list of all persistent ids, in the order of the file */
+    size_t used;                /* bytes up to and with the end mark */
+    arena memory;
+    io_map map;
+} io_pickle;
+/* Reads the pickle at the beginning of `bytes`, which the values point into. `globals` (NULL ends
+ * it, NULL: none) are the "module.name"s that it may ask for besides those that the reader knows:
+ * NumPy's arrays, scalars and dtypes, Python's containers, _codecs.encode, copyreg's constructors.
+ * Names are Python 3's and NumPy 1's: __builtin__, copy_reg and numpy._core are read as builtins,
+ * copyreg and numpy.core. `where` begins every message. Refuses by name and offset: other globals,
+ * extension codes, buffers outside of the pickle, whatever is malformed, and pickles that unfold to
+ * more than 64 MB and 64 times their size. The values may hold one value often, and themselves: who
+ * walks them sets a limit. */
+HDS_NODISCARD hds_status io_pickle_parse(io_pickle *pickle, const void *bytes, size_t size,
+                                         const char *const *globals, const char *where,
+                                         hds_error *error);
+/* The same of a file; what lies after the end mark is not read. */
+HDS_NODISCARD hds_status io_pickle_open(io_pickle *pickle, const char *path,
+                                        const char *const *globals, hds_error *error);
+void io_pickle_close(io_pickle *pickle);
+/* The value of `key` in a dict or in an object's state, or NULL; the last one set wins. */
+const io_value *io_value_get(const io_value *value, const char *key);
+bool io_value_is(const io_value *value, const char *text);     /* text, bytes or global `text` */
+bool io_value_is_of(const io_value *value, const char *name);  /* an object made by global `name` */
+bool io_value_integer(const io_value *value, int64_t *number); /* false: it is none */
+/* A NumPy array or scalar: copied in C order to array->data (new, hds_free); name stays NULL.
+ * Refuses what npz refuses, by `where`. */
+HDS_NODISCARD hds_status io_value_array(io_array *array, const io_value *value, const char *where,
+                                        hds_error *error);
+
+/* ---- tensors.c, checkpoint.c, checkpoint_zip.c, checkpoint_legacy.c ---- */
+/* Named tensors in a file of either kind. */
+typedef struct io_tensors {
+    io_map map;
+    io_tensor *tensors; /* sorted by name */
+    size_t count;
+    json_t *metadata; /* safetensors' __metadata__ or NULL */
+    void **copies;    /* of tensors that do not lie in the file in C order */
+    size_t copy_count;
+} io_tensors;
+/* Opens a safetensors file or a torch checkpoint (.ckpt .bin .pth .pt), whatever its name says. Of
+ * a checkpoint, the tensors of the dict at the top are taken, or of the dict "state_dict" in it;
+ * whatever else lies beside them (optimisers, counters, callbacks) is left alone, but may only be
+ * made of what a pickle may hold anyway, torch's sizes, devices, parameters and dtypes, Lightning's
+ * ModelCheckpoint, EarlyStopping and AttributeDict, argparse's namespaces and pathlib's paths.
+ * Refuses besides what io_pickle_parse refuses: TorchScript, packed or missing storages, tensors
+ * that reach out of their storage or repeat its elements, big-endian files, a name twice. */
+HDS_NODISCARD hds_status io_tensors_open(io_tensors *file, const char *path, hds_error *error);
+void io_tensors_close(io_tensors *file);
+const io_tensor *io_tensors_find(const io_tensors *file, const char *name);
+
 /* ---- png.c (libpng) ---- */
 /* 8-bit pictures, channels 1, 3 or 4, rows from the top. *pixels is new. */
 HDS_NODISCARD hds_status io_png_read(const char *path, int channels, uint8_t **pixels, int *width,

@@ -71,9 +71,7 @@ static bool take_shape(reader *r, io_array *array)
     return true;
 }
 
-/* '<f4' -> kind 'f', itemsize 4. */
-static hds_status parse_descr(io_array *array, const char *descr, const char *where,
-                              hds_error *error)
+hds_status io_npy_dtype(io_array *array, const char *descr, const char *where, hds_error *error)
 {
     char order = descr[0], kind = order ? descr[1] : '\0', *end = NULL;
     long size = kind ? strtol(descr + 2, &end, 10) : 0;
@@ -131,7 +129,7 @@ static hds_status parse_header(io_array *array, bool *fortran, reader r, const c
             "%s: array header: expected descr, fortran_order and a shape of at most %d "
             "dimensions",
             where, IO_MAX_DIMS);
-    return parse_descr(array, descr, where, error);
+    return io_npy_dtype(array, descr, where, error);
 }
 
 /* out (C order) <- in (first index fastest). */
@@ -147,6 +145,20 @@ static void from_fortran(const io_array *array, const unsigned char *in, unsigne
         for (int d = 0; d < array->dims && ++index[d] == array->shape[d]; d++)
             index[d] = 0;
     }
+}
+
+hds_status io_npy_fill(io_array *array, bool fortran, const void *in, const char *where,
+                       hds_error *error)
+{
+    array->data = hds_alloc(array->size, 1);
+    if (!array->data)
+        return hds_raise(error, HDS_ERROR_MEMORY, "%s: out of memory for %zu bytes", where,
+                         array->size);
+    if (fortran && array->dims > 1)
+        from_fortran(array, in, array->data);
+    else if (array->size)
+        memcpy(array->data, in, array->size);
+    return HDS_OK;
 }
 
 /* Finds the header between the magic and the elements. */
@@ -183,15 +195,7 @@ hds_status io_npy_parse(io_array *array, const unsigned char *bytes, size_t size
                          "%s: %zu bytes of data, its header promises %s%zu", where, room,
                          fits ? "" : "more than ", fits ? expected : (size_t)PTRDIFF_MAX);
     array->size = expected;
-    array->data = hds_alloc(expected, 1);
-    if (!array->data)
-        return hds_raise(error, HDS_ERROR_MEMORY, "%s: out of memory for %zu bytes", where,
-                         expected);
-    if (fortran && array->dims > 1)
-        from_fortran(array, (const unsigned char *)r.end, array->data);
-    else
-        memcpy(array->data, r.end, expected);
-    return HDS_OK;
+    return io_npy_fill(array, fortran, r.end, where, error);
 }
 
 size_t io_npy_header(const io_array *array, char *text, size_t room)

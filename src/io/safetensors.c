@@ -186,7 +186,6 @@ hds_status io_safetensors_open(io_safetensors *file, const char *path, hds_error
     hds_status status = io_map_open(&file->map, path, error);
     if (status)
         return status;
-    const char *text = (const char *)file->map.bytes + PREFIX;
     uint64_t length = 0;
     if (file->map.size < PREFIX + 2)
         status = hds_raise(error, HDS_ERROR_FORMAT,
@@ -207,6 +206,7 @@ hds_status io_safetensors_open(io_safetensors *file, const char *path, hds_error
                            path, length, file->map.size);
     if (!status) {
         json_error_t place;
+        const char *text = (const char *)file->map.bytes + PREFIX;
         json_t *header = json_loadb(text, (size_t)length, JSON_REJECT_DUPLICATES, &place);
         if (!header)
             status = hds_raise(error, HDS_ERROR_FORMAT, "%s: header: byte %d: %s", path,

@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes the files of this folder, which the unit tests of io read and the fuzzers begin with.
+
+    python3 make_corpus.py [folder]        # needs NumPy 1; the files are checked in
+
+Neither chumpy, SciPy nor torch is needed: modules of those names stand in for them, and the files
+are those that the real ones write (torch 1.13 loads the checkpoints). Python 2 is stood in for by a
+pickler that writes its opcodes.
+"""
+import collections
+import io
+import json
+import pathlib
+import pickle
+import struct
+import sys
+import types
+import zipfile
+
+import numpy as np
+
+FOLDER = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else __file__ + '/..').resolve()
+
+
+def stand_in(module, *names):
+    """Classes of these names in a module that pickle finds under its name."""
+    for parent in [module[:i] for i, letter in enumerate(module) if letter == '.']:
+        sys.modules.setdefault(parent, types.ModuleType(parent))
+    made = sys.modules[module] = types.ModuleType(module)
+    for name in names:
+        setattr(made, name, type(name, (), {'__module__': module}))
+    return made
+
+
+chumpy = stand_in('chumpy.ch', 'Ch')
+sparse = stand_in('scipy.sparse.csc', 'csc_matrix')
+torch = stand_in('torch', 'FloatStorage', 'HalfStorage', 'BFloat16Storage', 'DoubleStorage',
+                 'LongStorage', 'IntStorage', 'ShortStorage', 'CharStorage', 'ByteStorage',
+                 'BoolStorage', 'uint16')
+torch_storage = stand_in('torch.storage', 'UntypedStorage')
+torch_utils = stand_in('torch._utils')
+lightning = stand_in('pytorch_lightning.callbacks.model_checkpoint', 'ModelCheckpoint')
+for function in ('_rebuild_tensor_v2', '_rebuild_tensor_v3', '_rebuild_parameter'):
+    def stand(*arguments):
+        return None
+    stand.__name__ = stand.__qualname__ = function
+    stand.__module__ = 'torch._utils'
+    setattr(torch_utils, function, stand)
+
+
+class Python2(pickle._Pickler):
+    """What Python 2 writes of its str: STRING, SHORT_BINSTRING, BINSTRING."""
+    dispatch = dict(pickle._Pickler.dispatch)
+
+    def save_string(self, text):
+        data = text.encode('latin1') if isinstance(text, str) else text
+        if not self.bin:
+            self.write(b'S' + repr(data)[1:].encode() + b'\n')
+        elif len(data) < 256:
+            self.write(b'U' + bytes([len(data)]) + data)
+        else:
+            self.write(b'T' + struct.pack('<i', len(data)) + data)
+        self.memoize(text)
+
+    dispatch[str] = dispatch[bytes] = save_string
+
+
+def python2(value, protocol):
+    out = io.BytesIO()
+    Python2(out, protocol).dump(value)
+    return out.getvalue()
+
+
+def made(kind, **state):
+    thing = kind()
+    thing.__dict__.update(state)
+    return thing
+
+
+def flame():
+    """A head of four vertices, in the form of FLAME's generic_model.pkl."""
+    vertices = np.arange(12, dtype=float).reshape(4, 3) / 8
+    return {
+        'v_template': made(chumpy.Ch, x=vertices, _dirty_vars=set(), _itr=None),
+        'shapedirs': made(chumpy.Ch, x=np.asfortranarray(np.arange(24.).reshape(4, 3, 2))),
+        'J_regressor': made(sparse.csc_matrix, _shape=(2, 4), maxprint=50,
+                            data=np.array([.5, .5, 1]), indices=np.array([0, 1, 1], np.int32),
+                            indptr=np.array([0, 1, 2, 3, 3], np.int32)),
+        'f': np.array([[0, 1, 2], [0, 2, 3]], np.uint32),
+        'kintree_table': np.array([[-1, 0], [0, 1]], np.int64),
+        'bs_style': 'lbs',
+        'threshold': np.float64(.25),
+    }
+
+
+def plain():
+    shared = ['twice']
+    return {
+        'none': None, 'true': True, 'false': False, 'zero': 0, 'byte': 200, 'short': -40000,
+        'wide': -(1 << 40), 'least': -(1 << 63), 'big': 1 << 80, 'real': -0.1, 'bytes': b'\x00\xff\n',
+        'text': 'h\xe9\u4e2d\U0001f600\n\\', 'list': [1, [2, []]],
+        'tuples': ((), (1,), (1, 2), (1, 2, 3), (1, 2, 3, 4)),
+        'set': {5}, 'frozen': frozenset({6}), 'shared': (shared, shared), 'array': bytearray(b'ab'),
+        'ordered': collections.OrderedDict([('a', 1), ('b', 2)]), 'long bytes': b'x' * 300,
+    }
+
+
+class Storage:
+    def __init__(self, kind, array):
+        self.kind, self.bytes = kind, array.tobytes()
+        self.count = array.size
+
+
+class Tensor:
+    """array's elements in a storage, seen by offset, shape and stride (in elements)."""
+
+    def __init__(self, storage, shape, stride, offset=0, parameter=False):
+        self.arguments = (storage, offset, shape, stride, False, collections.OrderedDict())
+        self.parameter = parameter
+
+    def __reduce_ex__(self, protocol):
+        if self.parameter:
+            inner = Tensor(*[self.arguments[i] for i in (0, 2, 3, 1)])
+            return torch_utils._rebuild_parameter, (inner, True, collections.OrderedDict())
+        return torch_utils._rebuild_tensor_v2, self.arguments
+
+
+class UntypedTensor(Tensor):
+    """What torch 2 writes of dtypes that have no storage class; the length counts bytes."""
+
+    def __reduce_ex__(self, protocol):
+        return torch_utils._rebuild_tensor_v3, self.arguments + (torch.uint16, {})
+
+
+class Torch(pickle._Pickler):
+    def __init__(self, out, legacy):
+        super().__init__(out, 2)
+        self.storages, self.legacy = [], legacy
+
+    def persistent_id(self, value):
+        if not isinstance(value, Storage):
+            return None
+        if value not in self.storages:
+            self.storages.append(value)
+        known = ('storage', value.kind, str(self.storages.index(value)), 'cpu', value.count)
+        return known + (None,) if self.legacy else known
+
+
+def weights():
+    f32 = Storage(torch.FloatStorage, np.arange(8, dtype=np.float32))
+    half = Storage(torch.HalfStorage, np.array([1, -2], np.float16))
+    ids = Storage(torch.LongStorage, np.array([7, 8, 9]))
+    return collections.OrderedDict([
+        ('plain.weight', Tensor(f32, (2, 3), (3, 1))),
+        ('view.weight', Tensor(f32, (2, 2), (2, 1), 4)),
+        ('turned.weight', Tensor(f32, (3, 2), (1, 3), 1)),
+        ('half', Tensor(half, (2, 1), (1, 1), parameter=True)),
+        ('ids', Tensor(ids, (3,), (1,))),
+        ('one', Tensor(ids, (), (), 2)),
+        ('none', Tensor(f32, (0, 4), (4, 1))),
+        ('truth', Tensor(Storage(torch.BoolStorage, np.array([True, False])), (2,), (1,))),
+        ('b', Tensor(Storage(torch.BFloat16Storage, np.array([0x3f80], np.uint16)), (1,), (1,))),
+    ])
+
+
+def untyped():
+    storage = Storage(torch_storage.UntypedStorage, np.arange(6, dtype=np.uint8))
+    return {'u': UntypedTensor(storage, (2,), (1,), 1)}
+
+
+def lightning_checkpoint():
+    return {
+        'epoch': 3, 'global_step': np.float64(1e5), 'pytorch-lightning_version': '1.4.2',
+        'callbacks': {lightning.ModelCheckpoint: {'best_model_score': None}},
+        'state_dict': weights(), 'optimizer_states': [{'state': {0: {'step': 1}}}],
+    }
+
+
+def zipped(value):
+    out, archive = io.BytesIO(), io.BytesIO()
+    pickler = Torch(out, False)
+    pickler.dump(value)
+    with zipfile.ZipFile(archive, 'w') as file:
+        def add(name, data):
+            file.writestr(zipfile.ZipInfo('archive/' + name), data)
+        add('data.pkl', out.getvalue())
+        add('byteorder', b'little')
+        for key, storage in enumerate(pickler.storages):
+            add(f'data/{key}', storage.bytes)
+        add('version', b'3\n')
+    return archive.getvalue()
+
+
+def widened(data):
+    """The archive with 64-bit offsets and sizes, as if it were too large for others."""
+    end = data.rindex(b'PK\5\6')
+    count, size, start = struct.unpack('<HII', data[end + 10:end + 20])
+    directory, at = b'', start
+    for _ in range(count):
+        fields = list(struct.unpack('<4s6H3I5H2I', data[at:at + 46]))
+        name = data[at + 46:at + 46 + fields[10]]
+        extra = struct.pack('<HHQQQ', 1, 24, fields[9], fields[8], fields[16])
+        fields[8] = fields[9] = fields[16] = 0xffffffff
+        at += 46 + fields[10] + fields[11] + fields[12]
+        fields[11], fields[12] = len(extra), 0
+        directory += struct.pack('<4s6H3I5H2I', *fields) + name + extra
+    wide = struct.pack('<4sQHHIIQQQQ', b'PK\6\6', 44, 45, 45, 0, 0, count, count, len(directory),
+                       start)
+    locator = struct.pack('<4sIQI', b'PK\6\7', 0, start + len(directory), 1)
+    last = struct.pack('<4s4H2IH', b'PK\5\6', 0, 0, 0xffff, 0xffff, 0xffffffff, 0xffffffff, 0)
+    return data[:start] + directory + wide + locator + last
+
+
+def legacy(value):
+    out = io.BytesIO()
+    pickle.dump(0x1950a86a20f9469cfc6c, out, 2)
+    pickle.dump(1001, out, 2)
+    pickle.dump({'protocol_version': 1001, 'little_endian': True,
+                 'type_sizes': {'short': 2, 'int': 4, 'long': 4}}, out, 2)
+    pickler = Torch(out, True)
+    pickler.dump(value)
+    keys = sorted(range(len(pickler.storages)), reverse=True)
+    pickle.dump([str(key) for key in keys], out, 2)
+    for key in keys:
+        out.write(struct.pack('<q', pickler.storages[key].count) + pickler.storages[key].bytes)
+    return out.getvalue()
+
+
+def safetensors():
+    header = json.dumps({'__metadata__': {'format': 'pt'},
+                         'a': {'dtype': 'F16', 'shape': [2, 1], 'data_offsets': [0, 4]},
+                         'b': {'dtype': 'U8', 'shape': [], 'data_offsets': [4, 5]}}).encode()
+    return struct.pack('<Q', len(header)) + header + b'\0\x3c\0\xc0\7'
+
+
+def npz(save):
+    out = io.BytesIO()
+    save(out, a=np.asfortranarray(np.arange(6.).reshape(2, 3)), names=np.array([b'jaw', b'neck']))
+    return out.getvalue()
+
+
+def main():
+    files = {f'pickle/plain_{protocol}.pkl': pickle.dumps(plain(), protocol) for protocol in range(6)}
+    for protocol in (0, 2):
+        files[f'pickle/flame_python2_{protocol}.pkl'] = python2(flame(), protocol)
+    for protocol in (2, 4, 5):
+        files[f'pickle/flame_python3_{protocol}.pkl'] = pickle.dumps(flame(), protocol)
+    files['checkpoint/flat.pt'] = zipped(weights())
+    files['checkpoint/wide.pt'] = widened(files['checkpoint/flat.pt'])
+    files['checkpoint/lightning.ckpt'] = zipped(lightning_checkpoint())
+    files['checkpoint/untyped.pt'] = zipped(untyped())
+    files['checkpoint/legacy.pth'] = legacy(weights())
+    files['safetensors/two.safetensors'] = safetensors()
+    files['npz/stored.npz'] = npz(np.savez)
+    files['npz/packed.npz'] = npz(np.savez_compressed)
+    for name, data in files.items():
+        (FOLDER / name).write_bytes(data)
+
+
+if __name__ == '__main__':
+    main()

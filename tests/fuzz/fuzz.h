@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the fuzzers share: the linker puts these in place of io_map_open and io_map_close, so that
+ * whatever path a reader opens is the input, in a block that ends where the input does. */
+#ifndef HDS_FUZZ_H
+#define HDS_FUZZ_H
+
+#include "io/io.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const unsigned char *fuzz_input;
+static size_t fuzz_size;
+
+hds_status __wrap_io_map_open(io_map *map, const char *path, hds_error *error);
+void __wrap_io_map_close(io_map *map);
+int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
+
+hds_status __wrap_io_map_open(io_map *map, const char *path, hds_error *error)
+{
+    unsigned char *bytes = malloc(fuzz_size);
+    *map = (io_map){ 0 };
+    if (!fuzz_size || !bytes) {
+        free(bytes);
+        return fuzz_size ? hds_raise(error, HDS_ERROR_MEMORY, "%s: out of memory", path) : HDS_OK;
+    }
+    memcpy(bytes, fuzz_input, fuzz_size);
+    *map = (io_map){ bytes, fuzz_size };
+    return HDS_OK;
+}
+
+void __wrap_io_map_close(io_map *map)
+{
+    free((void *)(uintptr_t)map->bytes);
+    *map = (io_map){ 0 };
+}
+
+/* Reads every byte, so that the sanitizer sees one that is not there. */
+static inline unsigned fuzz_touch(const void *bytes, size_t size)
+{
+    static volatile unsigned sink;
+    const unsigned char *at = bytes;
+    unsigned sum = 0;
+    for (size_t i = 0; i < size; i++)
+        sum += at[i];
+    return sink = sum;
+}
+
+#endif
