@@ -32,7 +32,7 @@ typedef struct hds_prior_params {
 } hds_prior_params;
 /* W + scale (alpha / rank) up down, for the text encoder and the UNet. Hu et al., "LoRA", 2022. */
 typedef struct hds_lora {
-    const char *path; /* .safetensors of kohya's, diffusers' or peft's names */
+    const char *path; /* .safetensors, or .bin or .pt, of kohya's, diffusers' or peft's names */
     float scale;
 } hds_lora;
 /* params: NULL for the defaults. On success *prior is the caller's reference; release it with

@@ -92,8 +92,8 @@ HDS_NODISCARD hds_status controlnet_config_load(controlnet_config *c, const char
 
 /* ---- files.c, single.c: where weights lie ---- */
 
-/* The weights of a part in its folder of a diffusers model: stem.safetensors, in shards, or their
- * float16 variant. On failure NULL, and the context has failed. */
+/* The weights of a part in its folder of a diffusers model: stem.safetensors, in shards, their
+ * float16 variant, or torch checkpoints. On failure NULL, and the context has failed. */
 weights *part_open(tn_context *cx, const char *folder, const char *stem);
 /* Of a file with the names of the original release: weights_adopt for each part, whose context is
  * its configuration. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which files of a diffusers folder hold the weights of a part: whole or in shards, all numbers or
- * their float16 variant. */
+ * their float16 variant, safetensors or torch checkpoints. */
 #include "diffusion/diffusion.h"
 
 #include <stdlib.h>
@@ -9,13 +9,16 @@
 /* In the order in which they are looked for, after a stem as "diffusion_pytorch_model". */
 static const struct {
     const char *ending;
-    bool index; /* JSON that names the shards */
+    bool index, torch; /* JSON that names the shards; not safetensors */
 } forms[] = {
-    { ".safetensors", false },
-    { ".safetensors.index.json", true },
-    { ".fp16.safetensors", false },
-    { ".safetensors.index.fp16.json", true },
-    { ".fp16.safetensors.index.json", true },
+    { ".safetensors", false, false },
+    { ".safetensors.index.json", true, false },
+    { ".fp16.safetensors", false, false },
+    { ".safetensors.index.fp16.json", true, false },
+    { ".fp16.safetensors.index.json", true, false },
+    { ".bin", false, true },
+    { ".bin.index.json", true, true },
+    { ".fp16.bin", false, true },
 };
 enum { FORMS = sizeof forms / sizeof *forms };
 
@@ -77,18 +80,23 @@ static hds_status read_index(shards *s, const char *folder, const char *path, hd
     return status;
 }
 
+/* What transformers called "model" before it was safetensors. */
+static const char *torch_stem(const char *stem)
+{
+    return strcmp(stem, "model") ? stem : "pytorch_model";
+}
+
 static hds_status not_found(const char *folder, const char *stem, hds_error *error)
 {
     return hds_raise(error, HDS_ERROR_NOT_FOUND,
-                     "%s: no weights: looked for %s%s, the same with %s or %s in place of its "
-                     "ending; a folder made without safetensors can be saved anew with them",
-                     folder, stem, forms[0].ending, forms[1].ending, forms[2].ending);
+                     "%s: no weights: looked for %s%s, its %s or fp16 variant, and %s.bin", folder,
+                     stem, forms[0].ending, forms[1].ending, torch_stem(stem));
 }
 
 static hds_status find(shards *s, const char *folder, const char *stem, hds_error *error)
 {
     for (int k = 0; k < FORMS; k++) {
-        char *name = hds_format("%s%s", stem, forms[k].ending);
+        char *name = hds_format("%s%s", forms[k].torch ? torch_stem(stem) : stem, forms[k].ending);
         char *path = name ? io_join(folder, name) : NULL;
         hds_status status = HDS_OK;
         bool found = path && io_exists(path);

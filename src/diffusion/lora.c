@@ -191,7 +191,7 @@ static void add(weights *w, const target *targets, size_t target_count, piece *c
 static hds_status apply(hds_prior *p, network of, weights *w, const hds_lora *lora, strangers *s,
                         size_t *used, hds_error *error)
 {
-    const io_safetensors *file = weights_keep(w, lora->path);
+    const io_tensors *file = weights_keep(w, lora->path);
     if (!file)
         return tn_check(p->cx, error);
     size_t target_count, count = 0;

@@ -31,7 +31,7 @@ typedef struct weights_source {
     weights_adopt adopt; /* NULL: each tensor under its own name */
     void *context;
 } weights_source;
-/* Opens .safetensors files; float16 and bfloat16 become float32 at their first use. `path` is what
+/* Opens .safetensors files or torch checkpoints; float16 and bfloat16 become float32 at their first use. `path` is what
  * messages call it. The context must outlive the weights. On failure NULL, and the context has
  * failed. */
 weights *weights_open(tn_context *cx, const char *path, const weights_source *source,
@@ -46,7 +46,7 @@ void weights_put(weights *w, const char *name, int dims, const int64_t *shape, i
 bool weights_add_product(weights *w, const char *name, const io_tensor *up, const io_tensor *down,
                          double scale);
 /* Opens one more file, whose tensors may be used until the weights go; NULL: the context failed. */
-const io_safetensors *weights_keep(weights *w, const char *path);
+const io_tensors *weights_keep(weights *w, const char *path);
 /* An empty store that grows: a weight that is asked for is made, as a trainable leaf, from
  * (seed, name), with the usual initialisation of its kind. */
 weights *weights_create(tn_context *cx, uint64_t seed);

@@ -104,7 +104,7 @@ void weights_put(weights *w, const char *name, int dims, const int64_t *shape, i
     e->map = w->reading;
 }
 
-const io_safetensors *weights_keep(weights *w, const char *path)
+const io_tensors *weights_keep(weights *w, const char *path)
 {
     hds_error error = { 0 };
     weights_file *file = tn_failed(w->cx) ? NULL : calloc(1, sizeof *file);
@@ -112,7 +112,7 @@ const io_safetensors *weights_keep(weights *w, const char *path)
         no_memory(w, path);
         return NULL;
     }
-    if (io_safetensors_open(&file->tensors, path, &error) != HDS_OK) {
+    if (io_tensors_open(&file->tensors, path, &error) != HDS_OK) {
         tn_fail(w->cx, error.status, "%s", error.message);
         free(file);
         return NULL;
@@ -130,7 +130,7 @@ weights *weights_open(tn_context *cx, const char *path, const weights_source *so
         return NULL;
     w->trainable = use == WEIGHTS_TRAINABLE;
     for (size_t k = 0; k < source->count; k++) {
-        const io_safetensors *file = weights_keep(w, source->paths[k]);
+        const io_tensors *file = weights_keep(w, source->paths[k]);
         w->reading = file ? &file->map : NULL;
         for (size_t i = 0; file && i < file->count; i++) {
             const io_tensor *t = &file->tensors[i];
@@ -228,7 +228,7 @@ void weights_destroy(weights **w)
     free(dead->slot);
     for (weights_file *f = dead->files, *next; f; f = next) {
         next = f->next;
-        io_safetensors_close(&f->tensors);
+        io_tensors_close(&f->tensors);
         free(f);
     }
     for (int k = 0; k < WEIGHTS_PROBLEMS; k++)

@@ -36,7 +36,7 @@ typedef struct weights_entry {
 
 typedef struct weights_file {
     struct weights_file *next;
-    io_safetensors tensors;
+    io_tensors tensors;
 } weights_file;
 
 /* Names with the same fault: how many, and the first few as text. */

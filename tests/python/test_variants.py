@@ -156,6 +156,26 @@ def test_shards_and_half_variants(plain, folder):
         headsds.Prior.load(folder)
 
 
+def test_torch_checkpoints(plain, folder):
+    for part, stem, old in (("unet", "diffusion_pytorch_model", "diffusion_pytorch_model"),
+                            ("text_encoder", "model", "pytorch_model")):
+        path = folder / part / f"{stem}.safetensors"
+        variants.write_torch(folder / part / f"{old}.bin", variants.read(path))
+        path.unlink()
+    assert (sample(headsds.Prior.load(folder)) == sample(plain)).all()
+
+
+def test_a_pickle_that_would_run_something(folder):
+    path = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    harm = folder / "harm"
+    variants.write_torch(path.with_suffix(".bin"), {
+        **variants.read(path), "x": variants.Named("os.system", f"touch {harm}")})
+    path.unlink()
+    with pytest.raises(headsds.FormatError, match=r"diffusion_pytorch_model.bin: .*os\.system"):
+        headsds.Prior.load(folder)
+    assert not harm.exists()
+
+
 def numbers(prior):
     latents = numpy.asarray(prior.encode_image(PICTURE[None]))
     text = prior.encode_text(["an old man"])
@@ -173,6 +193,17 @@ def test_one_file():
         headsds.Prior.load(path)
     with pytest.raises(ValueError, match="config is given, but"):
         headsds.Prior.load(config, config=config)
+
+
+def test_one_checkpoint(tmp_path):
+    """As Lightning wrote the first releases: the weights in "state_dict", counters beside it."""
+    config = shared("parity/tiny-sd15-fp16")
+    tensors = variants.read(shared("parity/tiny-sd15-fp16-ldm.safetensors"))
+    path = tmp_path / "model.ckpt"
+    variants.write_torch(path, {"epoch": 3, "global_step": 470000, "state_dict": tensors})
+    for one, other in zip(numbers(headsds.Prior.load(path, config=config)),
+                          numbers(headsds.Prior.load(config))):
+        assert (one == other).all()
 
 
 def test_one_file_without_a_part(tmp_path):

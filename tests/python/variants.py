@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Other forms of a diffusers folder: its weights as numpy arrays, changed and written anew."""
 
+import io
 import json
+import pickle
 import shutil
+import zipfile
 
 import numpy
 
@@ -34,6 +37,68 @@ def write(path, tensors):
         offset += len(block)
     text = json.dumps(header).encode()
     path.write_bytes(len(text).to_bytes(8, "little") + text + b"".join(blocks))
+
+
+class Named:
+    """Pickles as a global of this name, called with these arguments."""
+
+    def __init__(self, name, *arguments):
+        self.name, self.arguments = name, arguments
+
+
+class _Pickler(pickle._Pickler):
+    """torch.save's pickle, without torch: `store(array)` keeps a storage and gives its key."""
+
+    dispatch = dict(pickle._Pickler.dispatch)
+
+    def __init__(self, file, store):
+        super().__init__(file, protocol=2)
+        self.store = store
+
+    def _global(self, name):
+        module, _, attribute = name.rpartition(".")
+        self.write(pickle.GLOBAL + f"{module}\n{attribute}\n".encode())
+
+    def save_named(self, named):
+        self._global(named.name)
+        self.save(named.arguments)
+        self.write(pickle.REDUCE)
+
+    def save_tensor(self, array):
+        storage = {"f4": "torch.FloatStorage", "f2": "torch.HalfStorage", "i8": "torch.LongStorage",
+                   "i4": "torch.IntStorage"}[array.dtype.str[1:]]
+        self._global("torch._utils._rebuild_tensor_v2")
+        self.write(pickle.MARK)
+        self.write(pickle.MARK)
+        self.save("storage")
+        self._global(storage)
+        for item in (self.store(array), "cpu", array.size):
+            self.save(item)
+        self.write(pickle.TUPLE + pickle.BINPERSID)
+        strides = [stride // array.itemsize for stride in array.strides]
+        for item in (0, array.shape, tuple(strides), False, {}):
+            self.save(item)
+        self.write(pickle.TUPLE + pickle.REDUCE)
+
+    dispatch[Named] = save_named
+    dispatch[numpy.ndarray] = save_tensor
+
+
+def write_torch(path, content):
+    """What torch.save writes of dicts of arrays and plain values."""
+    storages = []
+
+    def store(array):
+        storages.append(array.tobytes())
+        return str(len(storages) - 1)
+
+    text = io.BytesIO()
+    _Pickler(text, store).dump(content)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", text.getvalue())
+        for key, block in enumerate(storages):
+            archive.writestr(f"archive/data/{key}", block)
+        archive.writestr("archive/version", "3\n")
 
 
 def copy(folder, target):
