@@ -11,6 +11,8 @@
 
 static const unsigned char *fuzz_input;
 static size_t fuzz_size;
+/* Of several files that are one input: makes the two above those of this path. */
+static void (*fuzz_select)(const char *path);
 
 hds_status __wrap_io_map_open(io_map *map, const char *path, hds_error *error);
 void __wrap_io_map_close(io_map *map);
@@ -18,6 +20,8 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
 
 hds_status __wrap_io_map_open(io_map *map, const char *path, hds_error *error)
 {
+    if (fuzz_select)
+        fuzz_select(path);
     unsigned char *bytes = malloc(fuzz_size);
     *map = (io_map){ 0 };
     if (!fuzz_size || !bytes) {
@@ -25,7 +29,7 @@ hds_status __wrap_io_map_open(io_map *map, const char *path, hds_error *error)
         return fuzz_size ? hds_raise(error, HDS_ERROR_MEMORY, "%s: out of memory", path) : HDS_OK;
     }
     memcpy(bytes, fuzz_input, fuzz_size);
-    *map = (io_map){ bytes, fuzz_size };
+    *map = (io_map){ .bytes = bytes, .size = fuzz_size };
     return HDS_OK;
 }
 

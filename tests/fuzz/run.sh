@@ -22,7 +22,7 @@ for corpus in "$top"/tests/fuzz/corpus/*/; do
     mkdir "$found/$name"
     echo "fuzzing $name: $inputs inputs"
     UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 "$build/tests/fuzz/fuzz_$name" \
-        -runs="$inputs" -seed=1 -max_len=4096 -timeout=20 -rss_limit_mb=2048 -verbosity=0 \
+        -runs="$inputs" -seed=1 -max_len=8192 -timeout=20 -rss_limit_mb=2048 -verbosity=0 \
         -artifact_prefix="$build/$name-" "$found/$name" "$corpus" || {
         echo "fuzz_$name failed; the input is the newest $build/$name-*" >&2
         status=1
