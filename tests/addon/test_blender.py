@@ -81,6 +81,8 @@ def test_command_refuses(blender):
     cases = [
         (["--prompt", " "], 1, "prompt is empty"),
         (["--prompt", "a", "--prior", "/nowhere/prior"], 1, "/nowhere/prior"),
+        (["--prompt", "a", "--prior-config", "/nowhere"], 1, "config is given, but"),
+        (["--prompt", "a", "--lora", "/no/lora.safetensors=0.5"], 1, "/no/lora.safetensors: "),
         (["--prompt", "a", "--head-model", "/nowhere/head.npz"], 1, "/nowhere/head.npz"),
         (["--prompt", "a", "--object", "Suzanne"], 1, "Suzanne: no such object"),
         (["--prompt", "a", "--geometry-steps", "-1"], 1, "geometry steps: -1"),
