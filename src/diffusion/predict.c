@@ -16,6 +16,12 @@ static hds_status check(const hds_prior *p, const hds_attention_params *a, hds_e
         status = prior_controls_check(p, a->controls, error);
     if (status == HDS_OK)
         status = prior_check_timesteps(p, a->timesteps, a->count, error);
+    size_t each = (size_t)p->unet.out_channels * a->h * a->w;
+    if (status == HDS_OK)
+        status = prior_check_finite("latents", a->latents, a->count * each, error);
+    size_t states = (size_t)HDS_TOKENS * (size_t)p->unet.text_width;
+    if (status == HDS_OK)
+        status = prior_check_finite("text", a->text, a->count * states, error);
     if (status == HDS_OK && prior_edits(p))
         status = hds_raise(error, HDS_ERROR_ARGUMENT,
                            "%s edits pictures (InstructPix2Pix): sample it with a picture to edit",

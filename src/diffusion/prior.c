@@ -3,6 +3,7 @@
  * numbers. Calls from several threads take turns on one tensor context. */
 #include "diffusion/prior_priv.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -251,14 +252,25 @@ void prior_take(hds_prior *p, const char *what, const tn *x, float *out, size_t 
     tn_to_f32(p->cx, x, out, count);
     if (!tn_failed(p->cx) && !tn_finite(p->cx, x))
         tn_fail(p->cx, HDS_ERROR_FORMAT,
-                "%s: %s are not finite: the input is not, or the weights are damaged", p->path,
-                what);
+                "%s: %s are not finite: the input is too large, or the weights are damaged",
+                p->path, what);
 }
 
 static hds_status check_count(size_t count, hds_error *error)
 {
     if (count < 1 || count > 65536)
         return hds_raise(error, HDS_ERROR_ARGUMENT, "count is %zu, expected 1 to 65536", count);
+    return HDS_OK;
+}
+
+hds_status prior_check_finite(const char *name, const float *numbers, size_t count,
+                              hds_error *error)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!isfinite(numbers[i]))
+            return hds_raise(error, HDS_ERROR_ARGUMENT,
+                             "%s: number %zu is %g, expected a finite one", name, i,
+                             (double)numbers[i]);
     return HDS_OK;
 }
 
@@ -293,6 +305,8 @@ hds_status hds_prior_encode_image(hds_prior *p, const float *images, size_t coun
                                   size_t width, float *latents, hds_error *error)
 {
     hds_status status = prior_check_size(count, height, width, PRIOR_FACTOR, error);
+    if (status == HDS_OK)
+        status = prior_check_finite("images", images, count * height * width * 3, error);
     if (status != HDS_OK)
         return status;
     size_t scope = prior_begin(p);
@@ -306,12 +320,14 @@ hds_status hds_prior_encode_image(hds_prior *p, const float *images, size_t coun
 hds_status hds_prior_decode_latents(hds_prior *p, const float *latents, size_t count, size_t h,
                                     size_t w, float *images, hds_error *error)
 {
+    int64_t channels = p->vae.latent_channels;
     hds_status status = prior_check_size(count, h, w, 1, error);
+    if (status == HDS_OK)
+        status = prior_check_finite("latents", latents, count * (size_t)channels * h * w, error);
     if (status != HDS_OK)
         return status;
     size_t scope = prior_begin(p);
     at root = at_root(p->cx, p->vae_weights);
-    int64_t channels = p->vae.latent_channels;
     tn *z = tn_from_f32(p->cx, latents, TN_SHAPE((int64_t)count, channels, (int64_t)h, (int64_t)w));
     tn *y = vae_decode(&p->vae, &root, tn_affine(p->cx, z, 1 / p->vae.scaling, 0));
     y = tn_clamp(p->cx, tn_affine(p->cx, y, 0.5, 0.5), 0, 1);

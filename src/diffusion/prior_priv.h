@@ -75,6 +75,8 @@ void prior_take(hds_prior *p, const char *what, const tn *x, float *out, size_t 
 
 HDS_NODISCARD hds_status prior_check_size(size_t count, size_t height, size_t width, size_t unit,
                                           hds_error *error);
+HDS_NODISCARD hds_status prior_check_finite(const char *name, const float *numbers, size_t count,
+                                            hds_error *error);
 HDS_NODISCARD hds_status prior_check_timesteps(const hds_prior *p, const float *timesteps,
                                                size_t count, hds_error *error);
 /* x (N,H,W,3) in [0,1] -> scaled posterior mean */

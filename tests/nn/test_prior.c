@@ -117,8 +117,18 @@ static void bad_arguments_are_refused_and_do_not_stick(void **state)
     t = 500;
     latents[7] = NAN;
     refused(hds_prior_predict_noise(p, latents, 1, SIDE, SIDE, &t, text, NULL, noise, &error),
-            HDS_ERROR_FORMAT, &error, "not finite");
+            HDS_ERROR_ARGUMENT, &error, "latents: number 7 is nan, expected a finite one");
+    refused(hds_prior_decode_latents(p, latents, 1, SIDE, SIDE, image, &error), HDS_ERROR_ARGUMENT,
+            &error, "latents: number 7 is nan");
     latents[7] = 0;
+    image[5] = INFINITY;
+    refused(hds_prior_encode_image(p, image, 1, 64, 64, latents, &error), HDS_ERROR_ARGUMENT,
+            &error, "images: number 5 is inf");
+    image[5] = 0;
+    text[3] = NAN;
+    refused(hds_prior_predict_noise(p, latents, 1, SIDE, SIDE, &t, text, NULL, noise, &error),
+            HDS_ERROR_ARGUMENT, &error, "text: number 3 is nan");
+    text[3] = 0;
     parity_status(hds_prior_predict_noise(p, latents, 1, SIDE, SIDE, &t, text, NULL, noise, &error),
                   &error);
 }
