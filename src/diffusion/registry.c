@@ -11,12 +11,14 @@ static pthread_mutex_t loading = PTHREAD_MUTEX_INITIALIZER; /* one at a time */
 static pthread_mutex_t guard = PTHREAD_MUTEX_INITIALIZER;   /* of the list and all references */
 static hds_prior *first;
 
-/* Appends "path stamp" to *key, or makes it NULL: out of memory. */
+/* Appends "path stamp" to *key, or makes it NULL: out of memory. One that is not there has the
+ * stamp 0 and will not load. */
 static void append(char **key, const char *path, float scale)
 {
     char *place = path ? realpath(path, NULL) : NULL;
-    char *longer = *key ? hds_format("%s\n%s %016" PRIx64 " %a", *key, place ? place : "",
-                                     place ? io_stamp(place) : 0, (double)scale)
+    const char *shown = place ? place : path ? path : "";
+    char *longer = *key ? hds_format("%s\n%s %016" PRIx64 " %a", *key, shown,
+                                     path ? io_stamp(shown) : 0, (double)scale)
                         : NULL;
     free(place);
     hds_free(*key);

@@ -47,7 +47,7 @@ def test_whole_prior_loads(folder):
 
 def test_missing_weights(folder):
     unet(folder).unlink()
-    refused(folder, FileNotFoundError, "not found; check the path")
+    refused(folder, FileNotFoundError, "unet: no weights: looked for diffusion_pytorch_model.safetensors")
 
 
 @pytest.mark.parametrize(
