@@ -20,9 +20,9 @@ typedef struct hds_stage_params {
                              of noise */
     int resolution;       /* of the rendered pictures, a multiple of 8 from 32 to 2048; 0: what the
                              prior was trained for */
-    float guidance_scale; /* classifier-free guidance: null + s (text - null); 100 / 20 */
+    float guidance_scale; /* classifier-free guidance: null + s (text - null); 100 / 12 */
     float learning_rate;  /* Adam's: what a steady gradient changes a step, root mean square:
-                             coefficients in standard deviations, 0.013; texels in [0,1], 0.0065 */
+                             coefficients in standard deviations, 0.013; texels in [0,1], 0.0055 */
     float l2;             /* pull toward the start: 1 / l2 bounds the change, in the same units;
                              0.4 / 3.5; a tiny value switches it off */
     float gradient_clip;  /* a view's gradient is scaled down to so many times the mean norm, 2; a
