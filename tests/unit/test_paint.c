@@ -82,13 +82,13 @@ static void random_head(rng *r, float *attributes, float *minor)
         minor[k] = fminf(fmaxf((float)rng_normal(r), -2.5f), 2.5f);
 }
 
-/* Of 24 heads with random minor variations: the share of each attribute's variance that the measure
+/* Of 10 heads with random minor variations: the share of each attribute's variance that the measure
  * explains. spoil: adds smooth and fine noise that the painter cannot paint. */
 static void check_measure(const painter *p, bool spoil, double least)
 {
     rng r = rng_make(3, 1);
     double error[PAINT_ATTRIBUTES] = { 0 }, square[PAINT_ATTRIBUTES] = { 0 };
-    for (int head = 0; head < 24; head++) {
+    for (int head = 0; head < 10; head++) {
         float attributes[PAINT_ATTRIBUTES], minor[PAINT_MINOR], read[PAINT_ATTRIBUTES];
         random_head(&r, attributes, minor);
         uint8_t *texture = make(p, attributes, minor);
