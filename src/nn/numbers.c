@@ -12,7 +12,8 @@ struct shared_numbers {
     shared_numbers *next;
     uint64_t stamp; /* of the file */
     size_t offset;  /* in it */
-    size_t references;
+    io_dtype dtype; /* tensors of other sizes and types may begin at the same place */
+    size_t count, references;
     float values[];
 };
 
@@ -32,12 +33,15 @@ const float *numbers_take(uint64_t stamp, size_t offset, const void *data, io_dt
         return data;
     pthread_mutex_lock(&guard);
     shared_numbers **bucket = bucket_of(stamp, offset), *n = *bucket;
-    while (n && (n->stamp != stamp || n->offset != offset))
+    while (n &&
+           (n->stamp != stamp || n->offset != offset || n->dtype != dtype || n->count != count))
         n = n->next;
     if (!n) {
         n = malloc(sizeof *n + count * sizeof *n->values);
         if (n) {
-            *n = (shared_numbers){ .next = *bucket, .stamp = stamp, .offset = offset };
+            *n = (shared_numbers){
+                .next = *bucket, .stamp = stamp, .offset = offset, .dtype = dtype, .count = count
+            };
             io_to_f32(data, dtype, n->values, count);
             *bucket = n;
         }

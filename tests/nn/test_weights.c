@@ -188,7 +188,10 @@ static void converted_numbers_are_shared(void **state)
         assert_non_null(e->held);
         shared_numbers *held;
         size_t offset = (size_t)((const unsigned char *)e->data - e->map->bytes);
-        values[i] = numbers_take(e->map->stamp, offset, e->data, e->dtype, 1, &held);
+        size_t count = 1;
+        for (int d = 0; d < e->dims; d++)
+            count *= (size_t)e->shape[d];
+        values[i] = numbers_take(e->map->stamp, offset, e->data, e->dtype, count, &held);
         assert_ptr_equal(held, e->held);
         numbers_release(held);
     }
@@ -198,6 +201,24 @@ static void converted_numbers_are_shared(void **state)
         weights_destroy(&stores[i]);
     weights_destroy(&w);
     tn_context_destroy(&cx);
+}
+
+/* Tensors of one file that begin at the same place, as views of one storage do, are not confused.
+ */
+static void numbers_of_one_place_are_told_apart(void **state)
+{
+    static const uint16_t halves[4] = { 0x3c00, 0x4000, 0x4200, 0x4400 }; /* 1 2 3 4 */
+    shared_numbers *held[4];
+    const float *first = numbers_take(5, 64, halves, IO_F16, 0, &held[0]);
+    const float *two = numbers_take(5, 64, halves, IO_F16, 2, &held[1]);
+    const float *four = numbers_take(5, 64, halves, IO_F16, 4, &held[2]);
+    const float *other = numbers_take(5, 64, halves, IO_BF16, 4, &held[3]);
+    assert_true(first != two && two != four && four != other);
+    for (int i = 0; i < 4; i++)
+        assert_float_equal(four[i], i + 1, 0);
+    assert_float_not_equal(other[0], 1, 0);
+    for (int i = 0; i < 4; i++)
+        numbers_release(held[i]);
 }
 
 static void faults_are_listed(void **state)
@@ -349,6 +370,7 @@ int main(void)
         cmocka_unit_test(new_weights_begin_as_usual),
         cmocka_unit_test(a_saved_store_comes_back),
         cmocka_unit_test(converted_numbers_are_shared),
+        cmocka_unit_test(numbers_of_one_place_are_told_apart),
         cmocka_unit_test(faults_are_listed),
         cmocka_unit_test(a_missing_file_is_an_error),
         cmocka_unit_test(duplicates_are_frozen_copies),
