@@ -33,13 +33,10 @@ static hds_status check(const hds_prior *p, const hds_attention_params *a, hds_e
     return status;
 }
 
-/* noise (count,4,h,w) */
+/* Of arguments that were checked.  -> noise (count,4,h,w) */
 static hds_status run(hds_prior *p, const hds_attention_params *a, const unet_capture *capture,
                       float *noise, hds_error *error)
 {
-    hds_status status = check(p, a, error);
-    if (status != HDS_OK)
-        return status;
     size_t scope = prior_begin(p);
     at root = at_root(p->cx, p->unet_weights);
     int64_t n = (int64_t)a->count, channels = p->unet.in_channels, c = p->unet.text_width;
@@ -67,7 +64,8 @@ hds_status hds_prior_predict_noise(hds_prior *p, const float *latents, size_t co
                                .h = h,
                                .w = w,
                                .controls = controls };
-    return run(p, &a, NULL, noise, error);
+    hds_status status = check(p, &a, error);
+    return status == HDS_OK ? run(p, &a, NULL, noise, error) : status;
 }
 
 typedef struct map {
