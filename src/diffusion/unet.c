@@ -54,14 +54,14 @@ static tn *resnet(const pass *run, const at *p, const tn *x, int out)
     tn_context *cx = p->cx;
     size_t scope = nn_enter(p);
 
-    tn *h = nn_group_norm(p, "norm1", x, c->groups, c->eps);
-    h = nn_conv2d(p, "conv1", tn_silu(cx, h), out, 3, 1, 1);
+    tn *h = nn_group_norm_silu(p, "norm1", x, c->groups, c->eps);
+    h = nn_conv2d(p, "conv1", h, out, 3, 1, 1);
 
     tn *t = nn_linear(p, "time_emb_proj", tn_silu(cx, run->temb), out, true);
     h = tn_add(cx, h, tn_reshape(cx, t, TN_SHAPE(-1, out, 1, 1)));
 
-    h = nn_group_norm(p, "norm2", h, c->groups, c->eps);
-    h = nn_conv2d(p, "conv2", tn_silu(cx, h), out, 3, 1, 1);
+    h = nn_group_norm_silu(p, "norm2", h, c->groups, c->eps);
+    h = nn_conv2d(p, "conv2", h, out, 3, 1, 1);
 
     if (tn_dim(cx, x, 1) != out)
         x = nn_conv2d(p, "conv_shortcut", x, out, 1, 1, 0);
@@ -98,8 +98,7 @@ static tn *feed_forward(const at *p, const tn *x)
     size_t scope = nn_enter(&here);
     int64_t width = tn_dim(cx, x, 2), inner = 4 * width;
     tn *h = nn_linear(&here, "net.0.proj", x, 2 * inner, true);
-    tn *gate = tn_gelu(cx, tn_narrow(cx, h, 2, inner, inner));
-    h = tn_mul(cx, tn_narrow(cx, h, 2, 0, inner), gate);
+    h = tn_gated_gelu(cx, h);
     return nn_leave(&here, scope, nn_linear(&here, "net.2", h, width, true));
 }
 
@@ -250,8 +249,8 @@ tn *unet_forward_with(const unet_config *c, const at *p, const tn *latents, cons
     tn *h = s.mid;
     for (int i = 0; i < c->levels; i++)
         h = up_block(&run, p, i, h, &s);
-    h = nn_group_norm(p, "conv_norm_out", h, c->groups, c->eps);
-    h = nn_conv2d(p, "conv_out", tn_silu(cx, h), c->out_channels, 3, 1, 1);
+    h = nn_group_norm_silu(p, "conv_norm_out", h, c->groups, c->eps);
+    h = nn_conv2d(p, "conv_out", h, c->out_channels, 3, 1, 1);
     return nn_leave(p, scope, h);
 }
 

@@ -15,10 +15,10 @@ static tn *resnet(const vae_config *c, const at *parent, int index, const tn *x,
     const at *p = &here;
     tn_context *cx = p->cx;
     size_t scope = nn_enter(p);
-    tn *h = nn_group_norm(p, "norm1", x, c->groups, eps);
-    h = nn_conv2d(p, "conv1", tn_silu(cx, h), out, 3, 1, 1);
-    h = nn_group_norm(p, "norm2", h, c->groups, eps);
-    h = nn_conv2d(p, "conv2", tn_silu(cx, h), out, 3, 1, 1);
+    tn *h = nn_group_norm_silu(p, "norm1", x, c->groups, eps);
+    h = nn_conv2d(p, "conv1", h, out, 3, 1, 1);
+    h = nn_group_norm_silu(p, "norm2", h, c->groups, eps);
+    h = nn_conv2d(p, "conv2", h, out, 3, 1, 1);
     if (tn_dim(cx, x, 1) != out)
         x = nn_conv2d(p, "conv_shortcut", x, out, 1, 1, 0);
     return nn_leave(p, scope, tn_add(cx, x, h));
@@ -82,8 +82,8 @@ vae_moments vae_encode(const vae_config *c, const at *p, const tn *images)
     for (int i = 0; i < c->levels; i++)
         h = down_block(c, &e, i, h);
     h = mid_block(c, &e, h);
-    h = nn_group_norm(&e, "conv_norm_out", h, c->groups, eps);
-    h = nn_conv2d(&e, "conv_out", tn_silu(cx, h), 2 * c->latent_channels, 3, 1, 1);
+    h = nn_group_norm_silu(&e, "conv_norm_out", h, c->groups, eps);
+    h = nn_conv2d(&e, "conv_out", h, 2 * c->latent_channels, 3, 1, 1);
     h = nn_leave(&e, scope, h);
 
     h = nn_conv2d(p, "quant_conv", h, 2 * c->latent_channels, 1, 1, 0);
@@ -112,7 +112,6 @@ static tn *up_block(const vae_config *c, const at *parent, int index, const tn *
 
 tn *vae_decode(const vae_config *c, const at *p, const tn *latents)
 {
-    tn_context *cx = p->cx;
     at d = at_sub(p, "decoder");
     size_t scope = nn_enter(&d);
     tn *h = nn_conv2d(p, "post_quant_conv", latents, c->latent_channels, 1, 1, 0);
@@ -120,8 +119,8 @@ tn *vae_decode(const vae_config *c, const at *p, const tn *latents)
     h = mid_block(c, &d, h);
     for (int i = 0; i < c->levels; i++)
         h = up_block(c, &d, i, h);
-    h = nn_group_norm(&d, "conv_norm_out", h, c->groups, eps);
-    h = nn_conv2d(&d, "conv_out", tn_silu(cx, h), c->image_channels, 3, 1, 1);
+    h = nn_group_norm_silu(&d, "conv_norm_out", h, c->groups, eps);
+    h = nn_conv2d(&d, "conv_out", h, c->image_channels, 3, 1, 1);
     return nn_leave(&d, scope, h);
 }
 

@@ -31,9 +31,9 @@ typedef struct weights_source {
     weights_adopt adopt; /* NULL: each tensor under its own name */
     void *context;
 } weights_source;
-/* Opens .safetensors files or torch checkpoints; float16 and bfloat16 become float32 at their first use. `path` is what
- * messages call it. The context must outlive the weights. On failure NULL, and the context has
- * failed. */
+/* Opens .safetensors files or torch checkpoints; float16 and bfloat16 become float32 at their first
+ * use. `path` is what messages call it. The context must outlive the weights. On failure NULL, and
+ * the context has failed. */
 weights *weights_open(tn_context *cx, const char *path, const weights_source *source,
                       weights_use use);
 weights *weights_load(tn_context *cx, const char *path, weights_use use); /* one file */
@@ -105,6 +105,7 @@ const tn *at_weight(const at *p, const char *leaf, int dims, const int64_t *shap
 bool at_has(const at *p, const char *leaf);    /* exists already */
 void at_ignore(const at *p, const char *leaf); /* is not counted as left over */
 bool at_surveyed(const at *p);                 /* between weights_survey_begin and _end */
+bool at_probed(const at *p);                   /* weights_set_probe */
 
 /* ---- layers.c: weights p.name.weight and p.name.bias ---- */
 
@@ -114,6 +115,7 @@ tn *nn_conv2d(const at *p, const char *name, const tn *x, int64_t out, int kerne
 /* x (...,I) -> (...,out) */
 tn *nn_linear(const at *p, const char *name, const tn *x, int64_t out, bool bias);
 tn *nn_group_norm(const at *p, const char *name, const tn *x, int groups, double eps);
+tn *nn_group_norm_silu(const at *p, const char *name, const tn *x, int groups, double eps);
 tn *nn_layer_norm(const at *p, const char *name, const tn *x, double eps);
 /* ids int64 (...) -> (...,width) */
 tn *nn_embedding(const at *p, const char *name, const tn *ids, int64_t rows, int64_t width);

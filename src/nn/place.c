@@ -142,3 +142,8 @@ bool at_surveyed(const at *p)
 {
     return p->w->surveyed;
 }
+
+bool at_probed(const at *p)
+{
+    return p->w->probe != NULL;
+}

@@ -24,6 +24,14 @@ void aten_use_threads(int threads)
     }
 }
 
+std::string aten_shape(const at::Tensor &x)
+{
+    std::string text = "(";
+    for (int64_t d = 0; d < x.dim(); d++)
+        text += (d ? "," : "") + std::to_string(x.size(d));
+    return text + ")";
+}
+
 static void raise(tn_context *cx, hds_status status, const char *operation, const char *what)
 {
     char place[512] = "";
@@ -58,12 +66,16 @@ hds_status tn_context_create(tn_context **cx, int threads, hds_error *error)
     if (!*cx)
         return hds_raise(error, HDS_ERROR_MEMORY, "tensor context: out of memory");
     (*cx)->threads = threads > 0 ? threads : threads_count();
+    aten_memory_enter();
     return HDS_OK;
 }
 
 void tn_context_destroy(tn_context **cx)
 {
-    delete *cx;
+    if (*cx) {
+        delete *cx;
+        aten_memory_leave();
+    }
     *cx = nullptr;
 }
 

@@ -10,6 +10,7 @@
 
 #include <memory>
 #include <stdexcept>
+#include <string>
 #include <vector>
 
 struct tn {
@@ -37,6 +38,27 @@ struct tn_context {
 
 /* Turns the exception in flight into the sticky error; called from a catch block only. */
 void aten_caught(tn_context *cx, const char *operation);
+/* aten_memory.cc: large blocks that this thread's operations free are kept while a context lives.
+ */
+void aten_memory_enter(); /* a context more */
+void aten_memory_leave();
+bool aten_keep_memory(bool on); /* of this thread; returns what it was */
+/* aten_layers.cc: float32; with a graph where the gradient mode and the inputs ask for one. */
+at::Tensor aten_conv2d(const at::Tensor &x, const at::Tensor &w, const at::Tensor &b,
+                       int64_t stride, int64_t pad);
+at::Tensor aten_attend(const at::Tensor &q, const at::Tensor &k, const at::Tensor &v, int64_t heads,
+                       bool causal);
+at::Tensor aten_split_heads(const at::Tensor &x,
+                            int64_t heads);                     /* (B,L,C) -> (B heads,L,C/heads) */
+at::Tensor aten_join_heads(const at::Tensor &x, int64_t heads); /* and back */
+/* aten_frozen.cc: the same with a graph for the inputs alone. */
+at::Tensor aten_frozen_conv2d(const at::Tensor &x, const at::Tensor &w, const at::Tensor &b,
+                              int64_t stride, int64_t pad);
+at::Tensor aten_frozen_norm_silu(const at::Tensor &x, const at::Tensor &w, const at::Tensor &b,
+                                 int64_t groups, double eps);
+at::Tensor aten_frozen_attention(const at::Tensor &q, const at::Tensor &k, const at::Tensor &v,
+                                 int64_t heads);
+std::string aten_shape(const at::Tensor &x); /* "(2,4,64,64)" */
 /* at::set_num_threads is remembered by each thread: set it where the work is done. */
 void aten_use_threads(int threads);
 
@@ -57,15 +79,17 @@ template <class Body> bool aten_run(tn_context *cx, const char *operation, Body 
 {
     if (cx->error.status != HDS_OK)
         return false;
+    bool done = false, kept = aten_keep_memory(true);
     try {
         at::AutoGradMode mode(cx->grad);
         aten_use_threads(cx->threads);
         body();
-        return true;
+        done = true;
     } catch (...) {
         aten_caught(cx, operation);
-        return false;
     }
+    aten_keep_memory(kept);
+    return done;
 }
 
 /* Runs body() and gives its tensor to the innermost scope. */

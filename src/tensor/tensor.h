@@ -73,18 +73,22 @@ int64_t tn_dim(tn_context *cx, const tn *x, int d);
 size_t tn_count(tn_context *cx, const tn *x); /* elements */
 bool tn_finite(tn_context *cx, const tn *x);  /* neither NaN nor infinite anywhere */
 
-/* ---- layers (aten_ops.cc) ---- */
+/* ---- layers (aten_layers.cc) ---- */
 
 /* x (B,C,H,W), w (O,C,k,k), b (O) or NULL */
 tn *tn_conv2d(tn_context *cx, const tn *x, const tn *w, const tn *b, int stride, int pad);
 /* x (...,I), w (O,I), b (O) or NULL -> (...,O) */
 tn *tn_linear(tn_context *cx, const tn *x, const tn *w, const tn *b);
 tn *tn_group_norm(tn_context *cx, const tn *x, const tn *w, const tn *b, int groups, double eps);
+/* silu of it */
+tn *tn_group_norm_silu(tn_context *cx, const tn *x, const tn *w, const tn *b, int groups,
+                       double eps);
 tn *tn_layer_norm(tn_context *cx, const tn *x, const tn *w, const tn *b, double eps);
 /* table (V,C), ids int64 (...) -> (...,C) */
 tn *tn_embedding(tn_context *cx, const tn *table, const tn *ids);
 /* softmax(q k^T / sqrt(C/heads)) v in each head; q (B,Q,C), k and v (B,K,C) -> (B,Q,C).
- * Causal: position i sees positions up to i. Without gradients the scores are made in slices. */
+ * Causal: position i sees positions up to i. The scores are never held all at once, unless a
+ * causal one needs gradients. */
 tn *tn_attention(tn_context *cx, const tn *q, const tn *k, const tn *v, int heads, bool causal);
 /* softmax(q k^T / sqrt(C/heads)), the mean over the heads -> (B,Q,K) */
 tn *tn_attention_weights(tn_context *cx, const tn *q, const tn *k, int heads);
@@ -94,6 +98,7 @@ tn *tn_attention_weights(tn_context *cx, const tn *q, const tn *k, int heads);
 tn *tn_silu(tn_context *cx, const tn *x);
 tn *tn_gelu(tn_context *cx, const tn *x);       /* exact */
 tn *tn_quick_gelu(tn_context *cx, const tn *x); /* x sigmoid(1.702 x) */
+tn *tn_gated_gelu(tn_context *cx, const tn *x); /* (...,2C) = [a, b] -> a gelu(b) (...,C) */
 tn *tn_exp(tn_context *cx, const tn *x);
 tn *tn_cos(tn_context *cx, const tn *x);
 tn *tn_sin(tn_context *cx, const tn *x);

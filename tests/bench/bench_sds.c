@@ -8,9 +8,7 @@
 
 #include "fit/fit.h"
 
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum { PRODUCT = 1536, WARM = 3, ROUNDS = 15, PARTS = 6 };
 enum { DRAW, ENCODE, PREDICT, ENCODE_ADJOINT, DRAW_ADJOINT, WHOLE };
@@ -27,19 +25,7 @@ static double product_rate(void)
     return rate;
 }
 
-/* Two for each multiplication of the layers that ran: weights times places. Products of attention
- * are left out: they are few at this size. */
 static double flops;
-static void count_layer(void *context, const char *path, const tn *y)
-{
-    const void *const *c = context;
-    tn_context *cx = (tn_context *)(uintptr_t)c[0];
-    char name[400];
-    snprintf(name, sizeof name, "%s.weight", path);
-    const tn *w = weights_find((weights *)(uintptr_t)c[1], name);
-    if (w && tn_dims(cx, w) > 1)
-        flops += 2.0 * (double)tn_count(cx, w) * (double)tn_count(cx, y) / (double)tn_dim(cx, w, 0);
-}
 
 /* The steps of fit_geometry_step and sds_gradient, one by one and timed. */
 typedef struct parts {
@@ -144,13 +130,13 @@ static hds_status count_flops(const char *folder, int views, hds_error *error)
         weights *w = weights_create(cx, 1), *u = weights_create(cx, 2);
         at at_vae = at_root(cx, w), at_unet = at_root(cx, u);
         int64_t side = unet.sample_size;
-        weights_set_probe(w, count_layer, (const void *[]){ cx, w });
+        bench_counter encoder = { cx, w, 0 }, denoiser = { cx, u, 0 };
+        weights_set_probe(w, bench_count_module, &encoder);
         vae_encode(&vae, &at_vae, tn_zeros(cx, TN_SHAPE(1, 3, 8 * side, 8 * side)));
-        flops *= 2;
-        weights_set_probe(u, count_layer, (const void *[]){ cx, u });
+        weights_set_probe(u, bench_count_module, &denoiser);
         unet_forward(&unet, &at_unet, tn_zeros(cx, TN_SHAPE(2, 4, side, side)), (float[]){ 500 }, 1,
                      tn_zeros(cx, TN_SHAPE(2, HDS_TOKENS, unet.text_width)));
-        flops *= views;
+        flops = views * (2 * encoder.flops + denoiser.flops);
         status = tn_check(cx, error);
         weights_destroy(&w);
         weights_destroy(&u);

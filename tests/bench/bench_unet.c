@@ -1,14 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The UNet at Stable Diffusion 1.5's sizes with random weights, a batch of two at 64x64 latents,
  * float32: its speed as a share of the matrix-product peak measured in the same run, and its peak
- * memory. Multiplications are counted from the shapes of the layers that ran. */
+ * memory. */
 #include "bench.h"
 
 #include "diffusion/diffusion.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 static const unet_config sd15 = {
     .in_channels = 4,
@@ -26,32 +22,6 @@ static const unet_config sd15 = {
 };
 
 enum { BATCH = 2, SIDE = 64, PRODUCT = 2048, RUNS = 2 };
-
-typedef struct counter {
-    tn_context *cx;
-    weights *w;
-    double flops;
-} counter;
-
-/* Two for each multiplication: weights of a layer times its places, and the products of attention,
- * whose module is seen by its output (B,L,C). */
-static void count_module(void *context, const char *path, const tn *y)
-{
-    counter *c = context;
-    char name[400];
-    snprintf(name, sizeof name, "%s.weight", path);
-    const tn *w = weights_find(c->w, name);
-    size_t length = strlen(path);
-    bool own = length > 6 && !strcmp(path + length - 6, ".attn1");
-    bool crossed = length > 6 && !strcmp(path + length - 6, ".attn2");
-    if (w && tn_dims(c->cx, w) > 1) {
-        double out = (double)tn_dim(c->cx, w, 0);
-        c->flops += 2.0 * (double)tn_count(c->cx, w) * (double)tn_count(c->cx, y) / out;
-    }
-    if (own || crossed)
-        c->flops += 4.0 * (double)tn_count(c->cx, y) *
-                    (double)(own ? tn_dim(c->cx, y, 1) : (int64_t)HDS_TOKENS);
-}
 
 static double run(tn_context *cx, const at *root, const tn *latents, const tn *text)
 {
@@ -81,8 +51,8 @@ int main(void)
     rng_normal_fill(&r, states, sizeof states / sizeof *states);
     const tn *latents = tn_from_f32(cx, x, TN_SHAPE(BATCH, 4, SIDE, SIDE));
     const tn *text = tn_from_f32(cx, states, TN_SHAPE(BATCH, HDS_TOKENS, 768));
-    counter c = { .cx = cx, .w = w };
-    weights_set_probe(w, count_module, &c);
+    bench_counter c = { .cx = cx, .w = w };
+    weights_set_probe(w, bench_count_module, &c);
     double first = run(cx, &root, latents, text), best = first;
     weights_set_probe(w, NULL, NULL);
     for (int i = 1; i < RUNS; i++) {

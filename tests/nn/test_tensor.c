@@ -150,51 +150,6 @@ static void exceptions_do_not_escape(void **state)
     assert_non_null(strstr(error.message, "holds 12 numbers, expected 3"));
 }
 
-static void sliced_attention_is_attention(void **state)
-{
-    tn_context *cx = *state;
-    for (int causal = 0; causal < 2; causal++) {
-        size_t scope = tn_enter(cx);
-        /* 2 * 3 * 1800 * 1800 scores: more than one slice, cut within a head's batch */
-        tn *q = ramp(cx, TN_SHAPE(2, 1800, 12), 0.37f), *k = ramp(cx, TN_SHAPE(2, 1800, 12), 0.11f);
-        tn *v = ramp(cx, TN_SHAPE(2, 1800, 12), 0.05f);
-        tn *sliced = tn_attention(cx, q, k, v, 3, causal);
-        tn_set_grad(cx, true);
-        tn *whole = tn_attention(cx, tn_leaf(cx, q), k, v, 3, causal);
-        tn_set_grad(cx, false);
-        tn *d = tn_mean_square(cx, sliced, tn_detach(cx, whole));
-        assert_true(tn_scalar(cx, d) < 1e-12f);
-        if (causal) { /* the first position sees itself only */
-            float first[4], value[4];
-            tn *y = tn_narrow(cx, tn_narrow(cx, tn_narrow(cx, sliced, 0, 0, 1), 1, 0, 1), 2, 0, 4);
-            tn_to_f32(cx, y, first, 4);
-            y = tn_narrow(cx, tn_narrow(cx, tn_narrow(cx, v, 0, 0, 1), 1, 0, 1), 2, 0, 4);
-            tn_to_f32(cx, y, value, 4);
-            for (int i = 0; i < 4; i++)
-                assert_float_equal(first[i], value[i], 1e-6);
-        }
-        tn_leave(cx, scope, NULL);
-    }
-    ok(cx);
-}
-
-static void long_rows_of_attention_are_cut(void **state)
-{
-    tn_context *cx = *state;
-    size_t scope = tn_enter(cx);
-    /* one head alone has more scores than a slice holds, so queries are cut too */
-    tn *q = ramp(cx, TN_SHAPE(1, 4500, 4), 0.37f), *k = ramp(cx, TN_SHAPE(1, 4500, 4), 0.11f);
-    for (int causal = 0; causal < 2; causal++) {
-        tn *sliced = tn_attention(cx, q, k, k, 1, causal);
-        tn_set_grad(cx, true);
-        tn *whole = tn_detach(cx, tn_attention(cx, tn_leaf(cx, q), k, k, 1, causal));
-        tn_set_grad(cx, false);
-        assert_true(tn_scalar(cx, tn_mean_square(cx, sliced, whole)) < 1e-12f);
-    }
-    tn_leave(cx, scope, NULL);
-    ok(cx);
-}
-
 static void vjp_is_the_transposed_jacobian(void **state)
 {
     tn_context *cx = *state;
@@ -301,8 +256,6 @@ int main(void)
         TEST(owned_tensors_outlive_scopes),
         TEST(the_first_error_sticks_and_names_its_place),
         TEST(exceptions_do_not_escape),
-        TEST(sliced_attention_is_attention),
-        TEST(long_rows_of_attention_are_cut),
         TEST(vjp_is_the_transposed_jacobian),
         TEST(nothing_is_recorded_without_grad_mode),
         TEST(gradients_of_unused_parameters_are_zero),

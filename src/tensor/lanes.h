@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Eight floats at a time, through the compiler. What is written with it is compiled twice: for any
+ * machine, and for one with AVX2 and fused multiplication, chosen when it runs. */
+#ifndef HDS_LANES_H
+#define HDS_LANES_H
+
+#include <stdint.h>
+
+enum { LANES = 8 };
+typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef int32_t ivec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+#define LANES_INLINE static inline __attribute__((always_inline))
+
+/* Defines NAME_plain and NAME_avx2 with this body; LANES_CALL runs the better one. */
+#ifdef __x86_64__
+#define LANES_VARIANTS(type, name, parameters, body)                                               \
+    static type name##_plain parameters                                                            \
+    {                                                                                              \
+        body;                                                                                      \
+    }                                                                                              \
+    __attribute__((target("avx2,fma"))) static type name##_avx2 parameters                         \
+    {                                                                                              \
+        body;                                                                                      \
+    }
+#define LANES_CALL(name, arguments)                                                                \
+    do {                                                                                           \
+        if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))                       \
+            name##_avx2 arguments;                                                                 \
+        else                                                                                       \
+            name##_plain arguments;                                                                \
+    } while (0)
+#else
+#define LANES_VARIANTS(type, name, parameters, body)                                               \
+    static type name##_plain parameters                                                            \
+    {                                                                                              \
+        body;                                                                                      \
+    }
+#define LANES_CALL(name, arguments) name##_plain arguments
+#endif
+
+/* which ? a : b in each lane; by pointer: there is no one way of passing vectors on all machines.
+ */
+LANES_INLINE void lanes_choose(const ivec *which, const vec *a, const vec *b, vec *out)
+{
+    *out = (vec)(((ivec)*a & *which) | ((ivec)*b & ~*which));
+}
+
+/* *value = e^*value for *value <= 0, to 2e-7 of it; as at -87 below that.
+ * x = n log 2 + r, |r| <= log(2)/2; Taylor's series for e^r. */
+LANES_INLINE void lanes_exp(vec *value)
+{
+    const float shift = 12582912.0f; /* 1.5 2^23: adding it rounds to an integer */
+    vec lowest = (vec){ 0 } - 87.0f, x;
+    ivec low = *value < lowest;
+    lanes_choose(&low, &lowest, value, &x);
+    vec t = x * 1.44269504f + shift, n = t - shift;
+    vec r = (x - n * 0.693359375f) + n * 2.12194440e-4f; /* log 2 in two parts, the first exact */
+    vec y = r * (1.0f / 5040) + 1.0f / 720;
+    y = y * r + 1.0f / 120;
+    y = y * r + 1.0f / 24;
+    y = y * r + 1.0f / 6;
+    y = y * r + 0.5f;
+    y = y * r + 1.0f;
+    y = y * r + 1.0f;
+    *value = (vec)((ivec)y + ((ivec)t << 23)); /* the integer is in the low bits of t */
+}
+
+#endif
