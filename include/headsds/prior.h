@@ -29,6 +29,13 @@ typedef struct hds_prior_params {
     const char *depth, *texture;
     const struct hds_lora *loras; /* (lora_count), added in this order; or NULL */
     size_t lora_count;
+    /* Where it runs: "cpu", "cuda" or "cuda:N"; NULL or "auto": CUDA where there is one. */
+    const char *device;
+    /* What the matrices of UNet and ControlNets are kept in, and computed in where the device has
+     * instructions for it, else in float32: "float32", "bfloat16" or "float16". NULL or "auto": of
+     * a UNet of 256 channels or more float16 on CUDA and bfloat16 on a processor that computes in
+     * it, else float32. The text encoder and the VAE stay float32. */
+    const char *dtype;
 } hds_prior_params;
 /* W + scale (alpha / rank) up down, for the text encoder and the UNet. Hu et al., "LoRA", 2022. */
 typedef struct hds_lora {
@@ -60,6 +67,7 @@ typedef struct hds_prior_info {
      * guidance where no negative prompt is given, so that the difference is what a prompt adds to
      * it. Borrowed; NULL: "". */
     const char *neutral_prompt;
+    const char *device, *dtype; /* that it runs with: never "auto"; borrowed */
 } hds_prior_info;
 HDS_API void hds_prior_get_info(const hds_prior *prior, hds_prior_info *info);
 

@@ -59,6 +59,7 @@ static hds_status load(hds_prior *p, prior_control *c, const char *path, hds_err
                                   &(weights_source){ &path, 1, single_adopt_control, &c->config },
                                   WEIGHTS_FROZEN);
     if (!tn_failed(p->cx)) {
+        weights_set_type(c->weights, p->type);
         at root = at_root(p->cx, c->weights);
         controlnet_survey(&c->config, &root);
     }

@@ -119,13 +119,11 @@ static weights *load_weights(const hds_prior *p, const char *part, const char *s
 static hds_status load_networks(hds_prior *p, hds_error *error)
 {
     static const char stem[] = "diffusion_pytorch_model";
-    hds_status status = tn_context_create(&p->cx, 0, error);
-    if (status != HDS_OK)
-        return status;
     p->clip_weights = load_weights(p, "text_encoder", "model", single_adopt_text, &p->clip);
     p->vae_weights = load_weights(p, "vae", stem, single_adopt_vae, &p->vae);
     p->unet_weights = load_weights(p, "unet", stem, single_adopt_unet, &p->unet);
     if (!tn_failed(p->cx)) {
+        weights_set_type(p->unet_weights, p->type);
         at clip = at_root(p->cx, p->clip_weights), vae = at_root(p->cx, p->vae_weights);
         at unet = at_root(p->cx, p->unet_weights);
         clip_text_survey(&p->clip, &clip);
@@ -179,6 +177,8 @@ hds_status prior_open(hds_prior **prior, const hds_prior_params *params, hds_err
     if (status == HDS_OK)
         status = check_configs(p, error);
     if (status == HDS_OK)
+        status = prior_place(p, params, error);
+    if (status == HDS_OK)
         status = load_networks(p, error);
     for (size_t i = 0; status == HDS_OK && params && i < params->lora_count; i++)
         status = prior_lora_load(p, &params->loras[i], error);
@@ -206,6 +206,7 @@ void prior_close(hds_prior *p)
     if (p->folder != p->path)
         hds_free(p->folder);
     hds_free(p->path);
+    hds_free(p->device);
     hds_free(p->key);
     hds_free(p);
 }
@@ -221,7 +222,9 @@ void hds_prior_get_info(const hds_prior *p, hds_prior_info *info)
                               .texture_map_head = p->card.head,
                               .texture_map_prefix = p->card.prefix,
                               .edits = prior_edits(p),
-                              .neutral_prompt = p->card.neutral };
+                              .neutral_prompt = p->card.neutral,
+                              .device = p->device,
+                              .dtype = prior_type_name(p->type) };
 }
 
 hds_status hds_prior_tokenize(hds_prior *p, const char *const *texts, size_t count, int64_t *ids,

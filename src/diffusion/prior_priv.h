@@ -38,6 +38,8 @@ struct hds_prior {
     unet_config unet;
     schedule schedule;
     prior_card card;
+    char *device;
+    tn_type type; /* of the matrices of UNet and ControlNets */
     tn_context *cx;
     weights *clip_weights, *vae_weights, *unet_weights;
     prior_control controls[PRIOR_CONTROLS]; /* depth, texture */
@@ -48,6 +50,11 @@ struct hds_prior {
 HDS_NODISCARD hds_status prior_open(hds_prior **prior, const hds_prior_params *params,
                                     hds_error *error);
 void prior_close(hds_prior *p);
+
+/* place.c: makes the context, sets device and type */
+HDS_NODISCARD hds_status prior_place(hds_prior *p, const hds_prior_params *params,
+                                     hds_error *error);
+const char *prior_type_name(tn_type type);
 
 void prior_forget_all(hds_prior *p); /* memo.c */
 

@@ -41,7 +41,11 @@ static char *key_of(const hds_prior_params *params)
     for (size_t i = 0; i < p->lora_count; i++)
         append(&key, p->loras[i].path, p->loras[i].scale);
     hds_free(built_in);
-    return key;
+    char *whole = key ? hds_format("%s\n%s %s", key, p->device ? p->device : "auto",
+                                   p->dtype ? p->dtype : "auto")
+                      : NULL;
+    hds_free(key);
+    return whole;
 }
 
 static hds_prior *find(const char *key)

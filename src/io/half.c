@@ -43,6 +43,14 @@ static uint16_t float_to_half(float value)
     return (uint16_t)(sign | half);
 }
 
+static uint16_t float_to_bfloat(float value)
+{
+    uint32_t bits = to_bits(value);
+    if ((bits & 0x7fffffffu) > 0x7f800000u)
+        return (uint16_t)(bits >> 16 | 0x40u); /* not a number */
+    return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+}
+
 #define CONVERT(type, expression)                                                                  \
     for (size_t i = 0; i < count; i++) {                                                           \
         type x;                                                                                    \
@@ -87,4 +95,10 @@ void io_f32_to_f16(const float *in, uint16_t *out, size_t count)
 {
     for (size_t i = 0; i < count; i++)
         out[i] = float_to_half(in[i]);
+}
+
+void io_f32_to_bf16(const float *in, uint16_t *out, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        out[i] = float_to_bfloat(in[i]);
 }

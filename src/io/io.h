@@ -89,7 +89,8 @@ HDS_NODISCARD hds_status io_safetensors_write(const char *path, const io_tensor 
                                               hds_error *error);
 /* Converts any real or integer dtype; `out` holds the tensor's number of elements. */
 void io_to_f32(const void *data, io_dtype dtype, float *out, size_t count);
-void io_f32_to_f16(const float *in, uint16_t *out, size_t count); /* round to nearest even */
+void io_f32_to_f16(const float *in, uint16_t *out, size_t count);  /* round to nearest even */
+void io_f32_to_bf16(const float *in, uint16_t *out, size_t count); /* so too */
 
 /* ---- npz.c (zip by libzip) ---- */
 typedef struct io_array {

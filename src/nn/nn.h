@@ -45,6 +45,9 @@ void weights_put(weights *w, const char *name, int dims, const int64_t *shape, i
  * such weight, or of another shape. */
 bool weights_add_product(weights *w, const char *name, const io_tensor *up, const io_tensor *down,
                          double scale);
+/* What frozen matrices are kept in that are used first from now on; norms and biases stay float32,
+ * which all are kept in otherwise. */
+void weights_set_type(weights *w, tn_type type);
 /* Opens one more file, whose tensors may be used until the weights go; NULL: the context failed. */
 const io_tensors *weights_keep(weights *w, const char *path);
 /* An empty store that grows: a weight that is asked for is made, as a trainable leaf, from

@@ -176,6 +176,11 @@ bool weights_add_product(weights *w, const char *name, const io_tensor *up, cons
     return fits;
 }
 
+void weights_set_type(weights *w, tn_type type)
+{
+    w->type = type;
+}
+
 weights *weights_create(tn_context *cx, uint64_t seed)
 {
     weights *w = create(cx, "new weights");
@@ -238,13 +243,13 @@ void weights_destroy(weights **w)
 }
 
 /* Where in the file the data lie. Data that a reader made anew are told apart by their address. */
-static const float *read_numbers(weights *w, weights_entry *e)
+static const void *read_numbers(weights *w, weights_entry *e, tn_type type)
 {
     const unsigned char *data = e->data, *bytes = e->map->bytes;
     bool inside = data >= bytes && data < bytes + e->map->size;
-    const float *values =
+    const void *values =
         numbers_take(inside ? e->map->stamp : 0, inside ? (size_t)(data - bytes) : (size_t)data,
-                     data, e->dtype, product(e->shape, 0, e->dims), &e->held);
+                     data, e->dtype, product(e->shape, 0, e->dims), type, &e->held);
     if (!values)
         no_memory(w, e->name);
     return values;
@@ -267,15 +272,17 @@ static tn *read_matrix(weights *w, const io_tensor *t)
 
 static tn *from_file(weights *w, weights_entry *e)
 {
-    const float *values = read_numbers(w, e);
-    tn *t = values ? tn_borrow_f32(w->cx, values, e->dims, e->shape) : NULL;
+    tn_type kept = e->dims > 1 && !w->trainable ? w->type : TN_FLOAT32;
+    tn_type read = e->additions ? TN_FLOAT32 : kept;
+    const void *values = read_numbers(w, e, read);
+    tn *t = values ? tn_borrow(w->cx, values, read, e->dims, e->shape) : NULL;
     for (const weights_addition *a = e->additions; a; a = a->next) {
         tn *up = read_matrix(w, a->up), *down = read_matrix(w, a->down);
         tn *more = tn_affine(w->cx, tn_matmul(w->cx, up, down), a->scale, 0);
         t = tn_add(w->cx, t, tn_reshape(w->cx, more, e->dims, e->shape));
     }
     if (!w->trainable)
-        return t;
+        return read == kept ? t : tn_to_type(w->cx, t, kept);
     tn *copy = tn_zeros(w->cx, e->dims, e->shape);
     tn_copy_in_place(w->cx, copy, t);
     return copy;

@@ -7,11 +7,11 @@
 
 enum { WEIGHTS_MAX_NAME = 320 };
 
-/* numbers.c: `count` numbers of a file, valid while the data are and *held (may be NULL) is. NULL:
- * out of memory. */
+/* numbers.c: `count` numbers of a file in `type`, valid while the data are and *held (may be NULL)
+ * is. NULL: out of memory. */
 typedef struct shared_numbers shared_numbers;
-const float *numbers_take(uint64_t stamp, size_t offset, const void *data, io_dtype dtype,
-                          size_t count, shared_numbers **held);
+const void *numbers_take(uint64_t stamp, size_t offset, const void *data, io_dtype dtype,
+                         size_t count, tn_type type, shared_numbers **held);
 void numbers_release(shared_numbers *held);
 
 /* What is added to a weight when it is first used: scale up down. */
@@ -52,6 +52,7 @@ struct weights {
     weights_file *files;   /* that the entries lie in */
     const io_map *reading; /* whose tensors are being adopted */
     bool trainable, grows, surveyed;
+    tn_type type; /* of matrices */
     uint64_t seed;
     weights_entry *entry;
     size_t count;

@@ -109,8 +109,8 @@ PyObject *python_predict_noise(PyObject *self, PyObject *arguments, PyObject *ke
         const size_t *shape = in.latents.shape;
         Py_BEGIN_ALLOW_THREADS
         status = hds_prior_predict_noise(in.prior, in.latents.data, shape[0], shape[2], shape[3],
-                                         in.timesteps.data, in.text.data, &in.controls.values, noise,
-                                         &error);
+                                         in.timesteps.data, in.text.data, &in.controls.values,
+                                         noise, &error);
         Py_END_ALLOW_THREADS
         if (status != HDS_OK) {
             Py_DECREF(view);
@@ -181,11 +181,11 @@ PyObject *python_attention_maps(PyObject *self, PyObject *arguments, PyObject *k
     inputs in = { .controls = PYTHON_CONTROLS };
     PyObject *tokens_object = Py_None, *heights_object = Py_None, *result = NULL;
     if (!python_prior_get(state, self, "self", &in.prior) ||
-        !PyArg_ParseTupleAndKeywords(
-            arguments, keywords, "OOO|$OOOfOf:attention_maps", names, &in.objects[0],
-            &in.objects[1], &in.objects[2], &tokens_object, &heights_object, &in.controls.depth,
-            &in.controls.values.depth_scale, &in.controls.texture,
-            &in.controls.values.texture_scale))
+        !PyArg_ParseTupleAndKeywords(arguments, keywords, "OOO|$OOOfOf:attention_maps", names,
+                                     &in.objects[0], &in.objects[1], &in.objects[2], &tokens_object,
+                                     &heights_object, &in.controls.depth,
+                                     &in.controls.values.depth_scale, &in.controls.texture,
+                                     &in.controls.values.texture_scale))
         return NULL;
     size_t *token_list = NULL, *heights = NULL;
     int tokens[HDS_TOKENS];

@@ -202,6 +202,13 @@ static PyObject *get_path(PyObject *self, void *closure)
     return PyUnicode_DecodeFSDefault(info.path);
 }
 
+/* closure: the offset of a string in the info. */
+static PyObject *get_text(PyObject *self, void *closure)
+{
+    hds_prior_info info = info_of(self);
+    return PyUnicode_FromString(*(const char *const *)((const char *)&info + (size_t)closure));
+}
+
 /* closure: the offset of an int in the info. */
 static PyObject *get_int(PyObject *self, void *closure)
 {
@@ -238,14 +245,18 @@ static PyMethodDef prior_methods[] = {
     { NULL, NULL, 0, NULL },
 };
 
-#define INT(field) (void *)offsetof(hds_prior_info, field)
+#define AT(field) (void *)offsetof(hds_prior_info, field)
 static PyGetSetDef prior_getters[] = {
     { "path", get_path, NULL, "The folder or file.", NULL },
-    { "text_width", get_int, NULL, "C of the text states.", INT(text_width) },
-    { "latent_channels", get_int, NULL, "4", INT(latent_channels) },
+    { "text_width", get_int, NULL, "C of the text states.", AT(text_width) },
+    { "latent_channels", get_int, NULL, "4", AT(latent_channels) },
     { "sample_size", get_int, NULL, "Height and width of the latents the UNet was trained for.",
-      INT(sample_size) },
-    { "timestep_count", get_int, NULL, "Timesteps of the schedule.", INT(timestep_count) },
+      AT(sample_size) },
+    { "timestep_count", get_int, NULL, "Timesteps of the schedule.", AT(timestep_count) },
+    { "device", get_text, NULL, "Where it runs: 'cpu', 'cuda' or 'cuda:N'.", AT(device) },
+    { "dtype", get_text, NULL,
+      "What the matrices of UNet and ControlNets are kept in: 'float32', 'bfloat16', 'float16'.",
+      AT(dtype) },
     { "edits", get_edits, NULL, "Whether sample() changes a picture (InstructPix2Pix).", NULL },
     { "alphas_cumprod", get_alphas, NULL, "(timestep_count,) float32: the share of signal left.",
       NULL },

@@ -3,7 +3,8 @@
 #include "python/python.h"
 
 const char python_prior_load_doc[] = PyDoc_STR(
-"load($type, /, path=None, *, config=None, depth=None, texture=None, loras=())\n--\n\n"
+"load($type, /, path=None, *, config=None, depth=None, texture=None, loras=(), device='auto',\n"
+"     dtype='auto')\n--\n\n"
 "Load a frozen latent diffusion model.\n\n"
 "path: a diffusers folder of Stable Diffusion 1.x or 2.x or InstructPix2Pix (its weights whole, in\n"
 "shards, or the fp16 variant), or one file with the names of the original release; None is the\n"
@@ -13,7 +14,12 @@ const char python_prior_load_doc[] = PyDoc_STR(
 "textures.\n"
 "loras: paths of LoRA files (kohya's, diffusers' or peft's names), or pairs (path, scale), which are\n"
 "all added. Hu et al., 'LoRA', 2022.\n\n"
-"Raises FileNotFoundError; FormatError naming a tensor that is missing, left over or of another\n"
+"device: 'cpu', 'cuda' or 'cuda:N'; 'auto' is CUDA where there is one.\n"
+"dtype: what the matrices of the UNet and of ControlNets are kept in, and computed in where the\n"
+"device has instructions for it, else in float32: 'float32', 'bfloat16', 'float16'. 'auto' is,\n"
+"of a UNet of 256 channels or more, float16 on CUDA and bfloat16 on a processor that computes in\n"
+"it, else float32. The text encoder and the VAE stay float32.\n\n"
+"Raises ValueError; FileNotFoundError; FormatError naming a tensor that is missing, left over or of another\n"
 "shape.");
 
 enum { PATHS = 4, MAX_LORAS = 64 };
@@ -42,8 +48,8 @@ static bool get_lora(load *l, PyObject *item, hds_lora *lora)
 {
     PyObject *path = item;
     double scale = 1;
-    if (PyTuple_Check(item) && !PyArg_ParseTuple(item, "Od;loras: expected paths or (path, scale)",
-                                                 &path, &scale))
+    if (PyTuple_Check(item) &&
+        !PyArg_ParseTuple(item, "Od;loras: expected paths or (path, scale)", &path, &scale))
         return false;
     lora->scale = (float)scale;
     if (path != Py_None)
@@ -75,14 +81,18 @@ static bool get_loras(load *l, PyObject *loras)
 
 PyObject *python_prior_load(PyObject *type, PyObject *arguments, PyObject *keywords)
 {
-    static char *names[] = { "path", "config", "depth", "texture", "loras", NULL };
+    static char *names[] = {
+        "path", "config", "depth", "texture", "loras", "device", "dtype", NULL
+    };
     const python_state *state = PyType_GetModuleState((PyTypeObject *)type);
     PyObject *objects[PATHS] = { Py_None, Py_None, Py_None, Py_None }, *loras = NULL;
     load l = { .held_count = 0 };
     hds_prior_params *params = &l.params;
-    const char **paths[PATHS] = { &params->path, &params->config, &params->depth, &params->texture };
-    bool good = PyArg_ParseTupleAndKeywords(arguments, keywords, "|O$OOOO:load", names, &objects[0],
-                                            &objects[1], &objects[2], &objects[3], &loras);
+    const char **paths[PATHS] = { &params->path, &params->config, &params->depth,
+                                  &params->texture };
+    bool good = PyArg_ParseTupleAndKeywords(arguments, keywords, "|O$OOOOss:load", names,
+                                            &objects[0], &objects[1], &objects[2], &objects[3],
+                                            &loras, &params->device, &params->dtype);
     for (int i = 0; good && i < PATHS; i++)
         good = get_path(&l, objects[i], paths[i]);
     if (good && loras)

@@ -170,11 +170,71 @@ size_t tn_live(const tn_context *cx)
     return cx->scoped.size() + cx->owned;
 }
 
-tn_precision tn_set_precision(tn_context *cx, tn_precision precision)
+static const at::ScalarType types[] = { at::kFloat, at::kBFloat16, at::kHalf };
+
+at::ScalarType aten_type(tn_type type)
 {
-    tn_precision was = cx->precision;
-    cx->precision = precision;
+    return types[type];
+}
+
+size_t tn_type_size(tn_type type)
+{
+    return type == TN_FLOAT32 ? 4 : 2;
+}
+
+tn_type tn_set_precision(tn_context *cx, tn_type precision)
+{
+    tn_type was = cx->precision == at::kFloat ? TN_FLOAT32 : TN_BFLOAT16;
+    cx->precision = types[precision];
     return was;
+}
+
+bool tn_has_bfloat16(void)
+{
+#ifdef __x86_64__
+    return __builtin_cpu_supports("avx512bf16");
+#else
+    return false;
+#endif
+}
+
+static bool answers(const at::Device &device)
+{
+    try {
+        return at::zeros({ 1 }, at::TensorOptions(device)).add(1).item<float>() == 1;
+    } catch (...) {
+        return false;
+    }
+}
+
+bool tn_has_cuda(void)
+{
+    return at::hasCUDA() && answers(at::Device(at::kCUDA));
+}
+
+hds_status tn_set_device(tn_context *cx, const char *name, hds_error *error)
+{
+    int number = -1, used = 0;
+    if (!strcmp(name, "cpu")) {
+        cx->device = at::kCPU;
+        return HDS_OK;
+    }
+    if (strcmp(name, "cuda") && (sscanf(name, "cuda:%3d%n", &number, &used) != 1 || name[used] ||
+                                 number < 0 || number > 99))
+        return hds_raise(error, HDS_ERROR_ARGUMENT,
+                         "device is \"%s\", expected \"auto\", \"cpu\", \"cuda\" or \"cuda:N\"",
+                         name);
+    if (!at::hasCUDA())
+        return hds_raise(error, HDS_ERROR_ARGUMENT,
+                         "device \"%s\": this build's libtorch knows no CUDA: take \"cpu\", or "
+                         "build with -Dtorch_dir= of a libtorch that does",
+                         name);
+    at::Device device(at::kCUDA, (c10::DeviceIndex)number);
+    if (!answers(device))
+        return hds_raise(error, HDS_ERROR_ARGUMENT,
+                         "device \"%s\": no such device answers; \"cpu\" always does", name);
+    cx->device = device;
+    return HDS_OK;
 }
 
 bool tn_set_grad(tn_context *cx, bool on)
@@ -186,8 +246,10 @@ bool tn_set_grad(tn_context *cx, bool on)
 
 tn *tn_zeros(tn_context *cx, int dims, const int64_t *shape)
 {
-    return aten_make(cx, "zeros",
-                     [&] { return at::zeros(at::IntArrayRef(shape, (size_t)dims), at::kFloat); });
+    return aten_make(cx, "zeros", [&] {
+        return at::zeros(at::IntArrayRef(shape, (size_t)dims),
+                         at::TensorOptions(cx->device).dtype(at::kFloat));
+    });
 }
 
 static at::Tensor view_of(const void *data, int dims, const int64_t *shape, at::ScalarType type)
@@ -197,26 +259,38 @@ static at::Tensor view_of(const void *data, int dims, const int64_t *shape, at::
     return at::from_blob(const_cast<void *>(data), at::IntArrayRef(shape, (size_t)dims), type);
 }
 
+static at::Tensor copy_of(const tn_context *cx, const void *data, int dims, const int64_t *shape,
+                          at::ScalarType type)
+{
+    at::Tensor view = view_of(data, dims, shape, type);
+    return cx->device.is_cpu() ? view.clone() : view.to(cx->device);
+}
+
 tn *tn_from_f32(tn_context *cx, const float *data, int dims, const int64_t *shape)
 {
-    return aten_make(cx, "from_f32",
-                     [&] { return view_of(data, dims, shape, at::kFloat).clone(); });
+    return aten_make(cx, "from_f32", [&] { return copy_of(cx, data, dims, shape, at::kFloat); });
 }
 
 tn *tn_from_i64(tn_context *cx, const int64_t *data, int dims, const int64_t *shape)
 {
-    return aten_make(cx, "from_i64", [&] { return view_of(data, dims, shape, at::kLong).clone(); });
+    return aten_make(cx, "from_i64", [&] { return copy_of(cx, data, dims, shape, at::kLong); });
 }
 
-tn *tn_borrow_f32(tn_context *cx, const float *data, int dims, const int64_t *shape)
+tn *tn_borrow(tn_context *cx, const void *data, tn_type type, int dims, const int64_t *shape)
 {
-    return aten_make(cx, "borrow_f32", [&] { return view_of(data, dims, shape, at::kFloat); });
+    return aten_make(cx, "borrow",
+                     [&] { return view_of(data, dims, shape, types[type]).to(cx->device); });
+}
+
+tn *tn_to_type(tn_context *cx, const tn *x, tn_type type)
+{
+    return aten_make(cx, "to_type", [&] { return aten_get(x).to(types[type]); });
 }
 
 void tn_to_f32(tn_context *cx, const tn *x, float *out, size_t count)
 {
     aten_run(cx, "to_f32", [&] {
-        at::Tensor t = aten_get(x).detach().to(at::kFloat).contiguous();
+        at::Tensor t = aten_get(x).detach().to(at::kCPU, at::kFloat).contiguous();
         if ((size_t)t.numel() != count)
             throw std::length_error("the tensor holds " + std::to_string(t.numel()) +
                                     " numbers, expected " + std::to_string(count));

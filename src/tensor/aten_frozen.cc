@@ -34,8 +34,8 @@ struct convolution : Function<convolution> {
         if (w.size(2) == 1 && w.size(3) == 1 && stride == 1 && pad == 0)
             return { aten_conv2d(dy[0], w.transpose(0, 1).contiguous(), {}, 1, 0), {}, {}, {}, {} };
         at::Tensor dx = std::get<0>(at::convolution_backward(
-            dy[0], shape, w, c10::nullopt, { stride, stride }, { pad, pad }, { 1, 1 }, false,
-            { 0, 0 }, 1, { true, false, false }));
+            dy[0], shape, w, at::OptionalIntArrayRef(), { stride, stride }, { pad, pad }, { 1, 1 },
+            false, { 0, 0 }, 1, { true, false, false }));
         return { dx, {}, {}, {}, {} };
     }
 };

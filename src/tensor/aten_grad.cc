@@ -59,7 +59,7 @@ double tn_global_norm(tn_context *cx, tn *const *grads, size_t count)
 static float *numbers(const tn *x, int64_t count)
 {
     const at::Tensor &t = aten_get(x);
-    if (t.numel() != count || !t.is_contiguous() || t.scalar_type() != at::kFloat)
+    if (t.numel() != count || !t.is_cpu() || !t.is_contiguous() || t.scalar_type() != at::kFloat)
         throw std::invalid_argument("expected a contiguous float32 tensor of " +
                                     std::to_string(count) + " numbers");
     return static_cast<float *>(t.data_ptr());

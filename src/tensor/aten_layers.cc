@@ -8,11 +8,14 @@
 
 #include <cmath>
 
-// What a product is computed in: the type that its weights are kept in, or the context's.
+// What a product is computed in: the type that its weights are kept in, where the device computes
+// in it; the context's for weights in float32.
 static at::ScalarType product_type(const tn_context *cx, const at::Tensor &w)
 {
-    bool rounds = cx->precision == TN_BFLOAT16 && w.scalar_type() == at::kFloat;
-    return rounds ? at::kBFloat16 : w.scalar_type();
+    at::ScalarType type = w.scalar_type();
+    if (type == at::kFloat)
+        return cx->precision;
+    return w.is_cpu() && !(type == at::kBFloat16 && tn_has_bfloat16()) ? at::kFloat : type;
 }
 
 static at::Tensor to_type(const at::Tensor &x, at::ScalarType type)
@@ -62,7 +65,7 @@ at::Tensor aten_conv2d(const at::Tensor &x, const at::Tensor &w, const at::Tenso
         throw std::invalid_argument("input " + aten_shape(x) + ", kernel " + aten_shape(w));
     if (w.size(2) == 1 && w.size(3) == 1 && stride == 1 && pad == 0)
         return mix_channels(x.contiguous(), w, b);
-    bool graph = at::GradMode::is_enabled() && (x.requires_grad() || w.requires_grad());
+    bool graph = c10::GradMode::is_enabled() && (x.requires_grad() || w.requires_grad());
     if (!graph && x.is_cpu() && x.size(2) * x.size(3) <= small_picture && w.numel() >= large_kernel)
         return mix_windows(x, w, b, stride, pad);
     return at::conv2d(x, w, b, { stride, stride }, at::IntArrayRef({ pad, pad }));
@@ -82,10 +85,11 @@ static at::Tensor rounded_conv2d(const at::Tensor &x, const at::Tensor &w, const
 tn *tn_conv2d(tn_context *cx, const tn *x, const tn *w, const tn *b, int stride, int pad)
 {
     return aten_make(cx, "conv2d", [&] {
-        const at::Tensor &in = aten_get(x), &kernel = aten_get(w), bias = aten_optional(b);
-        at::ScalarType type = product_type(cx, kernel);
+        const at::Tensor &in = aten_get(x), bias = aten_optional(b);
+        at::ScalarType type = product_type(cx, aten_get(w));
         if (type != at::kFloat)
-            return rounded_conv2d(in, kernel, bias, stride, pad, type);
+            return rounded_conv2d(in, aten_get(w), bias, stride, pad, type);
+        at::Tensor kernel = aten_get(w).to(type);
         return frozen_graph(cx, in, kernel) ? aten_frozen_conv2d(in, kernel, bias, stride, pad)
                                             : aten_conv2d(in, kernel, bias, stride, pad);
     });
@@ -207,8 +211,8 @@ at::Tensor aten_attend(const at::Tensor &q, const at::Tensor &k, const at::Tenso
         throw std::invalid_argument("queries " + aten_shape(q) + ", keys " + aten_shape(k) +
                                     ", values " + aten_shape(v) + ", " + std::to_string(heads) +
                                     " heads");
-    bool graph =
-        at::GradMode::is_enabled() && (q.requires_grad() || k.requires_grad() || v.requires_grad());
+    bool graph = c10::GradMode::is_enabled() &&
+                 (q.requires_grad() || k.requires_grad() || v.requires_grad());
     if (!graph && q.is_cpu())
         return attend_in_blocks(q, k, v, heads, causal);
     return aten_join_heads(attend_at_once(aten_split_heads(q, heads), aten_split_heads(k, heads),

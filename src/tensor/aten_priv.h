@@ -7,6 +7,7 @@
 #include "tensor/tensor.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
 
 #include <memory>
 #include <stdexcept>
@@ -30,7 +31,8 @@ struct tn_context {
     std::vector<std::unique_ptr<tn>> scoped;
     size_t owned = 0;
     bool grad = false;
-    tn_precision precision = TN_FLOAT32;
+    at::ScalarType precision = at::kFloat;
+    at::Device device = at::kCPU;
     int threads = 1;
     tn_where where = nullptr;
     const void *place = nullptr;
@@ -58,6 +60,7 @@ at::Tensor aten_frozen_norm_silu(const at::Tensor &x, const at::Tensor &w, const
                                  int64_t groups, double eps);
 at::Tensor aten_frozen_attention(const at::Tensor &q, const at::Tensor &k, const at::Tensor &v,
                                  int64_t heads);
+at::ScalarType aten_type(tn_type type);
 std::string aten_shape(const at::Tensor &x); /* "(2,4,64,64)" */
 /* at::set_num_threads is remembered by each thread: set it where the work is done. */
 void aten_use_threads(int threads);
@@ -81,7 +84,7 @@ template <class Body> bool aten_run(tn_context *cx, const char *operation, Body 
         return false;
     bool done = false, kept = aten_keep_memory(true);
     try {
-        at::AutoGradMode mode(cx->grad);
+        c10::AutoGradMode mode(cx->grad);
         aten_use_threads(cx->threads);
         body();
         done = true;

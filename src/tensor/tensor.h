@@ -5,8 +5,9 @@
  * tn_own takes it out of the scopes for those that must live longer (weights, optimiser state).
  * The first failure sticks to the context: every later call does nothing and returns NULL (0, or
  * 1 for a size), so a network is written without a single `if` and checked once, by tn_check.
- * Tensors are float32 unless they say int64, and row-major. A context is used by one thread at a
- * time; its gradient mode and thread count travel with it, not with the thread. */
+ * Tensors are float32 unless they say int64 or another type of weights, and row-major. A context is
+ * used by one thread at a time; its gradient mode and thread count travel with it, not with the
+ * thread. */
 #ifndef HDS_TENSOR_H
 #define HDS_TENSOR_H
 
@@ -50,10 +51,20 @@ size_t tn_live(const tn_context *cx);    /* handles in scopes and owned */
 /* Whether operations record what gradients need; off in a new context. Returns what it was. */
 bool tn_set_grad(tn_context *cx, bool on);
 
-/* What convolutions, linear layers and attention round their inputs to; sums, norms and everything
- * that is kept stay float32. TN_FLOAT32 in a new context. Returns what it was. */
-typedef enum tn_precision { TN_FLOAT32, TN_BFLOAT16 } tn_precision;
-tn_precision tn_set_precision(tn_context *cx, tn_precision precision);
+typedef enum tn_type { TN_FLOAT32, TN_BFLOAT16, TN_FLOAT16 } tn_type;
+size_t tn_type_size(tn_type type); /* bytes of a number */
+/* What convolutions and linear layers whose weights are float32 round their inputs to; sums, norms
+ * and everything that is kept stay float32. TN_FLOAT32 in a new context. Returns what it was. */
+tn_type tn_set_precision(tn_context *cx, tn_type precision);
+/* Weights of other types are what products are computed in where the device has instructions for
+ * it, else float32. This tells whether the processor has them for bfloat16. */
+bool tn_has_bfloat16(void);
+
+/* Where tensors lie and operations run: "cpu", as in a new context, or "cuda" or "cuda:1" with a
+ * libtorch that knows them. Before any tensor is made. HDS_ERROR_ARGUMENT: not such a name, or
+ * there is no such device. */
+HDS_NODISCARD hds_status tn_set_device(tn_context *cx, const char *name, hds_error *error);
+bool tn_has_cuda(void); /* this libtorch, and a device that answers */
 
 /* ---- in and out (aten_context.cc) ---- */
 
@@ -64,8 +75,10 @@ enum { TN_MAX_DIMS = 8 };
 tn *tn_zeros(tn_context *cx, int dims, const int64_t *shape);
 tn *tn_from_f32(tn_context *cx, const float *data, int dims, const int64_t *shape);   /* copies */
 tn *tn_from_i64(tn_context *cx, const int64_t *data, int dims, const int64_t *shape); /* copies */
-/* Reads `data` in place, for as long as the tensor or anything made as a view of it lives. */
-tn *tn_borrow_f32(tn_context *cx, const float *data, int dims, const int64_t *shape);
+/* Reads `data` in place, for as long as the tensor or anything made as a view of it lives; copies
+ * it to a device other than the processor. */
+tn *tn_borrow(tn_context *cx, const void *data, tn_type type, int dims, const int64_t *shape);
+tn *tn_to_type(tn_context *cx, const tn *x, tn_type type);
 void tn_to_f32(tn_context *cx, const tn *x, float *out, size_t count); /* count must be its size */
 float tn_scalar(tn_context *cx, const tn *x);                          /* of one element */
 int tn_dims(tn_context *cx, const tn *x);

@@ -343,6 +343,32 @@ static void gradients_through_frozen_layers_are_those_of_trainable_ones(void **s
     }
 }
 
+/* y = x W^T, and a convolution, with weights of two bytes: as with the same weights in float32, or,
+ * where the product itself is in bfloat16, to its 8 bits. */
+static void weights_of_two_bytes_are_rounded_ones(void **state)
+{
+    tn_context *cx = *state;
+    static const tn_type types[] = { TN_BFLOAT16, TN_FLOAT16 };
+    for (int i = 0; i < 2; i++) {
+        tn *x = normal(cx, 0, 1, TN_SHAPE(2, 6, 5, 8)), *w = normal(cx, 1, 1, TN_SHAPE(4, 6, 3, 3));
+        tn *v = normal(cx, 2, 1, TN_SHAPE(7, 8)), *b = normal(cx, 3, 1, TN_SHAPE(4));
+        tn *short_w = tn_to_type(cx, w, types[i]), *short_v = tn_to_type(cx, v, types[i]);
+        w = tn_to_type(cx, short_w, TN_FLOAT32);
+        v = tn_to_type(cx, short_v, TN_FLOAT32);
+        double most = types[i] == TN_BFLOAT16 && tn_has_bfloat16() ? 0.01 : 1e-6;
+        assert_true(apart(cx, tn_conv2d(cx, x, short_w, b, 1, 1), tn_conv2d(cx, x, w, b, 1, 1)) <=
+                    most);
+        assert_true(apart(cx, tn_linear(cx, x, short_v, NULL), tn_linear(cx, x, v, NULL)) <= most);
+        tn_set_precision(cx, TN_BFLOAT16); /* whatever the processor */
+        tn *y = tn_conv2d(cx, x, w, b, 1, 1), *z = tn_linear(cx, x, v, NULL);
+        tn_set_precision(cx, TN_FLOAT32);
+        double d = apart(cx, y, tn_conv2d(cx, x, w, b, 1, 1));
+        assert_true(d > 1e-5 && d < 0.02);
+        d = apart(cx, z, tn_linear(cx, x, v, NULL));
+        assert_true(d > 1e-5 && d < 0.02);
+    }
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, begin, end)
@@ -353,6 +379,7 @@ int main(void)
         TEST(the_gradient_of_attention_is_its_formula),
         TEST(gated_gelu_is_its_formula),
         TEST(a_convolution_is_its_formula),
+        TEST(weights_of_two_bytes_are_rounded_ones),
         TEST(gradients_through_frozen_layers_are_those_of_trainable_ones),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -191,7 +191,7 @@ static void converted_numbers_are_shared(void **state)
         size_t count = 1;
         for (int d = 0; d < e->dims; d++)
             count *= (size_t)e->shape[d];
-        values[i] = numbers_take(e->map->stamp, offset, e->data, e->dtype, count, &held);
+        values[i] = numbers_take(e->map->stamp, offset, e->data, e->dtype, count, TN_FLOAT32, &held);
         assert_ptr_equal(held, e->held);
         numbers_release(held);
     }
@@ -208,17 +208,22 @@ static void converted_numbers_are_shared(void **state)
 static void numbers_of_one_place_are_told_apart(void **state)
 {
     static const uint16_t halves[4] = { 0x3c00, 0x4000, 0x4200, 0x4400 }; /* 1 2 3 4 */
-    shared_numbers *held[4];
-    const float *first = numbers_take(5, 64, halves, IO_F16, 0, &held[0]);
-    const float *two = numbers_take(5, 64, halves, IO_F16, 2, &held[1]);
-    const float *four = numbers_take(5, 64, halves, IO_F16, 4, &held[2]);
-    const float *other = numbers_take(5, 64, halves, IO_BF16, 4, &held[3]);
+    shared_numbers *held[5];
+    const float *first = numbers_take(5, 64, halves, IO_F16, 0, TN_FLOAT32, &held[0]);
+    const float *two = numbers_take(5, 64, halves, IO_F16, 2, TN_FLOAT32, &held[1]);
+    const float *four = numbers_take(5, 64, halves, IO_F16, 4, TN_FLOAT32, &held[2]);
+    const float *other = numbers_take(5, 64, halves, IO_BF16, 4, TN_FLOAT32, &held[3]);
     assert_true(first != two && two != four && four != other);
     for (int i = 0; i < 4; i++)
         assert_float_equal(four[i], i + 1, 0);
     assert_float_not_equal(other[0], 1, 0);
-    for (int i = 0; i < 4; i++)
+    const uint16_t *rounded = numbers_take(5, 64, halves, IO_F16, 4, TN_BFLOAT16, &held[4]);
+    assert_int_equal(rounded[2], 0x4040);
+    for (int i = 0; i < 5; i++)
         numbers_release(held[i]);
+    /* of the type that is wanted: in place */
+    assert_ptr_equal(numbers_take(5, 64, halves, IO_F16, 4, TN_FLOAT16, &held[0]), halves);
+    assert_null(held[0]);
 }
 
 static void faults_are_listed(void **state)

@@ -359,3 +359,31 @@ def test_loras_of_another_type():
         headsds.Prior.load(loras=["nowhere.safetensors"])
     with pytest.raises(TypeError, match="loras"):
         headsds.Prior.load(loras=[("a", "b", "c")])
+
+
+def test_dtypes(plain):
+    """The sample prior's file is float16, so that is exact; bfloat16 keeps 8 bits of each weight."""
+    exact = predict(plain)
+    half = headsds.Prior.load(dtype="float16")
+    assert (plain.dtype, half.dtype) == ("float32", "float16")
+    rounded = headsds.Prior.load(dtype="bfloat16")
+    if plain.device == "cpu":
+        assert numpy.array_equal(predict(half), exact)
+    error = numpy.sqrt(numpy.mean((predict(rounded) - exact) ** 2) / numpy.mean(exact**2))
+    assert 1e-4 < error < 0.01
+    with pytest.raises(ValueError, match='dtype is "int8", expected "auto", "float32", "bfloat16"'):
+        headsds.Prior.load(dtype="int8")
+
+
+def test_devices(plain):
+    assert plain.device in ("cpu", "cuda")
+    assert headsds.Prior.load(device="cpu").device == "cpu"
+    for name in ("gpu", "cuda:", "cuda:x", "cuda:-1", "cuda:0 ", "CPU"):
+        with pytest.raises(ValueError, match=f'device is "{name}", expected "auto", "cpu", "cuda"'):
+            headsds.Prior.load(device=name)
+    if plain.device == "cpu":
+        with pytest.raises(ValueError, match='device "cuda": .*"cpu"'):
+            headsds.Prior.load(device="cuda")
+    else:
+        on_cpu = predict(headsds.Prior.load(device="cpu"))
+        assert numpy.allclose(predict(plain), on_cpu, rtol=1e-3, atol=1e-3)

@@ -23,6 +23,8 @@ class Settings:
     prior_path: str = ""
     prior_config: str = ""
     loras: tuple = ()           # of (path, scale)
+    device: str = "auto"
+    dtype: str = "auto"
 
     def check(self):
         """ValueError that says what to do about it."""
@@ -33,6 +35,11 @@ class Settings:
                 raise ValueError(f"{stage} steps: {steps}, expected 0 or more")
         if self.geometry_steps == 0 and self.texture_steps == 0:
             raise ValueError("both stages have 0 steps: give at least one of them some")
+
+    def prior(self):
+        """Arguments of engine.prior()."""
+        return {"path": self.prior_path, "config": self.prior_config, "loras": self.loras,
+                "device": self.device, "dtype": self.dtype}
 
     def arguments(self, model, prior):
         """Keyword arguments of headsds.Job."""

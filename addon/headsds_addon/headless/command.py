@@ -51,6 +51,9 @@ def parse(arguments):
                         "diffusers folder whose tokenizer and configurations are the model's")
     parser.add_argument("--lora", action="append", default=[], metavar="FILE[=SCALE]", type=lora,
                         help="added to the prior; may be given several times; default scale: 1")
+    parser.add_argument("--device", default="auto", help="of the prior: auto, cpu, cuda or cuda:N")
+    parser.add_argument("--dtype", default="auto", help="of the prior's UNet: auto, float32, "
+                        "bfloat16 or float16")
     parser.add_argument("--out", default=".", metavar="DIR", help="default: this folder")
     parser.add_argument("--pictures", action="store_true",
                         help="also write evolution.png and turntable.png")
@@ -79,7 +82,8 @@ def _work(options):
     settings = core_settings.Settings(
         prompt=options.prompt, seed=options.seed, geometry_steps=options.geometry_steps,
         texture_steps=options.texture_steps, model_path=options.head_model,
-        prior_path=options.prior, prior_config=options.prior_config, loras=tuple(options.lora))
+        prior_path=options.prior, prior_config=options.prior_config, loras=tuple(options.lora),
+        device=options.device, dtype=options.dtype)
     settings.check()
     with output.Folder(options.out, FILES + PICTURES * options.pictures) as folder:
         model = engine.model(settings.model_path)

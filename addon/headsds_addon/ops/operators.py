@@ -27,7 +27,8 @@ def read_settings(context):
         prompt=panel.prompt, seed=panel.seed, geometry_steps=geometry, texture_steps=texture,
         model_path=bpy.path.abspath(prefs.head_model), prior_path=bpy.path.abspath(prefs.prior),
         prior_config=bpy.path.abspath(prefs.prior_config),
-        loras=((bpy.path.abspath(prefs.lora), prefs.lora_scale),) if prefs.lora else ())
+        loras=((bpy.path.abspath(prefs.lora), prefs.lora_scale),) if prefs.lora else (),
+        device=prefs.device.strip() or "auto", dtype=prefs.dtype)
 
 
 class HEADSDS_OT_add_head(bpy.types.Operator):

@@ -37,8 +37,7 @@ class Session:
 
     def _make(self):
         """On the loading thread: no bpy here."""
-        prior = engine.prior(self.settings.prior_path, self.settings.prior_config,
-                             self.settings.loras)
+        prior = engine.prior(**self.settings.prior())
         job = self._headsds.Job(**self.settings.arguments(self.model, prior))
         job.start()
         return job

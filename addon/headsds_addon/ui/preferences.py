@@ -2,7 +2,7 @@
 """The add-on's preferences: which head model, which prior, and a LoRA for it."""
 
 import bpy
-from bpy.props import FloatProperty, StringProperty
+from bpy.props import EnumProperty, FloatProperty, StringProperty
 
 PACKAGE = __package__.rpartition(".")[0]
 
@@ -29,6 +29,19 @@ class HeadsdsPreferences(bpy.types.AddonPreferences):
         name="LoRA Scale", default=1.0, soft_min=0.0, soft_max=1.0,
         description="How much of the LoRA is added")
 
+    device: StringProperty(
+        name="Device", default="auto",
+        description="Where the prior runs: auto, cpu, cuda or cuda:N")
+    dtype: EnumProperty(
+        name="Numbers", default="auto",
+        description="What the prior's UNet is kept in, and computed in where the device has "
+                    "instructions for it",
+        items=(("auto", "Automatic", "float16 on a GPU, bfloat16 on a processor that computes in "
+                "it, else float32"),
+               ("float32", "float32", "Exact; the most memory"),
+               ("bfloat16", "bfloat16", "Half the memory"),
+               ("float16", "float16", "Half the memory")))
+
     def draw(self, context):
         self.layout.use_property_split = True
         self.layout.prop(self, "head_model")
@@ -38,4 +51,6 @@ class HeadsdsPreferences(bpy.types.AddonPreferences):
         row = self.layout.row()
         row.active = bool(self.lora)
         row.prop(self, "lora_scale")
+        self.layout.prop(self, "device")
+        self.layout.prop(self, "dtype")
 
