@@ -20,17 +20,24 @@ static bool is_auto(const char *name)
     return !name || !strcmp(name, "auto");
 }
 
+void prior_resolve(const hds_prior_params *params, const char **device, const char **dtype)
+{
+    *device = params ? params->device : NULL;
+    *dtype = params ? params->dtype : NULL;
+    if (is_auto(*device))
+        *device = tn_has_cuda() ? "cuda" : "cpu";
+    if (is_auto(*dtype))
+        *dtype = !strcmp(*device, "cpu") && !tn_has_bfloat16() ? names[TN_FLOAT32] : NULL;
+}
+
 hds_status prior_place(hds_prior *p, const hds_prior_params *params, hds_error *error)
 {
-    const char *device = params ? params->device : NULL, *dtype = params ? params->dtype : NULL;
-    if (is_auto(device))
-        device = tn_has_cuda() ? "cuda" : "cpu";
-    bool large = p->unet.channels[0] >= LARGE, cuda = !strncmp(device, "cuda", 4);
-    int type = !large              ? TN_FLOAT32
-               : cuda              ? TN_FLOAT16
-               : tn_has_bfloat16() ? TN_BFLOAT16
-                                   : TN_FLOAT32;
-    if (!is_auto(dtype))
+    const char *device, *dtype;
+    prior_resolve(params, &device, &dtype);
+    int type = TN_FLOAT32;
+    if (!dtype && p->unet.channels[0] >= LARGE)
+        type = !strcmp(device, "cpu") ? TN_BFLOAT16 : TN_FLOAT16;
+    if (dtype)
         for (type = 0; type < TYPES && strcmp(dtype, names[type]);)
             type++;
     if (type == TYPES)

@@ -41,9 +41,9 @@ static char *key_of(const hds_prior_params *params)
     for (size_t i = 0; i < p->lora_count; i++)
         append(&key, p->loras[i].path, p->loras[i].scale);
     hds_free(built_in);
-    char *whole = key ? hds_format("%s\n%s %s", key, p->device ? p->device : "auto",
-                                   p->dtype ? p->dtype : "auto")
-                      : NULL;
+    const char *device, *dtype;
+    prior_resolve(p, &device, &dtype);
+    char *whole = key ? hds_format("%s\n%s %s", key, device, dtype ? dtype : "auto") : NULL;
     hds_free(key);
     return whole;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Morphable heads: vertices from coefficients, the adjoint, and the loaders.
  *
- *   rest  = template + sum_k shape_k S_k + sum_k expression_k E_k            (V,3)
- *   joint = joint_template + sum_k shape_k J_k                                (J,3)
+ *   rest  = template + sum_k shape_k S_k + sum_k expression_k E_k
+ *                    + sum_j sum_r (R_j - I)_r P_jr,  j > 0                   (V,3)
+ *   joint = joint_template + sum_k shape_k J_k + sum_k expression_k K_k       (J,3)
  *   v_i   = sum_j w_ij (W_j (rest_i - joint_j) + W_p joint_j + t_p)           linear blend skinning
  *   W_j   = R_root ... R_p R_j,  p the parent, (W_p, t_p) its own transform   (skin.c)
  *
@@ -21,15 +22,18 @@ struct hds_head_model {
     size_t vertex_count, face_count, uv_count;
     size_t shape_count, expression_count, joint_count, skin_count;
     size_t texture_width, texture_height;
-    real *vertices;          /* (V,3) template, metres */
-    real *shape_basis;       /* (S,V,3) displacement at one standard deviation */
-    real *expression_basis;  /* (E,V,3) displacement at weight 1 */
-    uint32_t *faces;         /* (F,3) */
-    float *uvs;              /* (T,2), v up */
-    uint32_t *uv_faces;      /* (F,3) */
-    real *joints;            /* (J,3) at the template */
-    real *joint_shape_basis; /* (S,J,3) */
-    int32_t *joint_parents;  /* (J) -1 at joint 0; else less than the own index */
+    real *vertices;               /* (V,3) template, metres */
+    real *shape_basis;            /* (S,V,3) displacement at one standard deviation */
+    real *expression_basis;       /* (E,V,3) displacement at weight 1 */
+    uint32_t *faces;              /* (F,3) */
+    float *uvs;                   /* (T,2), v up */
+    uint32_t *uv_faces;           /* (F,3) */
+    real *joints;                 /* (J,3) at the template */
+    real *joint_shape_basis;      /* (S,J,3) */
+    real *joint_expression_basis; /* (E,J,3); NULL: expressions move no joints */
+    /* (9 (J-1),V,3) displacement by each number of R_j - I, row-major, joint 1 first; or NULL */
+    real *pose_basis;
+    int32_t *joint_parents; /* (J) -1 at joint 0; else less than the own index */
     /* Skinning, skin_count (K) pairs a vertex, weights sum to 1. */
     uint32_t *skin_joints;   /* (V,K) */
     real *skin_weights;      /* (V,K) */
@@ -48,6 +52,7 @@ typedef struct hds_head_model head_model;
  *   expression_basis     (E,V,3) f,  expression_names (E) S                   optional, both
  *   joints (J,3) f, joint_parents (J) i4, joint_names (J) S,
  *   joint_shape_basis (S,J,3) f, skin_weights (V,J) f                         optional, all
+ *   joint_expression_basis (E,J,3) f, pose_basis (9(J-1),V,3) f               optional, with joints
  *   mean_texture         (H,W,3) u1                                           optional
  * `f` is f2, f4 or f8. A model without joints gets one root joint at the origin. */
 HDS_NODISCARD hds_status head_load_npz(head_model **model, const char *path, hds_error *error);

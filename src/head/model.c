@@ -187,6 +187,8 @@ void hds_head_model_unref(hds_head_model *m)
                        m->uv_faces,
                        m->joints,
                        m->joint_shape_basis,
+                       m->joint_expression_basis,
+                       m->pose_basis,
                        m->joint_parents,
                        m->skin_joints,
                        m->skin_weights,

@@ -244,8 +244,10 @@ static void pack_weights(reader *r, const real *weights)
 static void read_joints(reader *r)
 {
     head_model *m = r->model;
-    static const char *const names[] = { "joints", "joint_parents", "joint_names",
-                                         "joint_shape_basis", "skin_weights" };
+    static const char *const names[] = { "joints",       "joint_parents",
+                                         "joint_names",  "joint_shape_basis",
+                                         "skin_weights", "joint_expression_basis",
+                                         "pose_basis" };
     if (!any_of(r, names, sizeof names / sizeof *names))
         return;
     m->joints = take_reals(r, "joints", 2, (int64_t[]){ ANY, 3 });
@@ -255,6 +257,12 @@ static void read_joints(reader *r)
     m->joint_names = take_names(r, "joint_names", count);
     m->joint_count = m->joint_names ? count : 0;
     m->joint_shape_basis = take_reals(r, "joint_shape_basis", 3, (int64_t[]){ shapes, joints, 3 });
+    if (io_npz_find(&r->npz, "joint_expression_basis"))
+        m->joint_expression_basis = take_reals(
+            r, "joint_expression_basis", 3, (int64_t[]){ (int64_t)m->expression_count, joints, 3 });
+    if (io_npz_find(&r->npz, "pose_basis"))
+        m->pose_basis = take_reals(r, "pose_basis", 3,
+                                   (int64_t[]){ 9 * (joints - 1), (int64_t)m->vertex_count, 3 });
     real *weights =
         take_reals(r, "skin_weights", 2, (int64_t[]){ (int64_t)m->vertex_count, joints });
     if (weights)
@@ -288,7 +296,7 @@ hds_status head_load_npz(head_model **model, const char *path, hds_error *error)
 
 /* ---- writing ---- */
 
-enum { MAX_ARRAYS = 16 };
+enum { MAX_ARRAYS = 18 };
 typedef struct writer {
     io_array arrays[MAX_ARRAYS];
     size_t count;
@@ -359,6 +367,12 @@ hds_status head_save_npz(const head_model *m, const char *path, hds_error *error
     put_names(&w, "joint_names", m->joint_names, joints);
     put(&w, "joint_shape_basis", 'f', sizeof(real), 3, (size_t[]){ shapes, joints, 3 },
         m->joint_shape_basis);
+    if (m->joint_expression_basis)
+        put(&w, "joint_expression_basis", 'f', sizeof(real), 3,
+            (size_t[]){ expressions, joints, 3 }, m->joint_expression_basis);
+    if (m->pose_basis)
+        put(&w, "pose_basis", 'f', sizeof(real), 3, (size_t[]){ 9 * (joints - 1), vertices, 3 },
+            m->pose_basis);
     put_weights(&w, m);
     if (m->mean_texture)
         put(&w, "mean_texture", 'u', 1, 3, (size_t[]){ m->texture_height, m->texture_width, 3 },

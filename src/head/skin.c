@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Vertices from coefficients and back: blend shapes, then linear blend skinning.
  *
- *   x_i = template_i + sum_k c_k B_ki              c: shape and expression, B: their bases
- *   q_j = joints_j + sum_k shape_k J_kj            joints follow the shape
+ *   x_i = template_i + sum_k c_k B_ki              c: shape, expression, the R_j - I; B: bases
+ *   q_j = joints_j + sum_k c_k J_kj                joints follow shape and expression
  *   W_j = W_p R_j,  t_j = (W_p - W_j) q_j + t_p    p: the parent; above the root W = I, t = 0
  *   v_i = sum_j w_ij (W_j x_i + t_j)
  *
@@ -28,10 +28,16 @@ typedef struct job {
     size_t term_count;
     real *vertices;
     const real *dvertices;
-    bool want_shape, want_expression;
-    real *partials; /* (chunks, S + E + 12 J): what each task adds */
+    bool want_shape, want_expression, want_pose;
+    real *partials; /* (chunks, S + E + P + 12 J): what each task adds */
     size_t stride;
 } job;
+
+/* P: numbers of the rotations that correct the rest shape. */
+static size_t feature_count(const head_model *m)
+{
+    return m->pose_basis ? 9 * (m->joint_count - 1) : 0;
+}
 
 static size_t chunk_count(const head_model *m)
 {
@@ -46,12 +52,20 @@ static size_t chunk_size(const head_model *m, size_t chunk)
 
 /* ---- joints ---- */
 
-static void place_joints(const head_model *m, const real *shape, const real *pose, head_pose *saved)
+static void move_joints(const head_model *m, const real *basis, const real *weights, size_t count,
+                        real *joints)
+{
+    for (size_t k = 0; basis && k < count; k++)
+        for (size_t i = 0; i < 3 * m->joint_count; i++)
+            joints[i] += weights[k] * basis[3 * m->joint_count * k + i];
+}
+
+static void place_joints(const head_model *m, const real *shape, const real *expression,
+                         const real *pose, head_pose *saved)
 {
     memcpy(saved->joints, m->joints, 3 * m->joint_count * sizeof(real));
-    for (size_t k = 0; k < m->shape_count; k++)
-        for (size_t i = 0; i < 3 * m->joint_count; i++)
-            saved->joints[i] += shape[k] * m->joint_shape_basis[3 * m->joint_count * k + i];
+    move_joints(m, m->joint_shape_basis, shape, m->shape_count, saved->joints);
+    move_joints(m, m->joint_expression_basis, expression, m->expression_count, saved->joints);
     for (size_t j = 0; j < m->joint_count; j++) {
         const real *q = saved->joints + 3 * j, *parent = NULL;
         real *local = saved->rotations + 9 * j, *world = saved->transforms + 12 * j, turned[3];
@@ -70,9 +84,10 @@ static void place_joints(const head_model *m, const real *shape, const real *pos
     }
 }
 
-/* dtransforms (J,12), consumed -> += djoints (J,3), dpose (J,3) or NULL. */
+/* dtransforms (J,12), consumed, dfeatures (P) -> += djoints (J,3), dpose (J,3) or NULL. */
 static void place_joints_adjoint(const head_model *m, const real *pose, const head_pose *saved,
-                                 real *dtransforms, real *djoints, real *dpose)
+                                 real *dtransforms, const real *dfeatures, real *djoints,
+                                 real *dpose)
 {
     for (size_t j = m->joint_count; j-- > 0;) {
         const real *q = saved->joints + 3 * j, *world = saved->transforms + 12 * j;
@@ -93,6 +108,8 @@ static void place_joints_adjoint(const head_model *m, const real *pose, const he
             mat3_transpose_mul_vec(parent, dt, pulled);
             vec3_add_scaled(dq, 1, pulled);
         }
+        for (size_t r = 0; j > 0 && r < 9 && feature_count(m); r++)
+            dlocal[r] += dfeatures[9 * (j - 1) + r];
         if (dpose)
             math_rotation_adjoint(pose + 3 * j, dlocal, dpose + 3 * j);
     }
@@ -170,7 +187,7 @@ static void skin_adjoint_chunk(void *context, size_t chunk)
     size_t first = chunk * CHUNK, count = chunk_size(m, chunk);
     size_t shapes = m->shape_count, expressions = m->expression_count;
     real drest[3 * CHUNK], *sums = j->partials + chunk * j->stride;
-    real *dtransforms = sums + shapes + expressions;
+    real *dfeatures = sums + shapes + expressions, *dtransforms = dfeatures + feature_count(m);
     for (size_t i = 0; i < count; i++) {
         const real *x = j->saved->rest + 3 * (first + i), *dv = j->dvertices + 3 * (first + i);
         real blended[12];
@@ -187,6 +204,8 @@ static void skin_adjoint_chunk(void *context, size_t chunk)
         sums[k] = dot(m->shape_basis + row * k + offset, drest, 3 * count);
     for (size_t k = 0; j->want_expression && k < expressions; k++)
         sums[shapes + k] = dot(m->expression_basis + row * k + offset, drest, 3 * count);
+    for (size_t k = 0; j->want_pose && k < feature_count(m); k++)
+        dfeatures[k] = dot(m->pose_basis + row * k + offset, drest, 3 * count);
 }
 
 /* ---- the whole ---- */
@@ -208,14 +227,21 @@ bool head_skin(const head_model *m, const real *shape, const real *expression, c
     saved->joints = arena_alloc(scratch, joints, 3 * sizeof(real));
     saved->rotations = arena_alloc(scratch, joints, 9 * sizeof(real));
     saved->transforms = arena_alloc(scratch, joints, 12 * sizeof(real));
-    term *terms = arena_alloc(scratch, m->shape_count + m->expression_count, sizeof *terms);
-    if (!saved->rest || !saved->joints || !saved->rotations || !saved->transforms || !terms)
+    size_t features = feature_count(m);
+    real *turned = arena_alloc(scratch, features, sizeof *turned);
+    term *terms =
+        arena_alloc(scratch, m->shape_count + m->expression_count + features, sizeof *terms);
+    if (!saved->rest || !saved->joints || !saved->rotations || !saved->transforms || !turned ||
+        !terms)
         return false;
+    place_joints(m, shape, expression, pose, saved);
+    for (size_t i = 0; i < features; i++) /* R_j - I */
+        turned[i] = saved->rotations[9 + i] - (i % 9 % 4 == 0 ? 1 : 0);
     job j = { .model = m, .saved = saved, .terms = terms, .vertices = vertices };
     j.term_count = collect(m->shape_basis, shape, m->shape_count, row, terms);
     j.term_count +=
         collect(m->expression_basis, expression, m->expression_count, row, terms + j.term_count);
-    place_joints(m, shape, pose, saved);
+    j.term_count += collect(m->pose_basis, turned, features, row, terms + j.term_count);
     threads_parallel(chunk_count(m), skin_chunk, &j);
     return true;
 }
@@ -237,26 +263,32 @@ bool head_skin_adjoint(const head_model *m, const real *shape, const real *expre
 {
     arena_mark mark = arena_enter(scratch);
     size_t shapes = m->shape_count, expressions = m->expression_count, joints = m->joint_count;
+    size_t features = feature_count(m);
     job j = { .model = m,
               .saved = saved,
               .dvertices = dvertices,
               .want_shape = dshape,
               .want_expression = dexpression,
-              .stride = shapes + expressions + 12 * joints };
+              .want_pose = dpose,
+              .stride = shapes + expressions + features + 12 * joints };
     j.partials = arena_alloc(scratch, chunk_count(m), j.stride * sizeof(real));
     real *dtransforms = arena_alloc(scratch, joints, 12 * sizeof(real));
     real *djoints = arena_alloc(scratch, joints, 3 * sizeof(real));
-    if (!j.partials || !dtransforms || !djoints)
+    real *dfeatures = arena_alloc(scratch, features, sizeof(real));
+    if (!j.partials || !dtransforms || !djoints || !dfeatures)
         return false;
     threads_parallel(chunk_count(m), skin_adjoint_chunk, &j);
-    reduce(&j, shapes + expressions, 12 * joints, dtransforms);
-    place_joints_adjoint(m, pose, saved, dtransforms, djoints, dpose);
+    reduce(&j, shapes + expressions, features, dfeatures);
+    reduce(&j, shapes + expressions + features, 12 * joints, dtransforms);
+    place_joints_adjoint(m, pose, saved, dtransforms, dfeatures, djoints, dpose);
     if (dshape)
         reduce(&j, 0, shapes, dshape);
     for (size_t k = 0; dshape && k < shapes; k++)
         dshape[k] += dot(m->joint_shape_basis + 3 * joints * k, djoints, 3 * joints);
     if (dexpression)
         reduce(&j, shapes, expressions, dexpression);
+    for (size_t k = 0; dexpression && m->joint_expression_basis && k < expressions; k++)
+        dexpression[k] += dot(m->joint_expression_basis + 3 * joints * k, djoints, 3 * joints);
     arena_leave(scratch, mark);
     return true;
 }

@@ -107,6 +107,12 @@ static hds_status check_numbers(const validator *v, const head_model *m)
     if (!status)
         status = check_finite(v, "joint_shape_basis", m->joint_shape_basis, m->shape_count,
                               m->joint_count, true);
+    if (!status && m->joint_expression_basis)
+        status = check_finite(v, "joint_expression_basis", m->joint_expression_basis,
+                              m->expression_count, m->joint_count, true);
+    if (!status && m->pose_basis)
+        status = check_finite(v, "pose_basis", m->pose_basis, 9 * (m->joint_count - 1),
+                              m->vertex_count, true);
     for (size_t i = 0; !status && i < 2 * m->uv_count; i++)
         if (!isfinite(m->uvs[i]))
             status = hds_raise(v->error, HDS_ERROR_FORMAT,

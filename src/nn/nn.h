@@ -18,7 +18,7 @@
 typedef struct weights weights;
 
 typedef enum weights_use {
-    WEIGHTS_FROZEN,   /* never collect gradients; float32 is mapped from the file, not copied */
+    WEIGHTS_FROZEN,   /* never collect gradients; mapped from the file where it has their type */
     WEIGHTS_TRAINABLE /* leaves for gradients, copied */
 } weights_use;
 
@@ -31,9 +31,9 @@ typedef struct weights_source {
     weights_adopt adopt; /* NULL: each tensor under its own name */
     void *context;
 } weights_source;
-/* Opens .safetensors files or torch checkpoints; float16 and bfloat16 become float32 at their first
- * use. `path` is what messages call it. The context must outlive the weights. On failure NULL, and
- * the context has failed. */
+/* Opens .safetensors files or torch checkpoints; what a file has in another type than is wanted is
+ * converted at its first use. `path` is what messages call it. The context must outlive the
+ * weights. On failure NULL, and the context has failed. */
 weights *weights_open(tn_context *cx, const char *path, const weights_source *source,
                       weights_use use);
 weights *weights_load(tn_context *cx, const char *path, weights_use use); /* one file */

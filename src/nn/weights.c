@@ -281,6 +281,10 @@ static tn *from_file(weights *w, weights_entry *e)
         tn *more = tn_affine(w->cx, tn_matmul(w->cx, up, down), a->scale, 0);
         t = tn_add(w->cx, t, tn_reshape(w->cx, more, e->dims, e->shape));
     }
+    if (e->additions || !tn_on_processor(w->cx)) { /* t has numbers of its own */
+        numbers_release(e->held);
+        e->held = NULL;
+    }
     if (!w->trainable)
         return read == kept ? t : tn_to_type(w->cx, t, kept);
     tn *copy = tn_zeros(w->cx, e->dims, e->shape);

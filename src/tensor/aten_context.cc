@@ -62,11 +62,15 @@ void aten_caught(tn_context *cx, const char *operation)
 
 hds_status tn_context_create(tn_context **cx, int threads, hds_error *error)
 {
-    *cx = new (std::nothrow) tn_context;
-    if (!*cx)
+    *cx = nullptr;
+    try {
+        std::unique_ptr<tn_context> made(new tn_context);
+        made->threads = threads > 0 ? threads : threads_count();
+        aten_memory_enter();
+        *cx = made.release();
+    } catch (...) {
         return hds_raise(error, HDS_ERROR_MEMORY, "tensor context: out of memory");
-    (*cx)->threads = threads > 0 ? threads : threads_count();
-    aten_memory_enter();
+    }
     return HDS_OK;
 }
 
@@ -184,8 +188,8 @@ size_t tn_type_size(tn_type type)
 
 tn_type tn_set_precision(tn_context *cx, tn_type precision)
 {
-    tn_type was = cx->precision == at::kFloat ? TN_FLOAT32 : TN_BFLOAT16;
-    cx->precision = types[precision];
+    tn_type was = cx->precision;
+    cx->precision = precision;
     return was;
 }
 
@@ -207,6 +211,11 @@ static bool answers(const at::Device &device)
     }
 }
 
+bool tn_on_processor(const tn_context *cx)
+{
+    return cx->device.is_cpu();
+}
+
 bool tn_has_cuda(void)
 {
     return at::hasCUDA() && answers(at::Device(at::kCUDA));
@@ -219,20 +228,25 @@ hds_status tn_set_device(tn_context *cx, const char *name, hds_error *error)
         cx->device = at::kCPU;
         return HDS_OK;
     }
-    if (strcmp(name, "cuda") && (sscanf(name, "cuda:%3d%n", &number, &used) != 1 || name[used] ||
+    if (strcmp(name, "cuda") && (strncmp(name, "cuda:", 5) || name[5] < '0' || name[5] > '9' ||
+                                 sscanf(name, "cuda:%3d%n", &number, &used) != 1 || name[used] ||
                                  number < 0 || number > 99))
         return hds_raise(error, HDS_ERROR_ARGUMENT,
                          "device is \"%s\", expected \"auto\", \"cpu\", \"cuda\" or \"cuda:N\"",
                          name);
     if (!at::hasCUDA())
-        return hds_raise(error, HDS_ERROR_ARGUMENT,
-                         "device \"%s\": this build's libtorch knows no CUDA: take \"cpu\", or "
-                         "build with -Dtorch_dir= of a libtorch that does",
-                         name);
+        return hds_raise(
+            error, HDS_ERROR_ARGUMENT,
+            "device \"%s\": libtorch knows no CUDA or finds no device: take \"cpu\", or "
+            "build with -Dtorch_dir= of a libtorch with CUDA",
+            name);
     at::Device device(at::kCUDA, (c10::DeviceIndex)number);
     if (!answers(device))
         return hds_raise(error, HDS_ERROR_ARGUMENT,
                          "device \"%s\": no such device answers; \"cpu\" always does", name);
+    // float32 means it, and equal inputs give equal bytes.
+    at::globalContext().setAllowTF32CuDNN(false);
+    at::globalContext().setDeterministicCuDNN(true);
     cx->device = device;
     return HDS_OK;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Layers of frozen networks in a graph: weights take no gradient, so what the way back needs is
-// less than libtorch keeps. A convolution keeps nothing of its size; a norm with SiLU keeps its
-// input; attention keeps its inputs and makes the scores again, a slice at a time.
+// Layers in a graph that needs less for the way back than libtorch keeps. Where the weights are
+// frozen a convolution keeps nothing of its size, and a norm with SiLU its input; attention keeps
+// its inputs and makes the scores again, a slice at a time.
 #include "tensor/aten_priv.h"
 
 #include <torch/csrc/autograd/custom_function.h>
@@ -48,7 +48,7 @@ struct norm_silu : Function<norm_silu> {
         x = x.contiguous();
         auto n = at::native_group_norm(x, w, b, x.size(0), x.size(1),
                                        x.numel() / (x.size(0) * x.size(1)), groups, eps);
-        c->save_for_backward({ x, w, b, std::get<1>(n), std::get<2>(n) });
+        c->save_for_backward({ x, w, b });
         c->saved_data["groups"] = groups;
         c->saved_data["eps"] = eps;
         return at::silu_(std::get<0>(n));
@@ -59,12 +59,13 @@ struct norm_silu : Function<norm_silu> {
         at::Tensor &x = saved[0], &w = saved[1], &b = saved[2];
         int64_t groups = c->saved_data["groups"].toInt(), batch = x.size(0), channels = x.size(1);
         int64_t places = x.numel() / (batch * channels);
-        at::Tensor y = std::get<0>(at::native_group_norm(x, w, b, batch, channels, places, groups,
-                                                         c->saved_data["eps"].toDouble()));
-        at::Tensor dn = at::silu_backward(dy[0].contiguous(), y);
-        y = at::Tensor();
-        at::Tensor dx = std::get<0>(at::native_group_norm_backward(
-            dn, x, saved[3], saved[4], w, batch, channels, places, groups, { true, false, false }));
+        auto n = at::native_group_norm(x, w, b, batch, channels, places, groups,
+                                       c->saved_data["eps"].toDouble());
+        at::Tensor dn = at::silu_backward(dy[0].contiguous(), std::get<0>(n));
+        std::get<0>(n) = at::Tensor();
+        at::Tensor dx = std::get<0>(
+            at::native_group_norm_backward(dn, x, std::get<1>(n), std::get<2>(n), w, batch,
+                                           channels, places, groups, { true, false, false }));
         return { dx, {}, {}, {}, {} };
     }
 };

@@ -14,7 +14,7 @@ static at::ScalarType product_type(const tn_context *cx, const at::Tensor &w)
 {
     at::ScalarType type = w.scalar_type();
     if (type == at::kFloat)
-        return cx->precision;
+        return aten_type(cx->precision);
     return w.is_cpu() && !(type == at::kBFloat16 && tn_has_bfloat16()) ? at::kFloat : type;
 }
 
@@ -24,9 +24,11 @@ static at::Tensor to_type(const at::Tensor &x, at::ScalarType type)
 }
 
 // Whether x has a gradient to come and the weights have none.
-static bool frozen_graph(const tn_context *cx, const at::Tensor &x, const at::Tensor &w)
+static bool frozen_graph(const tn_context *cx, const at::Tensor &x, const at::Tensor &w,
+                         const at::Tensor &b)
 {
-    return cx->grad && x.requires_grad() && !w.requires_grad();
+    bool trained = w.requires_grad() || (b.defined() && b.requires_grad());
+    return cx->grad && x.requires_grad() && !trained;
 }
 
 // A kernel of one pixel as a product over channels: at::conv2d takes another algorithm for it on
@@ -90,8 +92,9 @@ tn *tn_conv2d(tn_context *cx, const tn *x, const tn *w, const tn *b, int stride,
         if (type != at::kFloat)
             return rounded_conv2d(in, aten_get(w), bias, stride, pad, type);
         at::Tensor kernel = aten_get(w).to(type);
-        return frozen_graph(cx, in, kernel) ? aten_frozen_conv2d(in, kernel, bias, stride, pad)
-                                            : aten_conv2d(in, kernel, bias, stride, pad);
+        return frozen_graph(cx, in, kernel, bias)
+                   ? aten_frozen_conv2d(in, kernel, bias, stride, pad)
+                   : aten_conv2d(in, kernel, bias, stride, pad);
     });
 }
 
@@ -117,7 +120,7 @@ tn *tn_group_norm_silu(tn_context *cx, const tn *x, const tn *w, const tn *b, in
 {
     return aten_make(cx, "group_norm", [&] {
         const at::Tensor &in = aten_get(x), &scale = aten_get(w), &shift = aten_get(b);
-        if (frozen_graph(cx, in, scale))
+        if (frozen_graph(cx, in, scale, shift))
             return aten_frozen_norm_silu(in, scale, shift, groups, eps);
         at::Tensor y = at::group_norm(in, groups, scale, shift, eps);
         return y.requires_grad() ? at::silu(y) : at::silu_(y);
@@ -155,6 +158,7 @@ at::Tensor aten_join_heads(const at::Tensor &x, int64_t heads)
     return x.reshape({ b, heads, l, c }).transpose(1, 2).reshape({ b, l, heads * c });
 }
 
+// With all scores held: for graphs through causal attention, and for devices that have the memory.
 // bmm, then scale: baddbmm with beta 0 multiplies an uninitialised result by 0 in torch 1.13, and
 // that is NaN now and then.
 static at::Tensor attend_at_once(const at::Tensor &q, const at::Tensor &k, const at::Tensor &v,
@@ -207,7 +211,7 @@ at::Tensor aten_attend(const at::Tensor &q, const at::Tensor &k, const at::Tenso
                        bool causal)
 {
     if (q.dim() != 3 || k.sizes() != v.sizes() || k.dim() != 3 || q.size(0) != k.size(0) ||
-        q.size(2) != k.size(2) || heads < 1 || q.size(2) % heads)
+        q.size(2) != k.size(2) || k.size(1) < 1 || heads < 1 || q.size(2) % heads)
         throw std::invalid_argument("queries " + aten_shape(q) + ", keys " + aten_shape(k) +
                                     ", values " + aten_shape(v) + ", " + std::to_string(heads) +
                                     " heads");

@@ -2,7 +2,7 @@
 // Memory of tensors. The C library gives large blocks back to the system at every free and gets
 // them again as pages to be cleared, which takes up to half of a network's time; here they are kept
 // for the next operation, until the last context goes. Only what operations of this room ask for is
-// kept: other users of libtorch in the process, and malloc, are left as they are.
+// kept: other users of libtorch in the process get theirs from malloc, which is left as it is.
 #include "tensor/aten_priv.h"
 
 #include <c10/core/CPUAllocator.h>
@@ -19,8 +19,12 @@
 namespace
 {
 
-constexpr size_t alignment = 64;           // of every tensor, in bytes
-constexpr size_t smallest = 64 << 10;      // less comes from malloc
+constexpr size_t alignment = 64; // of every tensor, in bytes
+#ifdef __SANITIZE_ADDRESS__
+constexpr size_t smallest = SIZE_MAX; // malloc's blocks are watched, ours would not be
+#else
+constexpr size_t smallest = 64 << 10; // less comes from malloc
+#endif
 constexpr size_t region_size = 256u << 20; // untouched pages take no memory
 constexpr size_t huge_page = 2 << 20;
 
@@ -151,10 +155,13 @@ void give_back(void *data)
     if (!data)
         return;
     piece *p = static_cast<piece *>(data) - 1;
-    if (p->size)
-        kept().give(p);
-    else
-        free(p);
+    try {
+        if (p->size)
+            kept().give(p);
+        else
+            free(p);
+    } catch (...) { // no memory to note it: it stays unused until a neighbour is freed
+    }
 }
 
 struct allocator final : c10::Allocator {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Elementwise operations, reductions and changes of shape: one line each.
+// Elementwise operations, reductions and changes of shape.
 #include "tensor/aten_priv.h"
 #include "tensor/gate.h"
 
@@ -25,7 +25,9 @@ tn *tn_gated_gelu(tn_context *cx, const tn *x)
 {
     return aten_make(cx, "gated gelu", [&] {
         at::Tensor in = aten_get(x).contiguous();
-        int64_t width = in.size(-1) / 2;
+        int64_t width = in.dim() ? in.size(-1) / 2 : 0;
+        if (width < 1 || in.size(-1) % 2)
+            throw std::invalid_argument("input " + aten_shape(in) + ", expected pairs of halves");
         if ((cx->grad && in.requires_grad()) || !in.is_cpu()) {
             auto halves = in.chunk(2, -1);
             return halves[0] * at::gelu(halves[1]);

@@ -31,7 +31,7 @@ struct tn_context {
     std::vector<std::unique_ptr<tn>> scoped;
     size_t owned = 0;
     bool grad = false;
-    at::ScalarType precision = at::kFloat;
+    tn_type precision = TN_FLOAT32;
     at::Device device = at::kCPU;
     int threads = 1;
     tn_where where = nullptr;

@@ -62,7 +62,9 @@ LANES_INLINE void lanes_exp(vec *value)
     y = y * r + 0.5f;
     y = y * r + 1.0f;
     y = y * r + 1.0f;
-    *value = (vec)((ivec)y + ((ivec)t << 23)); /* the integer is in the low bits of t */
+    y = (vec)((ivec)y + ((ivec)t << 23)); /* the integer is in the low bits of t */
+    ivec number = x == x;                 /* adding to the bits of what is none would make it one */
+    lanes_choose(&number, &y, &x, value);
 }
 
 #endif

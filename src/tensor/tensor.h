@@ -64,6 +64,7 @@ bool tn_has_bfloat16(void);
  * libtorch that knows them. Before any tensor is made. HDS_ERROR_ARGUMENT: not such a name, or
  * there is no such device. */
 HDS_NODISCARD hds_status tn_set_device(tn_context *cx, const char *name, hds_error *error);
+bool tn_on_processor(const tn_context *cx);
 bool tn_has_cuda(void); /* this libtorch, and a device that answers */
 
 /* ---- in and out (aten_context.cc) ---- */
@@ -100,8 +101,8 @@ tn *tn_layer_norm(tn_context *cx, const tn *x, const tn *w, const tn *b, double 
 /* table (V,C), ids int64 (...) -> (...,C) */
 tn *tn_embedding(tn_context *cx, const tn *table, const tn *ids);
 /* softmax(q k^T / sqrt(C/heads)) v in each head; q (B,Q,C), k and v (B,K,C) -> (B,Q,C).
- * Causal: position i sees positions up to i. The scores are never held all at once, unless a
- * causal one needs gradients. */
+ * Causal: position i sees positions up to i. On the processor the scores are never held all at
+ * once, unless a causal one needs gradients. */
 tn *tn_attention(tn_context *cx, const tn *q, const tn *k, const tn *v, int heads, bool causal);
 /* softmax(q k^T / sqrt(C/heads)), the mean over the heads -> (B,Q,K) */
 tn *tn_attention_weights(tn_context *cx, const tn *q, const tn *k, int heads);

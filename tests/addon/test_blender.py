@@ -83,6 +83,8 @@ def test_command_refuses(blender):
         (["--prompt", "a", "--prior", "/nowhere/prior"], 1, "/nowhere/prior"),
         (["--prompt", "a", "--prior-config", "/nowhere"], 1, "config is given, but"),
         (["--prompt", "a", "--lora", "/no/lora.safetensors=0.5"], 1, "/no/lora.safetensors: "),
+        (["--prompt", "a", "--device", "gpu"], 1, 'device is "gpu", expected "auto", "cpu"'),
+        (["--prompt", "a", "--dtype", "int8"], 1, 'dtype is "int8", expected'),
         (["--prompt", "a", "--head-model", "/nowhere/head.npz"], 1, "/nowhere/head.npz"),
         (["--prompt", "a", "--object", "Suzanne"], 1, "Suzanne: no such object"),
         (["--prompt", "a", "--geometry-steps", "-1"], 1, "geometry steps: -1"),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A full-size step of score distillation as a user's process has it: a folder of Stable Diffusion
- * 1.5's sizes (random weights, float32, 4 GiB on disk for the time of the run) is loaded, and the
+ * 1.5's sizes (random weights, float32, 5 GiB on disk for the time of the run) is loaded, and the
  * gradient of one picture of 512 px made STEPS times, the text encoded once. Printed: the time to
  * load beside that to read the same files once more, peak memory over the weights in use, and how
  * far resident memory moves from step to step. */
@@ -52,7 +52,7 @@ static int write_prior(const char *folder)
         if (status == HDS_OK)
             status = random_prior_write(&made, &error);
         if (status != HDS_OK)
-            fprintf(stderr, "%s\n", error.message);
+            fprintf(stderr, "bench_step: %s\n", error.message);
         _exit(status != HDS_OK);
     }
     int result = 1;
@@ -92,12 +92,13 @@ static double resident_mib(void)
 static hds_status measure(const char *folder, hds_error *error)
 {
     static float image[3 * SIDE * SIDE], gradient[3 * SIDE * SIDE];
-    double sizes[3], read = read_files(folder, sizes), start = bench_now(), resident[STEPS];
+    double sizes[3], read = read_files(folder, sizes), start, resident[STEPS];
     read = read_files(folder, sizes); /* the first filled the cache */
     hds_prior *prior = NULL;
     sds_text text = { 0 };
     start = bench_now();
-    hds_status status = hds_prior_load(&prior, &(hds_prior_params){ .path = folder }, error);
+    hds_status status = hds_prior_load(
+        &prior, &(hds_prior_params){ .path = folder, .device = "cpu", .dtype = "float32" }, error);
     double load = bench_now() - start;
     if (status == HDS_OK)
         status = sds_text_init(&text, prior, "a head", "", error);
@@ -144,7 +145,7 @@ int main(void)
 {
     char folder[] = "/tmp/headsds-bench-XXXXXX";
     hds_error error = { 0 };
-    hds_status status = hds_raise(&error, HDS_ERROR_OS, "no folder in /tmp for 5 GiB");
+    hds_status status = hds_raise(&error, HDS_ERROR_OS, "no folder of 5 GiB in /tmp");
     if (mkdtemp(folder) && write_prior(folder) == 0) {
         error = (hds_error){ 0 };
         status = measure(folder, &error);

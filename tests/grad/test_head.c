@@ -4,7 +4,7 @@
 
 #include "head/head.h"
 
-enum { V = 1000, S = 11, E = 6, J = 5, K = 3, N = S + E + 3 * J };
+enum { V = 1000, S = 11, E = 6, J = 5, K = 3, N = S + E + 3 * J, P = 9 * (J - 1) };
 
 typedef struct fixture {
     head_model model;
@@ -30,6 +30,8 @@ static int setup(void **state)
     m->expression_basis = check_random(3, 3 * V * E, 0.1);
     m->joints = check_random(4, 3 * J, 1);
     m->joint_shape_basis = check_random(5, 3 * J * S, 0.1);
+    m->joint_expression_basis = check_random(9, 3 * J * E, 0.1);
+    m->pose_basis = check_random(10, 3 * V * P, 0.1);
     m->skin_weights = check_random(6, V * K, 1);
     const int32_t parents[J] = { -1, 0, 1, 1, 3 };
     memcpy(f->parents, parents, sizeof parents);
@@ -53,9 +55,11 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     fixture *f = *state;
-    real *arrays[] = { f->model.vertices, f->model.shape_basis,       f->model.expression_basis,
-                       f->model.joints,   f->model.joint_shape_basis, f->model.skin_weights,
-                       f->inputs };
+    real *arrays[] = {
+        f->model.vertices, f->model.shape_basis,       f->model.expression_basis,
+        f->model.joints,   f->model.joint_shape_basis, f->model.skin_weights,
+        f->inputs,         f->model.pose_basis,        f->model.joint_expression_basis
+    };
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         free(arrays[i]);
     free(f);
@@ -84,11 +88,19 @@ static void turn_about(const real *axis, const double *pivot, double *x)
 static void reference(const head_model *m, const real *inputs, double *vertices)
 {
     const real *shape = inputs, *expression = inputs + S, *pose = inputs + S + E;
-    double joints[3 * J];
+    double joints[3 * J], turned[P];
+    for (size_t i = 0; i < P; i++) { /* the image of an axis is a column of R */
+        double axis[3] = { 0 }, origin[3] = { 0 };
+        axis[i % 3] = 1;
+        turn_about(pose + 3 + 3 * (i / 9), origin, axis);
+        turned[i] = axis[i % 9 / 3] - (i % 3 == i % 9 / 3);
+    }
     for (size_t i = 0; i < 3 * J; i++) {
         joints[i] = m->joints[i];
         for (size_t k = 0; k < S; k++)
             joints[i] += (double)shape[k] * m->joint_shape_basis[3 * J * k + i];
+        for (size_t k = 0; k < E; k++)
+            joints[i] += (double)expression[k] * m->joint_expression_basis[3 * J * k + i];
     }
     for (size_t v = 0; v < V; v++) {
         double rest[3];
@@ -98,6 +110,8 @@ static void reference(const head_model *m, const real *inputs, double *vertices)
                 rest[i] += (double)shape[k] * m->shape_basis[3 * V * k + 3 * v + i];
             for (size_t k = 0; k < E; k++)
                 rest[i] += (double)expression[k] * m->expression_basis[3 * V * k + 3 * v + i];
+            for (size_t k = 0; k < P; k++)
+                rest[i] += turned[k] * m->pose_basis[3 * V * k + 3 * v + i];
             vertices[3 * v + i] = 0;
         }
         for (size_t k = 0; k < K; k++) {

@@ -166,13 +166,19 @@ static void scores_far_apart_neither_overflow_nor_vanish(void **state)
 static void what_is_not_a_number_stays_that(void **state)
 {
     tn_context *cx = *state;
-    tn *q = tn_from_f32(cx, (float[]){ 1, NAN }, TN_SHAPE(1, 2, 1));
+    uint32_t bits = 0x7fc00001; /* a payload */
+    float none;
+    memcpy(&none, &bits, sizeof none);
+    tn *q = tn_from_f32(cx, (float[]){ 1, none }, TN_SHAPE(1, 2, 1));
     tn *k = tn_from_f32(cx, (float[]){ 1, 2 }, TN_SHAPE(1, 2, 1));
     float y[2];
     tn_to_f32(cx, tn_attention(cx, q, k, k, 1, false), y, 2);
     ok(cx);
     assert_true(isfinite(y[0]));
     assert_true(isnan(y[1]));
+    float x[3] = { 1, 1, 1 };
+    assert_null(tn_gated_gelu(cx, tn_from_f32(cx, x, TN_SHAPE(1, 3))));
+    assert_int_not_equal(tn_check(cx, NULL), HDS_OK);
 }
 
 /* One head: with P = softmax(q k^T/sqrt C), y = P v and dy: dv = P^T dy, dS = P (dy v^T - dy y),
@@ -304,6 +310,36 @@ static void a_convolution_is_its_formula(void **state)
     }
 }
 
+/* The way of a product must not depend on the number of threads: equal runs give equal bytes. */
+static void convolutions_give_the_same_bytes_on_any_number_of_threads(void **state)
+{
+    tn_context *cx = *state, *one;
+    hds_error error = { 0 };
+    assert_int_equal(tn_context_create(&one, 1, &error), HDS_OK);
+    for (int i = 0; i < CONVOLUTIONS; i++) {
+        const convolved *a = &convolutions[i];
+        float *bytes[2];
+        size_t count = 0;
+        for (int k = 0; k < 2; k++) {
+            tn_context *on = k ? one : cx;
+            size_t scope = tn_enter(on);
+            tn *x = normal(on, 0, 1, TN_SHAPE(a->batch, a->in, a->height, a->width));
+            tn *w = normal(on, 1, 1, TN_SHAPE(a->out, a->in, a->kernel, a->kernel));
+            tn *y = tn_conv2d(on, x, w, normal(on, 2, 1, TN_SHAPE(a->out)), a->stride, a->pad);
+            count = tn_count(on, y);
+            bytes[k] = malloc(count * sizeof(float));
+            assert_non_null(bytes[k]);
+            tn_to_f32(on, y, bytes[k], count);
+            ok(on);
+            tn_leave(on, scope, NULL);
+        }
+        assert_memory_equal(bytes[0], bytes[1], count * sizeof(float));
+        free(bytes[0]);
+        free(bytes[1]);
+    }
+    tn_context_destroy(&one);
+}
+
 /* d sum(u f(x))/dx, with weights that take gradients and with frozen ones. */
 typedef tn *(*layer)(tn_context *cx, const tn *x, const tn *w, const tn *b, const convolved *a);
 
@@ -379,6 +415,7 @@ int main(void)
         TEST(the_gradient_of_attention_is_its_formula),
         TEST(gated_gelu_is_its_formula),
         TEST(a_convolution_is_its_formula),
+        TEST(convolutions_give_the_same_bytes_on_any_number_of_threads),
         TEST(weights_of_two_bytes_are_rounded_ones),
         TEST(gradients_through_frozen_layers_are_those_of_trainable_ones),
     };

@@ -167,6 +167,50 @@ static void check_mutation(const char *folder, const mutation *change)
     hds_free(path);
 }
 
+static void test_corrections(void **state)
+{
+    enum { JOINT = TINY_E * 3 * TINY_J, POSE = 9 * (TINY_J - 1) * 3 * TINY_V };
+    float moves[JOINT], turns[POSE];
+    for (int i = 0; i < JOINT; i++)
+        moves[i] = (float)i;
+    for (int i = 0; i < POSE; i++)
+        turns[i] = (float)-i;
+    io_array arrays[TINY_ARRAYS + 2];
+    tiny_head(arrays);
+    arrays[TINY_ARRAYS] = TINY("joint_expression_basis", 'f', 4, moves, 2, 3, 3);
+    arrays[TINY_ARRAYS + 1] = TINY("pose_basis", 'f', 4, turns, 18, 4, 3);
+    char *path = tiny_write(*state, "corrected.npz", arrays, TINY_ARRAYS + 2);
+    hds_error error = { 0 };
+    for (int again = 0; again < 2; again++) { /* as written, and as saved from the model */
+        head_model *m = load(path);
+        check_reals(m->joint_expression_basis, moves, JOINT);
+        check_reals(m->pose_basis, turns, POSE);
+        assert_int_equal(head_save_npz(m, path, &error), HDS_OK);
+        hds_head_model_unref(m);
+    }
+    hds_free(path);
+    const struct {
+        io_array array;
+        const char *words;
+    } wrong[] = {
+        { TINY("joint_expression_basis", 'f', 4, moves, 1, 3, 3),
+          "joint_expression_basis: shape (1,3,3), expected (2,3,3)" },
+        { TINY("pose_basis", 'f', 4, turns, 9, 4, 3),
+          "pose_basis: shape (9,4,3), expected (18,4,3)" },
+        { TINY("pose_basis", 'f', 4, turns, 18, 4, 3), "pose_basis[17,3,2] is nan" },
+    };
+    turns[POSE - 1] = NAN;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        head_model *m = NULL;
+        arrays[TINY_ARRAYS] = wrong[i].array;
+        path = tiny_write(*state, "wrong.npz", arrays, TINY_ARRAYS + 1);
+        error = (hds_error){ 0 };
+        assert_int_equal(head_load_npz(&m, path, &error), HDS_ERROR_FORMAT);
+        files_check_error(&error, HDS_ERROR_FORMAT, path, wrong[i].words);
+        hds_free(path);
+    }
+}
+
 static void test_hostile_arrays(void **state)
 {
     const mutation changes[] = {
@@ -298,9 +342,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         IN_FOLDER(test_round_trip),      IN_FOLDER(test_least_model),
-        IN_FOLDER(test_half_and_double), IN_FOLDER(test_hostile_arrays),
-        IN_FOLDER(test_damaged_files),   IN_FOLDER(test_validate_counts),
-        IN_FOLDER(test_unwritable),
+        IN_FOLDER(test_corrections),     IN_FOLDER(test_half_and_double),
+        IN_FOLDER(test_hostile_arrays),  IN_FOLDER(test_damaged_files),
+        IN_FOLDER(test_validate_counts), IN_FOLDER(test_unwritable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

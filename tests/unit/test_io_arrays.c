@@ -176,6 +176,29 @@ static float from_half(uint16_t half)
     return value;
 }
 
+static uint16_t to_bfloat(float value)
+{
+    uint16_t rounded;
+    io_f32_to_bf16(&value, &rounded, 1);
+    return rounded;
+}
+
+/* The upper half of a float, to the nearest, half-way to the even one. */
+static void test_bfloats(void **state)
+{
+    assert_int_equal(to_bfloat(1), 0x3f80);
+    assert_int_equal(to_bfloat(-2), 0xc000);
+    assert_int_equal(to_bfloat(1 + 0x1p-8f), 0x3f80);
+    assert_int_equal(to_bfloat(1 + 0x3p-8f), 0x3f82);
+    assert_int_equal(to_bfloat(1 + 0x1p-8f + 0x1p-20f), 0x3f81);
+    assert_int_equal(to_bfloat(3.4028234e38f), 0x7f80);
+    assert_int_equal(to_bfloat(INFINITY), 0x7f80);
+    float value;
+    uint16_t none = to_bfloat(NAN);
+    io_to_f32(&none, IO_BF16, &value, 1);
+    assert_true(isnan(value));
+}
+
 /* Every half comes back; between two neighbours the nearer is taken, half-way the even one. */
 static void test_halves(void **state)
 {
@@ -427,6 +450,7 @@ int main(void)
         FILE_TEST(test_bad_safetensors),
         FILE_TEST(test_conversions),
         FILE_TEST(test_halves),
+        FILE_TEST(test_bfloats),
         FILE_TEST(test_npz_round),
         FILE_TEST(test_bad_npy),
         FILE_TEST(test_fortran_order),
