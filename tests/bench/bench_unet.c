@@ -21,7 +21,7 @@ static const unet_config sd15 = {
     .eps = 1e-5,
 };
 
-enum { BATCH = 2, SIDE = 64, PRODUCT = 2048, RUNS = 2 };
+enum { BATCH = 2, SIDE = 64, PRODUCT = 2048, RUNS = 5 };
 
 static double run(tn_context *cx, const at *root, const tn *latents, const tn *text)
 {
