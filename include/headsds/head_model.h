@@ -14,8 +14,9 @@
 typedef struct hds_head_model hds_head_model;
 
 typedef struct hds_head_model_params {
-    const char *path;     /* NULL: the built-in sample head. Else a headsds .npz file or an
-                             ICT-FaceKit FaceXModel folder */
+    const char *path;     /* NULL: the built-in sample head. Else a headsds .npz file, a FLAME
+                             .pkl or .npz file (head_template.obj and FLAME_texture.npz beside it
+                             give UVs and the mean texture) or an ICT-FaceKit FaceXModel folder */
     int shape_count;      /* keep at most so many shape components; 0: all */
     int expression_count; /* likewise */
 } hds_head_model_params;

@@ -55,11 +55,14 @@ typedef struct hds_head_model head_model;
  *   joint_expression_basis (E,J,3) f, pose_basis (9(J-1),V,3) f               optional, with joints
  *   mean_texture         (H,W,3) u1                                           optional
  * `f` is f2, f4 or f8. A model without joints gets one root joint at the origin. */
+/* Also an .npz with the names of FLAME's pickle. */
 HDS_NODISCARD hds_status head_load_npz(head_model **model, const char *path, hds_error *error);
 HDS_NODISCARD hds_status head_save_npz(const head_model *model, const char *path, hds_error *error);
 /* An ICT-FaceKit FaceXModel folder: quads are split, centimetres become metres, UV indices are
  * separate; identityNNN become shape components, every other .obj an expression. */
 HDS_NODISCARD hds_status head_load_ict(head_model **model, const char *folder, hds_error *error);
+/* FLAME's own pickles; UVs and mean texture from files beside it (flame.c). */
+HDS_NODISCARD hds_status head_load_flame(head_model **model, const char *path, hds_error *error);
 /* Refuses what the kernels assume away: indices out of range, a cyclic tree, non-finite numbers. */
 HDS_NODISCARD hds_status head_validate(const head_model *model, const char *path, hds_error *error);
 

@@ -4,6 +4,7 @@
 #define HDS_HEAD_PRIV_H
 
 #include "head/head.h"
+#include "io/io.h"
 
 enum { HEAD_MAX_TEXTURE = 16384 }; /* pixels each way */
 
@@ -20,6 +21,16 @@ HDS_NODISCARD hds_status head_complete(head_model *m, const char *path, hds_erro
 HDS_NODISCARD hds_status head_expand_coefficients(const head_model *m, const hds_coefficients *c,
                                                   float *shape, float *expression, float *pose,
                                                   hds_error *error);
+
+/* ---- npz.c ---- */
+
+/* weights (V,J) -> skin_count, skin_joints, skin_weights. False: out of memory. */
+HDS_NODISCARD bool head_pack_weights(head_model *m, const real *weights);
+
+/* ---- flame.c ---- */
+
+HDS_NODISCARD hds_status head_from_flame_npz(head_model **model, const io_npz *npz,
+                                             hds_error *error);
 
 /* ---- obj.c ---- */
 

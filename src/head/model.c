@@ -85,9 +85,11 @@ static hds_status load_path(head_model **model, const char *path, hds_error *err
     char *folder = NULL;
     if (!io_exists(path))
         return hds_raise(error, HDS_ERROR_NOT_FOUND,
-                         "%s: no such file or folder, expected a headsds .npz file or an "
-                         "ICT-FaceKit FaceXModel folder",
+                         "%s: no such file or folder, expected a headsds or FLAME .npz file, a "
+                         "FLAME .pkl file or an ICT-FaceKit FaceXModel folder",
                          path);
+    if (!io_is_folder(path) && ends_with(path, ".pkl"))
+        return head_load_flame(model, path, error);
     if (!io_is_folder(path) && ends_with(path, ".npz"))
         return head_load_npz(model, path, error);
     hds_status status = io_is_folder(path) ? find_ict(&folder, path, error) : HDS_OK;
@@ -95,8 +97,8 @@ static hds_status load_path(head_model **model, const char *path, hds_error *err
         return status;
     if (!folder)
         return hds_raise(error, HDS_ERROR_FORMAT,
-                         "%s: not a known head model; looked for a file that ends in .npz, and "
-                         "for a folder with generic_neutral_mesh.obj or "
+                         "%s: not a known head model; looked for a file that ends in .npz or "
+                         ".pkl (FLAME), and for a folder with generic_neutral_mesh.obj or "
                          "FaceXModel/generic_neutral_mesh.obj in it (ICT-FaceKit)",
                          path);
     status = head_load_ict(model, folder, error);

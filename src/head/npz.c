@@ -209,9 +209,8 @@ static void read_appearance(reader *r)
 
 /* weights (V,J) -> K pairs a vertex, joints rising, unused pairs with weight 0. Rounded weights (of
  * half precision) are scaled to a sum of 1; a sum far from it is left for validation. */
-static void pack_weights(reader *r, const real *weights)
+bool head_pack_weights(head_model *m, const real *weights)
 {
-    head_model *m = r->model;
     size_t joints = m->joint_count;
     m->skin_count = 1;
     for (size_t i = 0; i < m->vertex_count; i++) {
@@ -223,10 +222,8 @@ static void pack_weights(reader *r, const real *weights)
     }
     m->skin_joints = hds_alloc(m->vertex_count, m->skin_count * sizeof *m->skin_joints);
     m->skin_weights = hds_alloc(m->vertex_count, m->skin_count * sizeof *m->skin_weights);
-    if (!m->skin_joints || !m->skin_weights) {
-        fail_memory(r, "skin_weights");
-        return;
-    }
+    if (!m->skin_joints || !m->skin_weights)
+        return false;
     for (size_t i = 0; i < m->vertex_count; i++) {
         double sum = 0;
         for (size_t j = 0; j < joints; j++)
@@ -239,6 +236,7 @@ static void pack_weights(reader *r, const real *weights)
                 m->skin_weights[at++] = (real)((double)weights[i * joints + j] * scale);
             }
     }
+    return true;
 }
 
 static void read_joints(reader *r)
@@ -265,8 +263,8 @@ static void read_joints(reader *r)
                                    (int64_t[]){ 9 * (joints - 1), (int64_t)m->vertex_count, 3 });
     real *weights =
         take_reals(r, "skin_weights", 2, (int64_t[]){ (int64_t)m->vertex_count, joints });
-    if (weights)
-        pack_weights(r, weights);
+    if (weights && !head_pack_weights(m, weights))
+        fail_memory(r, "skin_weights");
     hds_free(weights);
 }
 
@@ -277,6 +275,11 @@ hds_status head_load_npz(head_model **model, const char *path, hds_error *error)
     hds_status status = io_npz_open(&r.npz, path, 0, error);
     if (status)
         return status;
+    if (io_npz_find(&r.npz, "v_template")) {
+        status = head_from_flame_npz(model, &r.npz, error);
+        io_npz_close(&r.npz);
+        return status;
+    }
     r.status = head_begin(&r.model, path, error);
     if (!r.status)
         read_shape(&r);

@@ -95,7 +95,7 @@ void io_f32_to_bf16(const float *in, uint16_t *out, size_t count); /* so too */
 /* ---- npz.c (zip by libzip) ---- */
 typedef struct io_array {
     char *name;
-    char kind;    /* numpy's: 'f' 'i' 'u' 'S' 'b' */
+    char kind;    /* numpy's: 'f' 'i' 'u' 'b' 'S', and 'U', of which itemsize is in bytes too */
     int itemsize; /* bytes an element */
     int dims;
     int64_t shape[IO_MAX_DIMS];

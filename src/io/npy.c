@@ -86,13 +86,14 @@ hds_status io_npy_dtype(io_array *array, const char *descr, const char *where, h
     bool known =
         (kind == 'f' && (size == 2 || size == 4 || size == 8)) ||
         ((kind == 'i' || kind == 'u') && (size == 1 || size == 2 || size == 4 || size == 8)) ||
-        (kind == 'b' && size == 1) || (kind == 'S' && size >= 1 && size <= LONGEST_ITEM);
+        (kind == 'b' && size == 1) ||
+        ((kind == 'S' || kind == 'U') && size >= 1 && size <= LONGEST_ITEM / 4);
     if (!whole || !known || !strchr("<|>", order))
         return hds_raise(error, HDS_ERROR_FORMAT,
-                         "%s: dtype %s, expected a float, an integer, a boolean or bytes (S)",
-                         where, descr);
+                         "%s: dtype %s, expected a float, an integer, a boolean or text", where,
+                         descr);
     array->kind = kind;
-    array->itemsize = (int)size;
+    array->itemsize = kind == 'U' ? 4 * (int)size : (int)size;
     return HDS_OK;
 }
 

@@ -58,8 +58,9 @@ static PyObject *head_model_repr(PyObject *self)
 PyDoc_STRVAR(load_doc,
 "load($type, /, path=None, *, shape_count=0, expression_count=0)\n--\n\n"
 "Load a head model.\n\n"
-"path: a headsds .npz file or an ICT-FaceKit FaceXModel folder; None is the built-in sample\n"
-"head. shape_count, expression_count: keep at most so many components; 0 keeps all.\n\n"
+"path: a headsds .npz file, a FLAME .pkl or .npz file (head_template.obj and FLAME_texture.npz\n"
+"beside it give UVs and the mean texture), or an ICT-FaceKit FaceXModel folder; None is the built-in\n"
+"sample head. shape_count, expression_count: keep at most so many components; 0 keeps all.\n\n"
 "Raises FileNotFoundError, FormatError where the file is no head model, ValueError.");
 
 static PyObject *head_model_load(PyObject *type, PyObject *arguments, PyObject *keywords)

@@ -96,7 +96,7 @@ def test_missing_files(tmp_path):
                        (headsds.Head.load, "no.headsds")):
         with pytest.raises(FileNotFoundError, match=name):
             load(tmp_path / name)
-    with pytest.raises(FileNotFoundError, match="expected a headsds .npz file or an ICT-FaceKit"):
+    with pytest.raises(FileNotFoundError, match="expected a headsds or FLAME .npz file, a FLAME .pkl"):
         headsds.HeadModel.load(tmp_path / "no.npz")
 
 

@@ -52,9 +52,9 @@ static void test_recognition(void **state)
     char *missing = io_join(f->folder, "missing.npz"), *empty = files_make_folder(f->folder, "e");
     char *text = files_write(f->folder, "head.txt", "hello");
     check_not_loaded((hds_head_model_params){ .path = missing }, HDS_ERROR_NOT_FOUND,
-                     "no such file or folder, expected a headsds .npz file or an ICT-FaceKit");
+                     "no such file or folder, expected a headsds or FLAME .npz file, a FLAME .pkl");
     check_not_loaded((hds_head_model_params){ .path = empty }, HDS_ERROR_FORMAT,
-                     "looked for a file that ends in .npz, and for a folder with "
+                     "looked for a file that ends in .npz or .pkl (FLAME), and for a folder with "
                      "generic_neutral_mesh.obj");
     check_not_loaded((hds_head_model_params){ .path = text }, HDS_ERROR_FORMAT,
                      "not a known head model");

@@ -321,7 +321,7 @@ static void test_bad_npy(void **state)
         { DICT("'|O'", "(1,)"), 8, "Python objects" },
         { DICT("'O'", "(1,)"), 8, "expected a float" },
         { DICT("'>f4'", "(1,)"), 4, "big-endian" },
-        { DICT("'<U3'", "(1,)"), 12, "dtype <U3" },
+        { DICT("'<c8'", "(1,)"), 12, "dtype <c8" },
         { DICT("'<c8'", "(1,)"), 8, "dtype <c8" },
         { DICT("'<f3'", "(1,)"), 3, "dtype <f3" },
         { DICT("'<f'", "(1,)"), 4, "dtype <f" },

@@ -360,7 +360,7 @@ static void test_arrays(void **state)
     } cases[] = {
         { TEXT(ARRAY("(K\1t", "U\2O8", "U\1|", "\x89", "(Nl")), "Python objects" },
         { TEXT(ARRAY("(K\1t", "U\2f4", "U\1>", "\x89", "U\4abcd")), "big-endian" },
-        { TEXT(ARRAY("(K\1t", "U\2U1", "U\1<", "\x89", "U\4abcd")), "dtype <U1" },
+        { TEXT(ARRAY("(K\1t", "U\2c8", "U\1<", "\x89", "U\4abcd")), "dtype <c8" },
         { TEXT(ARRAY("(K\1t", "U\3>f4", "U\1<", "\x89", "U\4abcd")), "dtype >f4" },
         { TEXT(ARRAY("(K\1t", "U\0", "U\1<", "\x89", "U\4abcd")), "dtype <" },
         { TEXT(ARRAY("(K\1t", "K\1", "U\1<", "\x89", "U\4abcd")), "without a dtype" },

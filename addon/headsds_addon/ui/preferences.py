@@ -12,7 +12,7 @@ class HeadsdsPreferences(bpy.types.AddonPreferences):
 
     head_model: StringProperty(
         name="Head Model", subtype="FILE_PATH",
-        description="A headsds .npz file or an ICT-FaceKit FaceXModel folder; "
+        description="A headsds .npz file, FLAME's .pkl or an ICT-FaceKit FaceXModel folder; "
                     "empty: the built-in sample head")
     prior: StringProperty(
         name="Prior", subtype="FILE_PATH",

@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* FLAME's own files: a pickle of Python 2 or 3 with chumpy and scipy objects, or an .npz of the
+ * same names, and beside it the UV template (head_template.obj) and the mean texture
+ * (FLAME_texture.npz).
+ *
+ *   v_template (V,3)  shapedirs (V,3,S+E)  posedirs (V,3,9(J-1))  weights (V,J)  f (F,3)
+ *   J_regressor (J,V): joints = J_regressor vertices, so that joints follow shape and expression
+ *   kintree_table (2,J): parents, joints
+ *
+ * Li et al., "Learning a model of facial shape and expression from 4D scans", 2017. */
+#include "head/head_priv.h"
+#include "io/io.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { SHAPES = 300 /* of the columns of shapedirs; the rest are expressions */, ANY = -1 };
+
+static const char *const sparse[] = { "scipy.sparse.csc.csc_matrix", "scipy.sparse._csc.csc_matrix",
+                                      "scipy.sparse.csr.csr_matrix",
+                                      "scipy.sparse._csr.csr_matrix" };
+static const char *const globals[] = { "chumpy.ch.Ch",
+                                       "scipy.sparse.csc.csc_matrix",
+                                       "scipy.sparse._csc.csc_matrix",
+                                       "scipy.sparse.csr.csr_matrix",
+                                       "scipy.sparse._csr.csr_matrix",
+                                       NULL };
+
+typedef struct source {
+    const char *path;
+    const io_npz *npz;    /* or */
+    const io_value *root; /* of a pickle */
+    head_model *model;
+    hds_error *error;
+    hds_status status; /* the first failure; later reads do nothing */
+} source;
+
+/* An array as doubles. */
+typedef struct table {
+    double *numbers; /* owned, or NULL */
+    int64_t shape[3];
+} table;
+
+static void fail(source *s, hds_status status, const char *name, const char *what)
+{
+    if (!s->status)
+        s->status = hds_raise(s->error, status, "%s: %s: %s", s->path, name, what);
+}
+
+static double number_at(const io_array *a, size_t i)
+{
+    const unsigned char *at = (const unsigned char *)a->data + i * (size_t)a->itemsize;
+    double wide = 0;
+    float narrow = 0;
+    int64_t integer = 0;
+    if (a->kind == 'f' && a->itemsize == 8)
+        memcpy(&wide, at, sizeof wide);
+    else if (a->kind == 'f' && a->itemsize == 4)
+        memcpy(&narrow, at, sizeof narrow);
+    else if (a->kind == 'f')
+        io_to_f32(at, IO_F16, &narrow, 1);
+    else
+        memcpy(&integer, at, (size_t)a->itemsize);
+    if (a->kind == 'i' && a->itemsize < 8) { /* the sign */
+        int64_t top = (int64_t)1 << (8 * a->itemsize - 1);
+        integer = (integer ^ top) - top;
+    }
+    return a->kind == 'f' ? wide + (double)narrow : (double)integer;
+}
+
+static table from_array(source *s, const char *name, const io_array *a, int dims,
+                        const int64_t *shape)
+{
+    table t = { 0 };
+    size_t count = 1;
+    bool numeric = (a->kind == 'f' && a->itemsize >= 2 && a->itemsize <= 8) ||
+                   ((a->kind == 'i' || a->kind == 'u') && a->itemsize <= 8);
+    bool same = a->dims == dims && numeric;
+    for (int d = 0; same && d < dims; d++) {
+        same = shape[d] == ANY ? a->shape[d] > 0 : a->shape[d] == shape[d];
+        t.shape[d] = a->shape[d];
+        count *= (size_t)a->shape[d];
+    }
+    if (!same) {
+        char expected[80] = "", found[80] = "";
+        for (int d = 0; d < 3; d++) {
+            size_t e = strlen(expected), f = strlen(found);
+            if (d < dims)
+                snprintf(expected + e, sizeof expected - e, shape[d] == ANY ? "%sany" : "%s%lld",
+                         d ? "," : "", (long long)shape[d]);
+            if (d < a->dims)
+                snprintf(found + f, sizeof found - f, "%s%lld", d ? "," : "",
+                         (long long)a->shape[d]);
+        }
+        if (!s->status)
+            s->status = hds_raise(s->error, HDS_ERROR_FORMAT,
+                                  "%s: %s: %c%d of shape (%s), expected numbers of shape (%s)",
+                                  s->path, name, a->kind, a->itemsize, found, expected);
+        return (table){ 0 };
+    }
+    t.numbers = hds_alloc(count, sizeof *t.numbers);
+    if (!t.numbers)
+        fail(s, HDS_ERROR_MEMORY, name, "no memory for it");
+    for (size_t i = 0; t.numbers && i < count; i++)
+        t.numbers[i] = number_at(a, i);
+    return t;
+}
+
+static table from_value(source *s, const char *name, const io_value *value, int dims,
+                        const int64_t *shape)
+{
+    io_array a;
+    table t = { 0 };
+    if (value && io_value_is_of(value, "chumpy.ch.Ch"))
+        value = io_value_get(value, "x");
+    if (!value) {
+        fail(s, HDS_ERROR_FORMAT, name, "missing, expected it in a FLAME model");
+        return t;
+    }
+    char *where = hds_format("%s: %s", s->path, name);
+    hds_status status = where ? io_value_array(&a, value, where, s->error) : HDS_ERROR_MEMORY;
+    hds_free(where);
+    if (status) {
+        s->status = status;
+        return t;
+    }
+    t = from_array(s, name, &a, dims, shape);
+    hds_free(a.data);
+    return t;
+}
+
+static table take(source *s, const char *name, int dims, const int64_t *shape)
+{
+    if (s->status)
+        return (table){ 0 };
+    if (s->root)
+        return from_value(s, name, io_value_get(s->root, name), dims, shape);
+    const io_array *a = io_npz_find(s->npz, name);
+    if (a)
+        return from_array(s, name, a, dims, shape);
+    fail(s, HDS_ERROR_FORMAT, name, "missing, expected it in a FLAME model");
+    return (table){ 0 };
+}
+
+/* data, indices and indptr of a compressed matrix -> dense (rows, columns) */
+static table expand_sparse(source *s, const io_value *matrix, bool by_column, int64_t rows,
+                           int64_t columns)
+{
+    static const char name[] = "J_regressor";
+    const int64_t lines = by_column ? columns : rows, across = by_column ? rows : columns;
+    table data = from_value(s, name, io_value_get(matrix, "data"), 1, (int64_t[]){ ANY });
+    table indices = { 0 }, starts = { 0 }, dense = { .shape = { rows, columns } };
+    if (!s->status)
+        indices = from_value(s, name, io_value_get(matrix, "indices"), 1, data.shape);
+    if (!s->status)
+        starts = from_value(s, name, io_value_get(matrix, "indptr"), 1, (int64_t[]){ lines + 1 });
+    if (!s->status && !(dense.numbers = hds_alloc((size_t)(rows * columns), sizeof(double))))
+        fail(s, HDS_ERROR_MEMORY, name, "no memory for it");
+    for (int64_t l = 0; !s->status && l < lines; l++) {
+        double first = starts.numbers[l], end = starts.numbers[l + 1];
+        if (!(first >= 0 && first <= end && end <= (double)data.shape[0]))
+            fail(s, HDS_ERROR_FORMAT, name, "its indptr does not rise within its data");
+        for (int64_t i = (int64_t)first; !s->status && i < (int64_t)end; i++) {
+            double place = indices.numbers[i];
+            if (!(place >= 0 && place < (double)across))
+                fail(s, HDS_ERROR_FORMAT, name, "one of its indices is out of range");
+            else if (by_column)
+                dense.numbers[(int64_t)place * columns + l] += data.numbers[i];
+            else
+                dense.numbers[l * columns + (int64_t)place] += data.numbers[i];
+        }
+    }
+    hds_free(data.numbers);
+    hds_free(indices.numbers);
+    hds_free(starts.numbers);
+    return dense;
+}
+
+static table take_regressor(source *s, int64_t joints, int64_t vertices)
+{
+    const io_value *value = s->root ? io_value_get(s->root, "J_regressor") : NULL;
+    for (size_t i = 0; value && !s->status && i < sizeof sparse / sizeof *sparse; i++)
+        if (io_value_is_of(value, sparse[i]))
+            return expand_sparse(s, value, i < 2, joints, vertices);
+    return take(s, "J_regressor", 2, (int64_t[]){ joints, vertices });
+}
+
+static real *copy_reals(source *s, const char *name, const double *numbers, size_t count)
+{
+    real *out = numbers ? hds_alloc(count, sizeof *out) : NULL;
+    if (!out)
+        fail(s, HDS_ERROR_MEMORY, name, "no memory for it");
+    for (size_t i = 0; out && i < count; i++)
+        out[i] = (real)numbers[i];
+    return out;
+}
+
+/* dirs (V,3,n), columns [first, first + count) -> (count,V,3) */
+static real *take_columns(source *s, const char *name, const table *dirs, size_t first,
+                          size_t count)
+{
+    size_t rows = 3 * (size_t)dirs->shape[0], n = (size_t)dirs->shape[2];
+    real *out = dirs->numbers ? hds_alloc(count, rows * sizeof *out) : NULL;
+    if (!out)
+        fail(s, HDS_ERROR_MEMORY, name, "no memory for it");
+    for (size_t r = 0; out && r < rows; r++)
+        for (size_t k = 0; k < count; k++)
+            out[k * rows + r] = (real)dirs->numbers[r * n + first + k];
+    return out;
+}
+
+/* regressor (J,V) of each of `count` fields (V,3) -> (count,J,3) */
+static real *regress(source *s, const table *regressor, const real *fields, size_t count)
+{
+    size_t joints = (size_t)regressor->shape[0], vertices = (size_t)regressor->shape[1];
+    real *out = regressor->numbers && fields ? hds_alloc(count * joints, 3 * sizeof *out) : NULL;
+    if (!out)
+        fail(s, HDS_ERROR_MEMORY, "J_regressor", "no memory for its joints");
+    for (size_t i = 0; out && i < count * joints; i++) {
+        const double *weights = regressor->numbers + i % joints * vertices;
+        const real *field = fields + i / joints * 3 * vertices;
+        double sum[3] = { 0 };
+        for (size_t v = 0; v < vertices; v++)
+            for (int c = 0; c < 3 && weights[v] != 0; c++)
+                sum[c] += weights[v] * (double)field[3 * v + (size_t)c];
+        for (int c = 0; c < 3; c++)
+            out[3 * i + (size_t)c] = (real)sum[c];
+    }
+    return out;
+}
+
+static void read_shape(source *s)
+{
+    head_model *m = s->model;
+    table vertices = take(s, "v_template", 2, (int64_t[]){ ANY, 3 });
+    table faces = take(s, "f", 2, (int64_t[]){ ANY, 3 });
+    table dirs = take(s, "shapedirs", 3, (int64_t[]){ vertices.shape[0], 3, ANY });
+    if (!s->status) {
+        m->vertex_count = (size_t)vertices.shape[0];
+        m->vertices = copy_reals(s, "v_template", vertices.numbers, 3 * m->vertex_count);
+        m->face_count = (size_t)faces.shape[0];
+        m->faces = hds_alloc(m->face_count, 3 * sizeof *m->faces);
+        if (!m->faces)
+            fail(s, HDS_ERROR_MEMORY, "f", "no memory for it");
+        for (size_t i = 0; m->faces && i < 3 * m->face_count; i++)
+            m->faces[i] = faces.numbers[i] >= 0 && faces.numbers[i] < UINT32_MAX
+                              ? (uint32_t)faces.numbers[i]
+                              : UINT32_MAX; /* which validation refuses by place */
+        m->shape_count = dirs.shape[2] < SHAPES ? (size_t)dirs.shape[2] : SHAPES;
+        m->shape_basis = take_columns(s, "shapedirs", &dirs, 0, m->shape_count);
+        size_t expressions = (size_t)dirs.shape[2] - m->shape_count;
+        m->expression_basis = take_columns(s, "shapedirs", &dirs, m->shape_count, expressions);
+        m->expression_names = hds_alloc(expressions, sizeof *m->expression_names);
+        for (size_t k = 0; m->expression_names && k < expressions; k++)
+            m->expression_names[m->expression_count++] = hds_format("expression_%03zu", k);
+    }
+    hds_free(vertices.numbers);
+    hds_free(faces.numbers);
+    hds_free(dirs.numbers);
+}
+
+static void read_joints(source *s)
+{
+    static const char *const names[] = { "root", "neck", "jaw", "eye_left", "eye_right" };
+    head_model *m = s->model;
+    table tree = take(s, "kintree_table", 2, (int64_t[]){ 2, ANY });
+    size_t joints = (size_t)tree.shape[1];
+    int64_t vertices = (int64_t)m->vertex_count;
+    table weights = take(s, "weights", 2, (int64_t[]){ vertices, (int64_t)joints });
+    table regressor = { 0 }, dirs = { 0 };
+    if (!s->status)
+        regressor = take_regressor(s, (int64_t)joints, vertices);
+    if (joints > 1)
+        dirs = take(s, "posedirs", 3, (int64_t[]){ vertices, 3, 9 * ((int64_t)joints - 1) });
+    if (!s->status) {
+        m->joints = regress(s, &regressor, m->vertices, 1);
+        m->joint_shape_basis = regress(s, &regressor, m->shape_basis, m->shape_count);
+        if (m->expression_count)
+            m->joint_expression_basis =
+                regress(s, &regressor, m->expression_basis, m->expression_count);
+        if (joints > 1)
+            m->pose_basis = take_columns(s, "posedirs", &dirs, 0, 9 * (joints - 1));
+        m->joint_parents = hds_alloc(joints, sizeof *m->joint_parents);
+        m->joint_names = hds_alloc(joints, sizeof *m->joint_names);
+        for (size_t j = 0; m->joint_parents && m->joint_names && j < joints; j++) {
+            double parent = tree.numbers[j]; /* of the root: -1 or 2^32 - 1 */
+            m->joint_parents[j] = parent >= 0 && parent < (double)joints ? (int32_t)parent : -1;
+            m->joint_names[m->joint_count++] =
+                joints == 5 ? hds_strdup(names[j]) : hds_format("joint_%zu", j);
+        }
+        real *dense = copy_reals(s, "weights", weights.numbers, m->vertex_count * joints);
+        if (!s->status && !head_pack_weights(m, dense))
+            fail(s, HDS_ERROR_MEMORY, "weights", "no memory for it");
+        hds_free(dense);
+    }
+    hds_free(tree.numbers);
+    hds_free(weights.numbers);
+    hds_free(regressor.numbers);
+    hds_free(dirs.numbers);
+}
+
+/* A file of this name in the folder of the model's, or NULL; new. */
+static char *beside(const source *s, const char *name)
+{
+    const char *slash = strrchr(s->path, '/');
+    char *path =
+        slash ? hds_format("%.*s/%s", (int)(slash - s->path), s->path, name) : hds_strdup(name);
+    if (path && !io_exists(path)) {
+        hds_free(path);
+        path = NULL;
+    }
+    return path;
+}
+
+static void read_template(source *s)
+{
+    head_model *m = s->model;
+    char *path = beside(s, "head_template.obj");
+    head_obj obj = { 0 };
+    if (!path || s->status) {
+        hds_free(path);
+        return;
+    }
+    s->status = head_obj_read(&obj, path, HEAD_OBJ_ALL, s->error);
+    if (!s->status && (obj.face_count != m->face_count || !obj.uv_faces ||
+                       memcmp(obj.faces, m->faces, 3 * m->face_count * sizeof *m->faces) != 0))
+        s->status = hds_raise(s->error, HDS_ERROR_FORMAT,
+                              "%s: its faces are not those of %s, or have no texture coordinates; "
+                              "take the template that belongs to the model, or move it away",
+                              path, s->path);
+    if (!s->status) {
+        m->uv_count = obj.uv_count;
+        m->uvs = obj.uvs;
+        m->uv_faces = obj.uv_faces;
+        obj.uvs = NULL;
+        obj.uv_faces = NULL;
+    }
+    head_obj_finish(&obj);
+    hds_free(path);
+}
+
+/* "mean" (H,W,3), blue first, row 0 at v = 1. */
+static void read_texture(source *s)
+{
+    head_model *m = s->model;
+    char *path = m->uvs ? beside(s, "FLAME_texture.npz") : NULL;
+    io_npz npz = { 0 };
+    source t = { .path = path, .npz = &npz, .error = s->error };
+    if (path && !s->status)
+        s->status = io_npz_open(&npz, path, 0, s->error);
+    if (path && !s->status) {
+        table mean = take(&t, "mean", 3, (int64_t[]){ ANY, ANY, 3 });
+        size_t pixels = (size_t)(mean.shape[0] * mean.shape[1]);
+        m->mean_texture = mean.numbers ? hds_alloc(pixels, 3) : NULL;
+        if (mean.numbers && !m->mean_texture)
+            fail(&t, HDS_ERROR_MEMORY, "mean", "no memory for it");
+        for (size_t i = 0; m->mean_texture && i < 3 * pixels; i++) {
+            double value = mean.numbers[i / 3 * 3 + (2 - i % 3)];
+            m->mean_texture[i] = (uint8_t)(value > 0 ? value < 255 ? value + 0.5 : 255 : 0);
+        }
+        if (m->mean_texture) {
+            m->texture_height = (size_t)mean.shape[0];
+            m->texture_width = (size_t)mean.shape[1];
+        }
+        s->status = t.status;
+        hds_free(mean.numbers);
+    }
+    io_npz_close(&npz);
+    hds_free(path);
+}
+
+static hds_status build(head_model **model, source *s)
+{
+    s->status = head_begin(&s->model, s->path, s->error);
+    if (!s->status && !(s->model->name = hds_strdup("FLAME")))
+        fail(s, HDS_ERROR_MEMORY, "name", "no memory for it");
+    if (!s->status)
+        read_shape(s);
+    if (!s->status)
+        read_joints(s);
+    read_template(s);
+    read_texture(s);
+    if (!s->status)
+        s->status = head_complete(s->model, s->path, s->error);
+    if (s->status)
+        hds_head_model_unref(s->model);
+    else
+        *model = s->model;
+    return s->status;
+}
+
+hds_status head_from_flame_npz(head_model **model, const io_npz *npz, hds_error *error)
+{
+    source s = { .path = npz->path, .npz = npz, .error = error };
+    return build(model, &s);
+}
+
+hds_status head_load_flame(head_model **model, const char *path, hds_error *error)
+{
+    io_pickle pickle;
+    *model = NULL;
+    hds_status status = io_pickle_open(&pickle, path, globals, error);
+    if (status)
+        return status;
+    source s = { .path = path, .root = pickle.root, .error = error };
+    if (pickle.root->kind != IO_VALUE_DICT)
+        status =
+            hds_raise(error, HDS_ERROR_FORMAT,
+                      "%s: holds no dict, expected FLAME's, with v_template, shapedirs ...", path);
+    else
+        status = build(model, &s);
+    io_pickle_close(&pickle);
+    return status;
+}
