@@ -58,7 +58,7 @@ def test_snippet_is_a_closed_surface_that_looks_outwards(written):
 def test_table_is_the_built_in_head():
     path = ROOT / "samples" / "head" / "head.npz"
     arrays, sizes = sizes_of(path)
-    assert {name for name, *_ in TABLE} - set(arrays) <= {"mean_texture"}
+    assert {name for name, *_ in TABLE} - set(arrays) <= {"mean_texture", *OPTIONAL}
     model = headsds.HeadModel.load(path)
     assert (model.vertex_count, model.face_count) == (sizes["V"], sizes["F"])
     assert (model.shape_count, model.expression_count) == (sizes["S"], sizes["E"])
@@ -68,7 +68,8 @@ def test_table_is_the_built_in_head():
 GROUPS = {"expression": ["expression_basis", "expression_names"], "uv": ["uvs", "uv_faces"],
           "joint": ["joints", "joint_parents", "joint_names", "joint_shape_basis", "skin_weights"],
           "texture": ["mean_texture"]}
-NEEDS_UVS = ["mean_texture"]
+OPTIONAL = ["joint_expression_basis", "pose_basis"]
+NEEDING = {"uv": ["mean_texture"], "expression": OPTIONAL[:1], "joint": OPTIONAL}
 
 
 @pytest.mark.parametrize("group", GROUPS)
@@ -79,8 +80,16 @@ def test_groups_come_whole_or_not_at_all(written, tmp_path, group):
         if len(GROUPS[group]) > 1:
             with pytest.raises(headsds.FormatError, match=f"part.npz: {name}"):
                 headsds.HeadModel.load(tmp_path / "part.npz")
-    gone = GROUPS[group] + (NEEDS_UVS if group == "uv" else [])
+    gone = GROUPS[group] + NEEDING.get(group, [])
     np.savez(tmp_path / "part.npz", **{k: a for k, a in arrays.items() if k not in gone})
+    headsds.HeadModel.load(tmp_path / "part.npz")
+
+
+@pytest.mark.parametrize("name", OPTIONAL)
+def test_each_of_these_may_be_missing(written, tmp_path, name):
+    arrays = dict(np.load(written / "egg.npz"))
+    del arrays[name]
+    np.savez(tmp_path / "part.npz", **arrays)
     headsds.HeadModel.load(tmp_path / "part.npz")
 
 
