@@ -14,17 +14,16 @@
 #include <math.h>
 #include <string.h>
 
-enum { SHAPES = 300 /* of the columns of shapedirs; the rest are expressions */, ANY = -1 };
+enum { SHAPES = 300 /* of the columns of shapedirs; the rest are expressions */ };
 
-static const char *const sparse[] = { "scipy.sparse.csc.csc_matrix", "scipy.sparse._csc.csc_matrix",
-                                      "scipy.sparse.csr.csr_matrix",
-                                      "scipy.sparse._csr.csr_matrix" };
-static const char *const globals[] = { "chumpy.ch.Ch",
-                                       "scipy.sparse.csc.csc_matrix",
-                                       "scipy.sparse._csc.csc_matrix",
-                                       "scipy.sparse.csr.csr_matrix",
-                                       "scipy.sparse._csr.csr_matrix",
-                                       NULL };
+/* What such a pickle may ask for: by column first among the sparse matrices. */
+enum { FIRST_SPARSE = 1, BY_ROW = 3, GLOBALS = 5 };
+static const char *const globals[GLOBALS + 1] = { "chumpy.ch.Ch",
+                                                  "scipy.sparse.csc.csc_matrix",
+                                                  "scipy.sparse._csc.csc_matrix",
+                                                  "scipy.sparse.csr.csr_matrix",
+                                                  "scipy.sparse._csr.csr_matrix",
+                                                  NULL };
 
 typedef struct source {
     const char *path;
@@ -77,25 +76,18 @@ static table from_array(source *s, const char *name, const io_array *a, int dims
                    ((a->kind == 'i' || a->kind == 'u') && a->itemsize <= 8);
     bool same = a->dims == dims && numeric;
     for (int d = 0; same && d < dims; d++) {
-        same = shape[d] == ANY ? a->shape[d] > 0 : a->shape[d] == shape[d];
+        same = shape[d] == HEAD_ANY ? a->shape[d] > 0 : a->shape[d] == shape[d];
         t.shape[d] = a->shape[d];
         count *= (size_t)a->shape[d];
     }
     if (!same) {
-        char expected[80] = "", found[80] = "";
-        for (int d = 0; d < 3; d++) {
-            size_t e = strlen(expected), f = strlen(found);
-            if (d < dims)
-                snprintf(expected + e, sizeof expected - e, shape[d] == ANY ? "%sany" : "%s%lld",
-                         d ? "," : "", (long long)shape[d]);
-            if (d < a->dims)
-                snprintf(found + f, sizeof found - f, "%s%lld", d ? "," : "",
-                         (long long)a->shape[d]);
-        }
+        char expected[160], found[160];
+        head_format_shape(expected, sizeof expected, dims, shape);
+        head_format_shape(found, sizeof found, a->dims, a->shape);
         if (!s->status)
             s->status = hds_raise(s->error, HDS_ERROR_FORMAT,
-                                  "%s: %s: %c%d of shape (%s), expected numbers of shape (%s)",
-                                  s->path, name, a->kind, a->itemsize, found, expected);
+                                  "%s: %s: %c%d of shape %s, expected numbers of shape %s", s->path,
+                                  name, a->kind, a->itemsize, found, expected);
         return (table){ 0 };
     }
     t.numbers = hds_alloc(count, sizeof *t.numbers);
@@ -111,7 +103,7 @@ static table from_value(source *s, const char *name, const io_value *value, int 
 {
     io_array a;
     table t = { 0 };
-    if (value && io_value_is_of(value, "chumpy.ch.Ch"))
+    if (value && io_value_is_of(value, globals[0]))
         value = io_value_get(value, "x");
     if (!value) {
         fail(s, HDS_ERROR_FORMAT, name, "missing, expected it in a FLAME model");
@@ -148,7 +140,7 @@ static table expand_sparse(source *s, const io_value *matrix, bool by_column, in
 {
     static const char name[] = "J_regressor";
     const int64_t lines = by_column ? columns : rows, across = by_column ? rows : columns;
-    table data = from_value(s, name, io_value_get(matrix, "data"), 1, (int64_t[]){ ANY });
+    table data = from_value(s, name, io_value_get(matrix, "data"), 1, (int64_t[]){ HEAD_ANY });
     table indices = { 0 }, starts = { 0 }, dense = { .shape = { rows, columns } };
     if (!s->status)
         indices = from_value(s, name, io_value_get(matrix, "indices"), 1, data.shape);
@@ -179,9 +171,9 @@ static table expand_sparse(source *s, const io_value *matrix, bool by_column, in
 static table take_regressor(source *s, int64_t joints, int64_t vertices)
 {
     const io_value *value = s->root ? io_value_get(s->root, "J_regressor") : NULL;
-    for (size_t i = 0; value && !s->status && i < sizeof sparse / sizeof *sparse; i++)
-        if (io_value_is_of(value, sparse[i]))
-            return expand_sparse(s, value, i < 2, joints, vertices);
+    for (int i = FIRST_SPARSE; value && !s->status && i < GLOBALS; i++)
+        if (io_value_is_of(value, globals[i]))
+            return expand_sparse(s, value, i < BY_ROW, joints, vertices);
     return take(s, "J_regressor", 2, (int64_t[]){ joints, vertices });
 }
 
@@ -232,9 +224,9 @@ static real *regress(source *s, const table *regressor, const real *fields, size
 static void read_shape(source *s)
 {
     head_model *m = s->model;
-    table vertices = take(s, "v_template", 2, (int64_t[]){ ANY, 3 });
-    table faces = take(s, "f", 2, (int64_t[]){ ANY, 3 });
-    table dirs = take(s, "shapedirs", 3, (int64_t[]){ vertices.shape[0], 3, ANY });
+    table vertices = take(s, "v_template", 2, (int64_t[]){ HEAD_ANY, 3 });
+    table faces = take(s, "f", 2, (int64_t[]){ HEAD_ANY, 3 });
+    table dirs = take(s, "shapedirs", 3, (int64_t[]){ vertices.shape[0], 3, HEAD_ANY });
     if (!s->status) {
         m->vertex_count = (size_t)vertices.shape[0];
         m->vertices = copy_reals(s, "v_template", vertices.numbers, 3 * m->vertex_count);
@@ -263,7 +255,7 @@ static void read_joints(source *s)
 {
     static const char *const names[] = { "root", "neck", "jaw", "eye_left", "eye_right" };
     head_model *m = s->model;
-    table tree = take(s, "kintree_table", 2, (int64_t[]){ 2, ANY });
+    table tree = take(s, "kintree_table", 2, (int64_t[]){ 2, HEAD_ANY });
     size_t joints = (size_t)tree.shape[1];
     int64_t vertices = (int64_t)m->vertex_count;
     table weights = take(s, "weights", 2, (int64_t[]){ vertices, (int64_t)joints });
@@ -349,7 +341,7 @@ static void read_texture(source *s)
     if (path && !s->status)
         s->status = io_npz_open(&npz, path, 0, s->error);
     if (path && !s->status) {
-        table mean = take(&t, "mean", 3, (int64_t[]){ ANY, ANY, 3 });
+        table mean = take(&t, "mean", 3, (int64_t[]){ HEAD_ANY, HEAD_ANY, 3 });
         size_t pixels = (size_t)(mean.shape[0] * mean.shape[1]);
         m->mean_texture = mean.numbers ? hds_alloc(pixels, 3) : NULL;
         if (mean.numbers && !m->mean_texture)

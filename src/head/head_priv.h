@@ -24,6 +24,9 @@ HDS_NODISCARD hds_status head_expand_coefficients(const head_model *m, const hds
 
 /* ---- npz.c ---- */
 
+enum { HEAD_ANY = -1 }; /* an extent that the array itself decides */
+/* "(any,5023,3)" */
+void head_format_shape(char *text, size_t size, int dims, const int64_t *shape);
 /* weights (V,J) -> skin_count, skin_joints, skin_weights. False: out of memory. */
 HDS_NODISCARD bool head_pack_weights(head_model *m, const real *weights);
 

@@ -14,8 +14,6 @@ typedef struct reader {
     hds_status status; /* the first failure; later reads do nothing */
 } reader;
 
-enum { ANY = -1 }; /* a dimension that the array itself decides */
-
 static void fail_memory(reader *r, const char *name)
 {
     if (!r->status)
@@ -23,13 +21,12 @@ static void fail_memory(reader *r, const char *name)
             hds_raise(r->error, HDS_ERROR_MEMORY, "%s: %s: no memory for it", r->npz.path, name);
 }
 
-/* "(S,5023,3)" */
-static void format_shape(char *text, size_t size, int dims, const int64_t *shape)
+void head_format_shape(char *text, size_t size, int dims, const int64_t *shape)
 {
     size_t length = (size_t)snprintf(text, size, "(");
     for (int i = 0; i < dims && length + 24 < size; i++) {
         const char *comma = i ? "," : "";
-        if (shape[i] == ANY)
+        if (shape[i] == HEAD_ANY)
             length += (size_t)snprintf(text + length, size - length, "%sany", comma);
         else
             length += (size_t)snprintf(text + length, size - length, "%s%lld", comma,
@@ -64,11 +61,11 @@ static const io_array *take(reader *r, const char *name, char kind, int sizes, i
     }
     bool same = a->dims == dims;
     for (int i = 0; same && i < dims; i++)
-        same = shape[i] == ANY ? a->shape[i] >= 0 : a->shape[i] == shape[i];
+        same = shape[i] == HEAD_ANY ? a->shape[i] >= 0 : a->shape[i] == shape[i];
     if (!same) {
         char found[160], expected[160];
-        format_shape(found, sizeof found, a->dims, a->shape);
-        format_shape(expected, sizeof expected, dims, shape);
+        head_format_shape(found, sizeof found, a->dims, a->shape);
+        head_format_shape(expected, sizeof expected, dims, shape);
         r->status = hds_raise(r->error, HDS_ERROR_FORMAT, "%s: %s: shape %s, expected %s",
                               r->npz.path, name, found, expected);
         return NULL;
@@ -167,11 +164,11 @@ static void read_shape(reader *r)
     head_model *m = r->model;
     const io_array *name = take(r, "name", 'S', 0, 0, NULL);
     m->name = name ? take_text(r, name, 0) : NULL;
-    m->vertices = take_reals(r, "vertices", 2, (int64_t[]){ ANY, 3 });
+    m->vertices = take_reals(r, "vertices", 2, (int64_t[]){ HEAD_ANY, 3 });
     m->vertex_count = need_rows(r, "vertices");
-    m->faces = take_integers(r, "faces", 'u', 4, 2, (int64_t[]){ ANY, 3 });
+    m->faces = take_integers(r, "faces", 'u', 4, 2, (int64_t[]){ HEAD_ANY, 3 });
     m->face_count = need_rows(r, "faces");
-    int64_t basis[] = { ANY, (int64_t)m->vertex_count, 3 };
+    int64_t basis[] = { HEAD_ANY, (int64_t)m->vertex_count, 3 };
     m->shape_basis = take_reals(r, "shape_basis", 3, basis);
     m->shape_count = rows_of(r, "shape_basis");
     if (any_of(r, (const char *[]){ "expression_basis", "expression_names" }, 2)) {
@@ -186,7 +183,7 @@ static void read_appearance(reader *r)
 {
     head_model *m = r->model;
     if (any_of(r, (const char *[]){ "uvs", "uv_faces" }, 2)) {
-        real *uvs = take_reals(r, "uvs", 2, (int64_t[]){ ANY, 2 });
+        real *uvs = take_reals(r, "uvs", 2, (int64_t[]){ HEAD_ANY, 2 });
         m->uv_count = rows_of(r, "uvs");
         m->uvs = hds_alloc(m->uv_count, 2 * sizeof *m->uvs);
         if (!m->uvs)
@@ -200,7 +197,8 @@ static void read_appearance(reader *r)
     const io_array *texture = io_npz_find(&r->npz, "mean_texture");
     if (!texture)
         return;
-    m->mean_texture = take_integers(r, "mean_texture", 'u', 1, 3, (int64_t[]){ ANY, ANY, 3 });
+    m->mean_texture =
+        take_integers(r, "mean_texture", 'u', 1, 3, (int64_t[]){ HEAD_ANY, HEAD_ANY, 3 });
     if (m->mean_texture) {
         m->texture_height = (size_t)texture->shape[0];
         m->texture_width = (size_t)texture->shape[1];
@@ -248,7 +246,7 @@ static void read_joints(reader *r)
                                          "pose_basis" };
     if (!any_of(r, names, sizeof names / sizeof *names))
         return;
-    m->joints = take_reals(r, "joints", 2, (int64_t[]){ ANY, 3 });
+    m->joints = take_reals(r, "joints", 2, (int64_t[]){ HEAD_ANY, 3 });
     size_t count = need_rows(r, "joints");
     int64_t joints = (int64_t)count, shapes = (int64_t)m->shape_count;
     m->joint_parents = take_integers(r, "joint_parents", 'i', 4, 1, &joints);
