@@ -9,6 +9,7 @@
 enum { LANES = 8 };
 typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef int32_t ivec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef uint32_t uvec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 #define LANES_INLINE static inline __attribute__((always_inline))
 
 /* Defines NAME_plain and NAME_avx2 with this body; LANES_CALL runs the better one. */
@@ -62,7 +63,7 @@ LANES_INLINE void lanes_exp(vec *value)
     y = y * r + 0.5f;
     y = y * r + 1.0f;
     y = y * r + 1.0f;
-    y = (vec)((ivec)y + ((ivec)t << 23)); /* the integer is in the low bits of t */
+    y = (vec)((uvec)y + ((uvec)t << 23)); /* the integer is in the low bits of t */
     ivec number = x == x;                 /* adding to the bits of what is none would make it one */
     lanes_choose(&number, &y, &x, value);
 }
