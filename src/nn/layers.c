@@ -52,26 +52,26 @@ static const tn *norm_weights(const at *here, int64_t width, const tn **bias)
     return w;
 }
 
-tn *nn_group_norm(const at *p, const char *name, const tn *x, int groups, double eps)
+static tn *group_norm(const at *p, const char *name, const tn *x, int groups, double eps,
+                      tn *(*run)(tn_context *, const tn *, const tn *, const tn *, int, double))
 {
     at here = at_sub(p, name);
     size_t scope = nn_enter(&here);
     const tn *b, *w = norm_weights(&here, tn_dim(p->cx, x, 1), &b);
     return nn_leave(&here, scope,
-                    at_surveyed(p) ? tn_detach(p->cx, x)
-                                   : tn_group_norm(p->cx, x, w, b, groups, eps));
+                    at_surveyed(p) ? tn_detach(p->cx, x) : run(p->cx, x, w, b, groups, eps));
+}
+
+tn *nn_group_norm(const at *p, const char *name, const tn *x, int groups, double eps)
+{
+    return group_norm(p, name, x, groups, eps, tn_group_norm);
 }
 
 tn *nn_group_norm_silu(const at *p, const char *name, const tn *x, int groups, double eps)
 {
     if (at_probed(p)) /* the module's own output is wanted */
         return tn_silu(p->cx, nn_group_norm(p, name, x, groups, eps));
-    at here = at_sub(p, name);
-    size_t scope = nn_enter(&here);
-    const tn *b, *w = norm_weights(&here, tn_dim(p->cx, x, 1), &b);
-    return nn_leave(&here, scope,
-                    at_surveyed(p) ? tn_detach(p->cx, x)
-                                   : tn_group_norm_silu(p->cx, x, w, b, groups, eps));
+    return group_norm(p, name, x, groups, eps, tn_group_norm_silu);
 }
 
 tn *nn_layer_norm(const at *p, const char *name, const tn *x, double eps)

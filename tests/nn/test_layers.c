@@ -2,48 +2,23 @@
 /* Layers against their formulas as plain loops in double, and each way of running one (with no
  * graph, with one for the input, with one for the weights too) against the others. */
 #include "base/base.h"
-#include "tensor/tensor.h"
+#include "context.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <setjmp.h>
-#include <stdarg.h>
-
-#include <cmocka.h>
-
 enum { LARGEST = 1 << 23 };
 static float *numbers[8]; /* of the tensors of a test, with their sizes */
 static size_t counts[8];
 
-static int begin(void **state)
+static int end_and_free(void **state)
 {
-    hds_error error = { 0 };
-    tn_context *cx = NULL;
-    *state = NULL;
-    if (tn_context_create(&cx, 2, &error) != HDS_OK)
-        return 1;
-    *state = cx;
-    return 0;
-}
-
-static int end(void **state)
-{
-    tn_context *cx = *state;
-    tn_context_destroy(&cx);
     for (int i = 0; i < 8; i++) {
         free(numbers[i]);
         numbers[i] = NULL;
     }
-    return 0;
-}
-
-static void ok(tn_context *cx)
-{
-    hds_error error = { 0 };
-    if (tn_check(cx, &error) != HDS_OK)
-        fail_msg("%s", error.message);
+    return end(state);
 }
 
 /* Normal numbers, which stay in numbers[i]. */
@@ -407,7 +382,7 @@ static void weights_of_two_bytes_are_rounded_ones(void **state)
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, begin, end)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, begin, end_and_free)
     const struct CMUnitTest tests[] = {
         TEST(attention_is_its_formula),
         TEST(scores_far_apart_neither_overflow_nor_vanish),

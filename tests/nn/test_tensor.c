@@ -1,39 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the C wrapper of libtorch could break: scopes, the sticky error, exceptions, gradients. */
-#include "tensor/tensor.h"
+#include "context.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <setjmp.h>
-#include <stdarg.h>
-
-#include <cmocka.h>
-
-static int begin(void **state)
-{
-    hds_error error = { 0 };
-    tn_context *cx = NULL;
-    if (tn_context_create(&cx, 2, &error) != HDS_OK)
-        return 1;
-    *state = cx;
-    return 0;
-}
-
-static int end(void **state)
-{
-    tn_context *cx = *state;
-    tn_context_destroy(&cx);
-    return 0;
-}
-
-static void ok(tn_context *cx)
-{
-    hds_error error = { 0 };
-    if (tn_check(cx, &error) != HDS_OK)
-        fail_msg("%s", error.message);
-}
 
 static tn *ramp(tn_context *cx, int dims, const int64_t *shape, float step)
 {
