@@ -47,18 +47,28 @@ typedef struct hds_head_info {
 } hds_head_info;
 HDS_API void hds_head_get_info(const hds_head *head, hds_head_info *info);
 
-/* A picture for people: textured (or grey) under a key light, antialiased. */
+/* Where a picture is taken from: a camera that looks at the middle of the model's template. */
+typedef struct hds_camera {
+    float azimuth;   /* degrees; positive sees the head's own left side */
+    float elevation; /* degrees, -90 to 90; positive looks down on the head */
+    float distance;  /* metres from that middle; 0: the nearest that has all of the template in the
+                        frame at every azimuth */
+    float fov;       /* degrees from bottom to top, 1 to 150; 0: 20 */
+} hds_camera;
+
+/* Pictures for people: textured (or grey) under a key light, antialiased. */
 typedef enum hds_render_mode {
     HDS_RENDER_TEXTURED,
     HDS_RENDER_GREY,
     HDS_RENDER_NORMALS
 } hds_render_mode;
 typedef struct hds_render_params {
-    float azimuth, elevation; /* degrees; positive azimuth sees the head's own left side */
-    int size;                 /* square picture, 0: 512; at most 4096 */
+    const hds_camera *cameras; /* a picture each; NULL: one from the front */
+    size_t camera_count;
+    int size; /* square pictures, 0: 512; at most 4096 */
     hds_render_mode mode;
 } hds_render_params;
-/* pixels: (size, size, 3) sRGB, row 0 at the top. */
+/* pixels: (camera_count, size, size, 3) sRGB, row 0 at the top. */
 HDS_API HDS_NODISCARD hds_status hds_head_render(const hds_head *head,
                                                  const hds_render_params *params, uint8_t *pixels,
                                                  hds_error *error);

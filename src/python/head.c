@@ -158,10 +158,12 @@ static PyObject *head_save(PyObject *self, PyObject *path_object)
 }
 
 PyDoc_STRVAR(render_doc,
-"render($self, /, azimuth=0, elevation=0, size=512, mode='textured')\n--\n\n"
-"A picture for people, (size, size, 3) uint8 sRGB, row 0 at the top, on mid-grey.\n\n"
-"azimuth, elevation: degrees; positive azimuth sees the head's own left side, elevation is from\n"
-"-90 to 90. size: 1 to 4096. mode: 'textured' (grey without a texture), 'grey' or 'normals'.");
+"render($self, /, azimuth=0, elevation=0, size=512, mode='textured', *, distance=None, fov=20)\n--\n\n"
+"A picture (size, size, 3), uint8 sRGB, antialiased, for people.\n\n"
+"azimuth, elevation: degrees; positive azimuth sees the head's own left side. distance: metres from\n"
+"the middle of the model's template; None is the nearest that has all of it in the frame at every\n"
+"azimuth. fov: degrees from bottom to top. Each may also be a list of N: the result is then\n"
+"(N, size, size, 3), a picture for each. mode: 'textured', 'grey' or 'normals' (object space).");
 
 static bool get_mode(const char *name, hds_render_mode *mode)
 {
@@ -175,31 +177,43 @@ static bool get_mode(const char *name, hds_render_mode *mode)
     return false;
 }
 
-static PyObject *head_render(PyObject *self, PyObject *arguments, PyObject *keywords)
+static PyObject *render(PyObject *self, hds_render_params *params, const python_cameras *cameras)
 {
-    static char *names[] = { "azimuth", "elevation", "size", "mode", NULL };
-    hds_render_params params = { .size = 512 };
-    const char *mode = "textured";
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|ffis:render", names, &params.azimuth,
-                                     &params.elevation, &params.size, &mode) ||
-        !get_mode(mode, &params.mode))
-        return NULL;
-    if (params.size < 1 || params.size > 4096)
-        return PyErr_Format(PyExc_ValueError, "size: %d, expected 1 to 4096", params.size);
-    size_t extents[3] = { (size_t)params.size, (size_t)params.size, 3 };
+    if (params->size < 1 || params->size > 4096)
+        return PyErr_Format(PyExc_ValueError, "size: %d, expected 1 to 4096", params->size);
+    size_t size = (size_t)params->size, extents[4] = { cameras->count, size, size, 3 };
+    bool many = cameras->many;
     void *pixels;
-    PyObject *view = python_array_new(python_state_of(self), 'B', 3, extents, &pixels);
+    PyObject *view = python_array_new(python_state_of(self), 'B', many ? 4 : 3,
+                                      many ? extents : extents + 1, &pixels);
     if (!view)
         return NULL;
+    params->cameras = cameras->values;
+    params->camera_count = cameras->count;
     hds_error error = { .status = HDS_OK };
     hds_status status;
     Py_BEGIN_ALLOW_THREADS
-    status = hds_head_render(((head_object *)self)->head, &params, pixels, &error);
+    status = hds_head_render(((head_object *)self)->head, params, pixels, &error);
     Py_END_ALLOW_THREADS
-    if (status == HDS_OK)
-        return view;
-    Py_DECREF(view);
-    return python_raise(python_state_of(self), status, &error);
+    return python_finish(self, view, status, &error);
+}
+
+static PyObject *head_render(PyObject *self, PyObject *arguments, PyObject *keywords)
+{
+    static char *names[] = { "azimuth", "elevation", "size", "mode", "distance", "fov", NULL };
+    hds_render_params params = { .size = 512 };
+    PyObject *azimuth = NULL, *elevation = NULL, *distance = NULL, *fov = NULL;
+    const char *mode = "textured";
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|OOis$OO:render", names, &azimuth,
+                                     &elevation, &params.size, &mode, &distance, &fov) ||
+        !get_mode(mode, &params.mode))
+        return NULL;
+    python_cameras cameras = { .values = NULL };
+    PyObject *pictures = NULL;
+    if (python_cameras_get(&cameras, azimuth, elevation, distance, fov))
+        pictures = render(self, &params, &cameras);
+    python_cameras_finish(&cameras);
+    return pictures;
 }
 
 PyDoc_STRVAR(vertices_doc,

@@ -191,10 +191,13 @@ class Head:
     def save(self, path: _Path, /) -> None: ...
     def render(
         self,
-        azimuth: float = 0,
-        elevation: float = 0,
+        azimuth: float | _Floats = 0,
+        elevation: float | _Floats = 0,
         size: int = 512,
         mode: Literal["textured", "grey", "normals"] = "textured",
+        *,
+        distance: float | _Floats | None = None,
+        fov: float | _Floats = 20,
     ) -> memoryview: ...
     def vertices(self) -> memoryview: ...
     @property

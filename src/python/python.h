@@ -74,6 +74,18 @@ bool python_coefficients_get(python_coefficients *c, PyObject *shape, PyObject *
                              PyObject *pose);
 void python_coefficients_finish(python_coefficients *c);
 
+/* ---- camera.c ---- */
+
+/* Arguments azimuth, elevation, distance, fov: a number, a list of N or None. Zero-initialise it. */
+typedef struct python_cameras {
+    hds_camera *values;
+    size_t count;
+    bool many; /* one of them was a list */
+} python_cameras;
+bool python_cameras_get(python_cameras *c, PyObject *azimuth, PyObject *elevation,
+                        PyObject *distance, PyObject *fov);
+void python_cameras_finish(python_cameras *c);
+
 /* Pictures for ControlNets, each an array or None, and their scales. Begin with PYTHON_CONTROLS. */
 typedef struct python_controls {
     PyObject *depth, *texture; /* borrowed */

@@ -83,6 +83,34 @@ void raster_light_polynomial(const real light[9], real p[9])
     p[8] = band22 * light[8];
 }
 
+/* n' = R n with R the turn: the linear part turns as a vector, the quadratic n^T Q n to R Q R^T,
+ * whose trace part e (xx + yy + zz) = e goes to the constant. */
+void raster_light_turn(real degrees, real light[9])
+{
+    real p[9], turned[3][3] = { { 0 } };
+    double angle = fmod((double)degrees, 360) * 0.017453292519943295;
+    const real c = (real)cos(angle), s = (real)sin(angle);
+    const real r[3][3] = { { c, 0, s }, { 0, 1, 0 }, { -s, 0, c } };
+    raster_light_polynomial(light, p);
+    const real q[3][3] = { { p[8], p[4] / 2, p[6] / 2 },
+                           { p[4] / 2, -p[8], p[5] / 2 },
+                           { p[6] / 2, p[5] / 2, p[7] } };
+    for (int i = 0; i < 3; i++)
+        for (int j = 0; j < 3; j++)
+            for (int k = 0; k < 9; k++)
+                turned[i][j] += r[i][k / 3] * q[k / 3][k % 3] * r[j][k % 3];
+    real trace = (turned[0][0] + turned[1][1]) / 2;
+    light[3] = (c * p[1] + s * p[3]) / band1;
+    light[1] = p[2] / band1;
+    light[2] = (c * p[3] - s * p[1]) / band1;
+    light[4] = 2 * turned[0][1] / band2;
+    light[5] = 2 * turned[1][2] / band2;
+    light[7] = 2 * turned[0][2] / band2;
+    light[6] = (turned[2][2] - trace) / (3 * band20);
+    light[8] = (turned[0][0] - turned[1][1]) / (2 * band22);
+    light[0] = (p[0] + trace + band20 * light[6]) / band0;
+}
+
 static void make_light(const setting *s, real light[9])
 {
     const double pi = 3.14159265358979323846, degree = pi / 180;

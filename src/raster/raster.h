@@ -69,6 +69,8 @@ bool raster_draw_adjoint(const raster_mesh *mesh, const real *normals, const ras
 int raster_light_presets(void);
 void raster_light_preset(int preset, real light[9]);
 void raster_light_random(rng *r, real light[9]);
+/* The lamps turn about the y axis as a camera's azimuth does: by 90 degrees from +z to +x. */
+void raster_light_turn(real degrees, real light[9]);
 /* From spherical-harmonics coefficients and a unit normal to irradiance / pi, clamped at 0. */
 real raster_irradiance(const real light[9], const real normal[3]);
 

@@ -6,6 +6,7 @@
 #define HDS_SCENE_H
 
 #include "head/head.h"
+#include "raster/raster.h"
 
 /* ---- shape.c ---- */
 
@@ -31,6 +32,12 @@ typedef struct scene_split {
 HDS_NODISCARD hds_status scene_split_init(scene_split *split, const hds_head_model_info *model,
                                           hds_error *error);
 void scene_split_finish(scene_split *split);
+
+/* ---- camera.c ---- */
+
+/* Checks `count` cameras and fills in what they leave to the model. */
+HDS_NODISCARD hds_status scene_cameras(const hds_head_model *model, const hds_camera *cameras,
+                                       size_t count, raster_camera *out, hds_error *error);
 
 /* ---- files.c ---- */
 

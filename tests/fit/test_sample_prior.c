@@ -43,7 +43,9 @@ static int setup(void **state)
     ok(hds_head_create(&head, &(hds_head_params){ .model = model }, &error), &error);
     for (int i = 0; i < VIEWS; i++) {
         static uint8_t bytes[PIXELS];
-        hds_render_params p = { .azimuth = (float)(i % 3 - 1) * 60,
+        hds_camera camera = { .azimuth = (float)(i % 3 - 1) * 60 };
+        hds_render_params p = { .cameras = &camera,
+                                .camera_count = 1,
                                 .size = SIDE,
                                 .mode = i < 3 ? HDS_RENDER_GREY : HDS_RENDER_NORMALS };
         ok(hds_head_render(head, &p, bytes, &error), &error);

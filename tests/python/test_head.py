@@ -4,6 +4,7 @@
 import array
 import os
 
+import numpy as np
 import pytest
 
 import headsds
@@ -42,6 +43,20 @@ def test_render(head, mode):
     assert picture != head.render(-30, 5, 48, mode)
 
 
+def test_render_many(head):
+    pictures = head.render(azimuth=[30, -30, 0], elevation=5, size=48, distance=[1, 2, 0.8], fov=25)
+    assert (pictures.format, pictures.shape) == ("B", (3, 48, 48, 3))
+    pictures = np.asarray(pictures)
+    for i, (azimuth, distance) in enumerate([(30, 1), (-30, 2), (0, 0.8)]):
+        one = head.render(azimuth, 5, 48, distance=distance, fov=25)
+        assert (np.asarray(one) == pictures[i]).all()
+    assert head.render(np.zeros(0), size=8).shape == (0, 8, 8, 3)
+    with pytest.raises(ValueError, match="elevation"):
+        head.render([0, 1], [0, 1, 2], size=8)
+    with pytest.raises(TypeError, match="number"):
+        head.render("x", size=8)
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
@@ -50,6 +65,8 @@ def test_render(head, mode):
         ({"mode": "x"}, "mode: 'x', expected 'textured', 'grey' or 'normals'"),
         ({"elevation": 100}, "elevation"),
         ({"azimuth": float("nan")}, "azimuth"),
+        ({"distance": -1}, "distance: -1, expected 0.01 to 100 metres"),
+        ({"fov": 170}, "fov: 170, expected 1 to 150 degrees"),
     ],
 )
 def test_render_errors(head, arguments, message):

@@ -555,7 +555,10 @@ enum { SIZE = 64 };
 static void render(float azimuth, hds_render_mode mode, uint8_t pixels[SIZE * SIZE * 3])
 {
     hds_error error = { 0 };
-    hds_render_params params = { .azimuth = azimuth, .size = SIZE, .mode = mode };
+    hds_camera camera = { .azimuth = azimuth };
+    hds_render_params params = {
+        .cameras = &camera, .camera_count = 1, .size = SIZE, .mode = mode
+    };
     if (hds_head_render(head, &params, pixels, &error) != HDS_OK)
         fail_msg("%s", error.message);
 }
@@ -589,6 +592,31 @@ static void test_render_normals(void **state)
     assert_true(middle[0] > 230);
 }
 
+/* Several cameras at once draw what each draws alone; twice the distance is half as large. */
+static void test_render_cameras(void **state)
+{
+    static uint8_t both[2 * SIZE * SIZE * 3], one[SIZE * SIZE * 3];
+    hds_error error = { 0 };
+    hds_camera cameras[2] = { { .azimuth = 50, .elevation = 10 }, { .distance = 2, .fov = 12 } };
+    hds_render_params params = { .cameras = cameras, .camera_count = 2, .size = SIZE };
+    assert_int_equal(hds_head_render(head, &params, both, &error), HDS_OK);
+    for (int i = 0; i < 2; i++) {
+        params = (hds_render_params){ .cameras = &cameras[i], .camera_count = 1, .size = SIZE };
+        assert_int_equal(hds_head_render(head, &params, one, &error), HDS_OK);
+        assert_memory_equal(one, both + i * (int)sizeof one, sizeof one);
+    }
+    int covered[2];
+    for (int i = 0; i < 2; i++) {
+        cameras[1].distance = (float)(2 * (i + 1));
+        assert_int_equal(hds_head_render(head, &params, one, &error), HDS_OK);
+        covered[i] = 0;
+        for (int k = 0; k < SIZE * SIZE; k++)
+            covered[i] += abs(one[3 * k] - one[0]) > 8;
+    }
+    assert_true(covered[0] > 100);
+    assert_in_range(covered[0], 3.2 * covered[1], 4.9 * covered[1]);
+}
+
 static void test_render_errors(void **state)
 {
     static uint8_t pixels[3];
@@ -596,13 +624,24 @@ static void test_render_errors(void **state)
     hds_render_params wrong[] = {
         { .size = -1 },
         { .size = 5000 },
-        { .size = 1, .azimuth = NAN },
-        { .elevation = 91 },
-        { .size = 1, .mode = (hds_render_mode)3 },
+        { .size = 1, .mode = (hds_render_mode)99 },
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         assert_int_equal(hds_head_render(head, &wrong[i], pixels, &error), HDS_ERROR_ARGUMENT);
     assert_non_null(strstr(error.message, "size: -1"));
+    const hds_camera cameras[] = { { .azimuth = NAN },
+                                   { .elevation = 91 },
+                                   { .distance = -1 },
+                                   { .distance = 0.001f },
+                                   { .fov = 151 } };
+    const char *const expected[] = { "azimuth nan", "elevation 91", "distance: -1", "distance: 0.001",
+                                  "fov: 151" };
+    for (size_t i = 0; i < sizeof cameras / sizeof *cameras; i++) {
+        hds_render_params params = { .cameras = &cameras[i], .camera_count = 1, .size = 1 };
+        error = (hds_error){ 0 };
+        assert_int_equal(hds_head_render(head, &params, pixels, &error), HDS_ERROR_ARGUMENT);
+        assert_non_null(strstr(error.message, expected[i]));
+    }
     assert_int_equal(hds_head_render(head, &(hds_render_params){ .size = 1 }, pixels, NULL),
                      HDS_OK);
 }
@@ -622,6 +661,7 @@ int main(void)
         cmocka_unit_test(test_load_refuses_another_model),
         cmocka_unit_test(test_render),
         cmocka_unit_test(test_render_normals),
+        cmocka_unit_test(test_render_cameras),
         cmocka_unit_test(test_render_errors),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
