@@ -47,6 +47,8 @@ typedef struct arena_mark {
 } arena_mark;
 /* Zeroed, 64-byte aligned; NULL: out of memory. */
 void *arena_alloc(arena *a, size_t count, size_t size);
+/* The same with whatever was there: for what is written before it is read. */
+void *arena_take(arena *a, size_t count, size_t size);
 arena_mark arena_enter(const arena *a);
 void arena_leave(arena *a, arena_mark mark);
 void arena_finish(arena *a);

@@ -164,6 +164,8 @@ void fit_run_finish(fit_run *run)
     fit_optimiser_finish(&run->optimiser);
     mesh_adjacency_finish(&run->adjacency);
     arena_finish(&run->scratch);
+    for (int i = 0; i < FIT_MOST_VIEWS; i++)
+        arena_finish(&run->view_scratch[i]);
     hds_free(run->settings.prompt);
     hds_free(run->settings.negative_prompt);
     hds_free(run->start);

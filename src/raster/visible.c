@@ -124,10 +124,18 @@ static void corners(const raster_state *s, const raster_mesh *mesh, const raster
     }
 }
 
+/* 1 / twice the area on the screen; 0 for faces thinner than 1/32 pixel, whose barycentrics 1/256
+ * pixel outside are off by an eighth and more. */
 static real inverse_area(const real x[3], const real y[3])
 {
-    real area = (x[1] - x[0]) * (y[2] - y[0]) - (x[2] - x[0]) * (y[1] - y[0]);
-    return fabs(area) > (real)1e-12 ? 1 / area : 0;
+    const real thin = (real)1 / 32;
+    real area = (x[1] - x[0]) * (y[2] - y[0]) - (x[2] - x[0]) * (y[1] - y[0]), longest = 0;
+    for (int k = 0; k < 3; k++) {
+        real dx = x[(k + 1) % 3] - x[k], dy = y[(k + 1) % 3] - y[k];
+        real square = dx * dx + dy * dy;
+        longest = square > longest ? square : longest;
+    }
+    return area * area > thin * thin * longest ? 1 / area : 0;
 }
 
 void raster_set_planes(const raster_state *s, const raster_mesh *mesh, raster_slot *slot)
@@ -140,17 +148,19 @@ void raster_set_planes(const raster_state *s, const raster_mesh *mesh, raster_sl
         real scale = r * inverse[i];
         slot->plane[i][0] = scale * (y[a] - y[b]);
         slot->plane[i][1] = scale * (x[b] - x[a]);
-        slot->plane[i][2] = scale * (x[a] * y[b] - x[b] * y[a]);
+        slot->plane[i][2] = r != 0 ? scale * (x[a] * y[b] - x[b] * y[a]) : inverse[i] / 3;
     }
 }
 
-/* The common factor 1 / area is left out: the barycentrics don't depend on it. */
+/* With r = 1 / area, plane_i = r inverse_i (...); through r itself all planes scale alike. */
 void raster_plane_adjoint(const raster_state *state, const raster_mesh *mesh,
                           const raster_slot *slot, real gradient[9])
 {
-    real x[3], y[3], inverse[3], out[9] = { 0 };
+    real x[3], y[3], inverse[3], out[9] = { 0 }, darea = 0;
     corners(state, mesh, slot, x, y, inverse);
     real r = inverse_area(x, y);
+    for (int i = 0; i < 9; i++)
+        darea -= r * gradient[i] * slot->plane[i / 3][i % 3];
     for (int i = 0; i < 3; i++) {
         int a = (i + 1) % 3, b = (i + 2) % 3;
         const real *g = gradient + 3 * i;
@@ -159,7 +169,10 @@ void raster_plane_adjoint(const raster_state *state, const raster_mesh *mesh,
         out[3 * b] += scale * (g[1] - g[2] * y[a]);
         out[3 * a + 1] += scale * (g[0] - g[2] * x[b]);
         out[3 * b + 1] += scale * (g[2] * x[a] - g[0]);
-        out[3 * i + 2] = r * (g[0] * (y[a] - y[b]) + g[1] * (x[b] - x[a]) + g[2] * cross);
+        out[3 * i] += darea * (y[a] - y[b]);
+        out[3 * i + 1] += darea * (x[b] - x[a]);
+        out[3 * i + 2] =
+            r != 0 ? r * (g[0] * (y[a] - y[b]) + g[1] * (x[b] - x[a]) + g[2] * cross) : g[2] / 3;
     }
     memcpy(gradient, out, sizeof out);
 }
@@ -191,34 +204,86 @@ static inline edges set_edges(const raster_state *s, const uint32_t *v, int32_t 
     return e;
 }
 
-/* The face on the rows [y0, y1] of its box, with `name` where it is nearest. */
-#define DRAW_ROWS(integer)                                                                         \
-    for (int y = y0; y <= y1; y++) {                                                               \
-        size_t at = (size_t)y * (size_t)s->width + (size_t)b->x0;                                  \
-        real *restrict depth = s->depth + at;                                                      \
-        uint32_t *restrict visible = s->visible + at;                                              \
-        const integer row = (integer)(y - y0);                                                     \
-        const integer e0 = (integer)(e.c[0] + e.b[0] * row), a0 = (integer)e.a[0];                 \
-        const integer e1 = (integer)(e.c[1] + e.b[1] * row), a1 = (integer)e.a[1];                 \
-        const integer e2 = (integer)(e.c[2] + e.b[2] * row), a2 = (integer)e.a[2];                 \
-        const real z0 = plane[1] * (real)row + plane[2], zx = plane[0];                            \
-        for (int x = 0; x < width; x++) {                                                          \
-            integer side = (e0 + a0 * x) | (e1 + a1 * x) | (e2 + a2 * x);                          \
-            real z = z0 + zx * (real)x;                                                            \
-            z = z > low ? z : low;                                                                 \
-            z = z < high ? z : high;                                                               \
-            if (side >= 0 && z > depth[x]) {                                                       \
-                depth[x] = z;                                                                      \
-                visible[x] = name;                                                                 \
-            }                                                                                      \
-        }                                                                                          \
+/* One face in a band: where, and 1/w = slope[0] x + slope[1] y + at within [low, high]. */
+typedef struct drawing {
+    edges e;
+    int x0, y0, x1, y1; /* pixels, both ends included; x and y count from the first */
+    real slope[2], at, low, high;
+    uint32_t name;
+} drawing;
+
+/* Edge functions of faces up to 64 pixels wide and high fit into 32 bits. Eight pixels at a time,
+ * those outside of the face included: the row is at least that long. */
+typedef int32_t lanes32 __attribute__((vector_size(RASTER_LANES * sizeof(int32_t))));
+
+static inline __attribute__((always_inline)) void draw_small(const raster_state *s,
+                                                             const drawing *d)
+{
+    const lanes32 steps = { 0, 1, 2, 3, 4, 5, 6, 7 };
+    const raster_lanes reals = { 0, 1, 2, 3, 4, 5, 6, 7 };
+    int start = d->x0 < s->width - RASTER_LANES ? d->x0 : s->width - RASTER_LANES;
+    lanes32 a[3], row[3];
+    for (int i = 0; i < 3; i++) {
+        a[i] = steps * (int32_t)d->e.a[i];
+        row[i] = a[i] + (int32_t)(d->e.c[i] + d->e.a[i] * (start - d->x0));
     }
+    raster_lanes depth = d->slope[0] * (reals + (real)(start - d->x0)) + d->at;
+    const raster_lanes low = d->low + (raster_lanes){ 0 }, high = d->high + (raster_lanes){ 0 };
+    for (int y = d->y0; y <= d->y1; y++) {
+        size_t at = (size_t)y * (size_t)s->width;
+        real down = d->slope[1] * (real)(y - d->y0);
+        for (int x = start; x <= d->x1; x += RASTER_LANES) {
+            int left = x <= s->width - RASTER_LANES ? x : s->width - RASTER_LANES,
+                step = left - start;
+            lanes32 side = (row[0] + (int32_t)d->e.a[0] * step) |
+                           (row[1] + (int32_t)d->e.a[1] * step) |
+                           (row[2] + (int32_t)d->e.a[2] * step);
+            raster_lanes z = depth + (down + d->slope[0] * (real)step);
+            raster_lanes *at_depth = (raster_lanes *)(s->depth + at + left), old = *at_depth;
+            z = RASTER_CHOOSE(z > low, z, low);
+            z = RASTER_CHOOSE(z < high, z, high);
+            raster_mask nearer = (z > old) & __builtin_convertvector(side >= 0, raster_mask);
+            lanes32 names, nearer32 = __builtin_convertvector(nearer, lanes32);
+            memcpy(&names, s->visible + at + left, sizeof names);
+            names = (nearer32 & (int32_t)d->name) | (names & ~nearer32);
+            *at_depth = RASTER_CHOOSE(nearer, z, old);
+            memcpy(s->visible + at + left, &names, sizeof names);
+        }
+        for (int i = 0; i < 3; i++)
+            row[i] += (int32_t)d->e.b[i];
+    }
+}
+
+static inline __attribute__((always_inline)) void draw_large(const raster_state *s,
+                                                             const drawing *d)
+{
+    for (int y = d->y0; y <= d->y1; y++) {
+        size_t at = (size_t)y * (size_t)s->width + (size_t)d->x0;
+        real *restrict depth = s->depth + at;
+        uint32_t *restrict visible = s->visible + at;
+        const int64_t row = y - d->y0;
+        const int64_t e0 = d->e.c[0] + d->e.b[0] * row, a0 = d->e.a[0];
+        const int64_t e1 = d->e.c[1] + d->e.b[1] * row, a1 = d->e.a[1];
+        const int64_t e2 = d->e.c[2] + d->e.b[2] * row, a2 = d->e.a[2];
+        const real z0 = d->slope[1] * (real)row + d->at;
+        for (int x = 0; x <= d->x1 - d->x0; x++) {
+            int64_t side = (e0 + a0 * x) | (e1 + a1 * x) | (e2 + a2 * x);
+            real z = z0 + d->slope[0] * (real)x;
+            z = z > d->low ? z : d->low;
+            z = z < d->high ? z : d->high;
+            if (side >= 0 && z > depth[x]) {
+                depth[x] = z;
+                visible[x] = d->name;
+            }
+        }
+    }
+}
 
 static inline bool face_is_small(const raster_state *s, const uint32_t *v)
 {
     const int32_t *a = s->snapped + 2 * v[0], *b = s->snapped + 2 * v[1];
     const int32_t *c = s->snapped + 2 * v[2], side = 64 * RASTER_SUBPIXELS;
-    return max3(a[0], b[0], c[0]) - min3(a[0], b[0], c[0]) < side &&
+    return s->width >= RASTER_LANES && max3(a[0], b[0], c[0]) - min3(a[0], b[0], c[0]) < side &&
            max3(a[1], b[1], c[1]) - min3(a[1], b[1], c[1]) < side;
 }
 
@@ -227,25 +292,28 @@ draw_face(const job *j, uint32_t face, uint32_t name, int row_begin, int row_end
 {
     const raster_state *s = j->state;
     const box *b = &j->boxes[face];
-    const uint32_t *v = j->mesh->faces + 3 * face;
-    int y0 = b->y0 > row_begin ? b->y0 : row_begin, y1 = b->y1 < row_end ? b->y1 : row_end;
-    int width = b->x1 - b->x0 + 1;
-    raster_slot slot = { .face = face, .x0 = b->x0, .y0 = y0 };
+    const uint32_t *v = j->mesh->faces + 3 * (size_t)face;
+    drawing d = { .x0 = b->x0,
+                  .x1 = b->x1,
+                  .y0 = b->y0 > row_begin ? b->y0 : row_begin,
+                  .y1 = b->y1 < row_end ? b->y1 : row_end,
+                  .name = name };
+    raster_slot slot = { .face = face, .x0 = d.x0, .y0 = d.y0 };
     raster_set_planes(s, j->mesh, &slot);
-    edges e = set_edges(s, v, b->x0, y0);
-    real low = s->screen[3 * v[0] + 2], high = low, plane[3];
+    d.e = set_edges(s, v, d.x0, d.y0);
+    d.low = d.high = s->screen[3 * (size_t)v[0] + 2];
     for (int k = 0; k < 3; k++) {
-        real inverse = s->screen[3 * v[k] + 2];
-        low = inverse < low ? inverse : low;
-        high = inverse > high ? inverse : high;
-        plane[k] = slot.plane[0][k] + slot.plane[1][k] + slot.plane[2][k];
+        real inverse = s->screen[3 * (size_t)v[k] + 2];
+        d.low = inverse < d.low ? inverse : d.low;
+        d.high = inverse > d.high ? inverse : d.high;
     }
-    /* 32 bits hold the edge functions of faces that are at most 64 pixels wide and high */
-    if (face_is_small(s, v)) {
-        DRAW_ROWS(int32_t)
-    } else {
-        DRAW_ROWS(int64_t)
-    }
+    for (int k = 0; k < 2; k++)
+        d.slope[k] = slot.plane[0][k] + slot.plane[1][k] + slot.plane[2][k];
+    d.at = slot.plane[0][2] + slot.plane[1][2] + slot.plane[2][2];
+    if (face_is_small(s, v))
+        draw_small(s, &d);
+    else
+        draw_large(s, &d);
 }
 
 /* From places in the list of faces to names of those that are seen, in the order of the pixels. */
