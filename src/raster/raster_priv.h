@@ -70,6 +70,12 @@ typedef struct raster_surface {
     real least, most; /* 1/w of the corners: what is seen beyond an edge stays between */
 } raster_surface;
 
+/* The part of a row that shows one face. */
+typedef struct raster_run {
+    uint32_t slot, pixel; /* pixel: the first */
+    int32_t length;
+} raster_run;
+
 /* A silhouette edge between the centres of two neighbouring pixels. It crosses their line at
  * t = 0 (centre of `inner`, on the surface's side) to 1 (centre of `outer`), and
  *   k = t - 1/2,  image[k < 0 ? inner : outer] += k (colour of inner - colour of outer). */
@@ -92,15 +98,28 @@ struct raster_state {
     int32_t *snapped;          /* (V,2) x, y in 1/256 pixel */
     int8_t *facing;            /* (F) orientation on screen; 0: not drawn */
     uint32_t *bands;           /* (band_count + 1) first slot of each */
-    uint32_t *covered;         /* (band_count + 1) covered pixels before each */
+    uint32_t *covered;         /* (band_count + 1) covered pixels before each band */
     raster_slot *slots;        /* faces that are seen, by band */
     raster_surface *surfaces;  /* (slots) */
-    uint32_t *visible;         /* (H,W) slot + 1, 0: background */
+    uint32_t *visible;         /* (H,W) 0: background, else place in the band's list of faces + 1 */
+    uint32_t *first;           /* (band_count + 1) the lists of all bands in a row */
+    uint32_t *names;           /* as the lists: slot of the band + 1, 0: not seen; NULL: slots lie
+                                  as the lists do */
+    raster_run *runs;          /* (H,W) those of a band from the place of its first pixel on */
+    uint32_t *run_counts;      /* (band_count) */
     real *depth;               /* (H,W) 1/w, 0: background */
     size_t nearest, farthest;  /* RASTER_DEPTH: pixels of the largest and the least 1/w */
     raster_crossing *crossings;
     size_t crossing_count;
 };
+
+/* What is seen at a pixel: slot + 1, 0: background. */
+static inline uint32_t raster_slot_at(const raster_state *s, size_t pixel)
+{
+    uint32_t place = s->visible[pixel];
+    size_t band = pixel / (size_t)s->width >> s->band_bits;
+    return place && s->names ? s->bands[band] + s->names[s->first[band] + place - 1] : place;
+}
 
 /* Rows of a band. */
 static inline int raster_band_begin(const raster_state *s, size_t band)

@@ -6,8 +6,8 @@
  *   normals: M u / 2 + 1/2,  M = 1, the camera's rotation, or that with x mirrored
  *   depth:   1/2 + 1/2 (A_5 - least of the picture) / (most - least)
  *
- * Pixels of a band are gathered into blocks of columns, so that the arithmetic between gathering
- * and scattering is plain loops over columns. A run is the part of a row that shows one face.
+ * Runs of pixels are gathered into blocks of columns, so that the arithmetic between gathering and
+ * scattering is plain loops over columns.
  * plain.c has the same one pixel at a time. */
 #include "raster/raster_priv.h"
 
@@ -19,17 +19,17 @@ enum { BLOCK = 128, PADDED = BLOCK + RASTER_LANES }; /* runs are written in whol
 
 #define INLINE static inline __attribute__((always_inline))
 
+/* (A part of) a run in a block. */
 typedef struct run {
-    uint32_t slot;
-    int begin, end; /* columns */
-    real x, y;      /* first pixel, relative to the slot's origin */
+    uint32_t slot, pixel; /* the first */
+    int begin, end;       /* columns */
+    real x, y;            /* first pixel, relative to the slot's origin */
 } run;
 
 /* Columns of pixels; a gradient is its variable with d in front. */
 typedef struct block {
     int count, runs;
     run run[BLOCK];
-    uint32_t pixel[BLOCK];
     size_t first; /* of the lookups of the picture */
     real a[RASTER_ATTRIBUTES][PADDED], length[PADDED];
     real inside[PADDED]; /* 1 where 1/w is that of the plane, 0 where it is limited */
@@ -39,7 +39,7 @@ typedef struct block {
 } block;
 
 typedef union slot_gradient {
-    real moments[RASTER_ATTRIBUTES][3];
+    real moments[RASTER_ATTRIBUTES][3]; /* of the attributes' planes: by x, by y, constant */
     struct {
         real places[9], normals[9];
     } corner;
@@ -128,33 +128,36 @@ INLINE void finish_block(const job *j, size_t band, block *b, block_body body)
     b->count = b->runs = 0;
 }
 
+/* Takes at most `length` pixels into the block; how many. */
+INLINE int add_run(const job *j, block *b, uint32_t name, uint32_t pixel, int length)
+{
+    const raster_slot *slot = &j->state->slots[name];
+    const uint32_t width = (uint32_t)j->state->width;
+    int room = BLOCK - b->count, taken = length < room ? length : room;
+    b->run[b->runs++] = (run){ .slot = name,
+                               .pixel = pixel,
+                               .begin = b->count,
+                               .end = b->count + taken,
+                               .x = (real)((int)(pixel % width) - slot->x0),
+                               .y = (real)((int)(pixel / width) - slot->y0) };
+    b->count += taken;
+    return taken;
+}
+
 /* Calls body on the covered pixels of a band, block by block. */
 INLINE void each_block(const job *j, size_t band, block *b, block_body body)
 {
     const raster_state *s = j->state;
+    const raster_run *r = s->runs + (size_t)raster_band_begin(s, band) * (size_t)s->width;
+    const raster_run *end = r + s->run_counts[band];
     b->count = b->runs = 0;
     b->first = s->covered[band];
-    for (int y = raster_band_begin(s, band); y < raster_band_end(s, band); y++) {
-        const uint32_t *visible = s->visible + (size_t)y * (size_t)s->width;
-        for (int x = 0; x < s->width;) {
-            uint32_t name = visible[x];
-            if (!name) {
-                x++;
-                continue;
-            }
-            const raster_slot *slot = &s->slots[name - 1];
-            run *r = &b->run[b->runs++];
-            *r = (run){ .slot = name - 1,
-                        .begin = b->count,
-                        .x = (real)(x - slot->x0),
-                        .y = (real)(y - slot->y0) };
-            for (; x < s->width && visible[x] == name && b->count < BLOCK; x++)
-                b->pixel[b->count++] = (uint32_t)y * (uint32_t)s->width + (uint32_t)x;
-            r->end = b->count;
+    for (; r < end; r++)
+        for (int taken = 0; taken < r->length;) {
+            taken += add_run(j, b, r->slot, r->pixel + (uint32_t)taken, r->length - taken);
             if (b->count == BLOCK)
                 finish_block(j, band, b, body);
         }
-    }
     if (b->count)
         finish_block(j, band, b, body);
 }
@@ -175,18 +178,21 @@ INLINE void limit_depth(block *b, const run *r, const raster_surface *surface)
 
 INLINE void gather(const job *j, block *b)
 {
+    const int from = j->from, to = j->to;
     for (int k = 0; k < b->runs; k++) {
         const run *r = &b->run[k];
         const raster_surface *surface = &j->state->surfaces[r->slot];
-        for (int a = j->from; a < j->to; a++) {
+        const raster_lanes x = r->x + steps;
+        for (int a = from; a < to; a++) {
             const real *plane = surface->plane[a];
-            raster_lanes at = plane[0] * (r->x + steps) + (plane[1] * r->y + plane[2]);
-            for (int i = r->begin; i < r->end; i += RASTER_LANES) {
-                *(raster_lanes *)(b->a[a] + i) = at;
+            raster_lanes *out = (raster_lanes *)(b->a[a] + r->begin);
+            raster_lanes at = plane[0] * x + (plane[1] * r->y + plane[2]);
+            for (int left = r->end - r->begin; left > 0; left -= RASTER_LANES) {
+                *out++ = at;
                 at += plane[0] * RASTER_LANES;
             }
         }
-        if (j->to == RASTER_ATTRIBUTES)
+        if (to == RASTER_ATTRIBUTES)
             limit_depth(b, r, surface);
     }
 }
@@ -397,9 +403,13 @@ INLINE void colour_shaded(const job *j, block *b)
 
 INLINE void write_block(const job *j, const block *b, int channels)
 {
-    for (int i = 0; i < b->count; i++)
-        for (int c = 0; c < channels; c++)
-            j->image[(size_t)channels * b->pixel[i] + (size_t)c] = b->out[c][i];
+    for (int k = 0; k < b->runs; k++) {
+        const run *r = &b->run[k];
+        real *out = j->image + (size_t)channels * r->pixel;
+        for (int i = r->begin; i < r->end; i++)
+            for (int c = 0; c < channels; c++)
+                *out++ = b->out[c][i];
+    }
 }
 
 INLINE void interpolate(const job *j, block *b)
@@ -605,16 +615,23 @@ RASTER_WIDE static void shade_block_adjoint(const job *j, size_t band, block *b)
     scatter(j, b);
 }
 
+INLINE void read_block(const job *j, block *b, int channels)
+{
+    for (int k = 0; k < b->runs; k++) {
+        const run *r = &b->run[k];
+        const real *in = j->dimage + (size_t)channels * r->pixel;
+        for (int i = r->begin; i < r->end; i++)
+            for (int c = 0; c < channels; c++)
+                b->out[c][i] = *in++;
+    }
+}
+
 RASTER_WIDE static void picture_block_adjoint(const job *j, size_t band, block *b)
 {
     if (j->channels == 3)
-        for (int i = 0; i < b->count; i++)
-            for (int c = 0; c < 3; c++)
-                b->out[c][i] = j->dimage[3 * (size_t)b->pixel[i] + (size_t)c];
+        read_block(j, b, 3);
     else
-        for (int i = 0; i < b->count; i++)
-            for (int c = 0; c < j->channels; c++)
-                b->out[c][i] = j->dimage[(size_t)j->channels * b->pixel[i] + (size_t)c];
+        read_block(j, b, j->channels);
     shade_block_adjoint(j, band, b);
 }
 
@@ -635,19 +652,14 @@ static void add_crossings(const job *j)
         const raster_crossing *c = &s->crossings[i / 2];
         uint32_t pixel = i % 2 ? c->outer : c->inner;
         real dcolour[RASTER_CHANNELS], sign = i % 2 ? -1 : 1;
-        if (!s->visible[pixel])
+        uint32_t name = raster_slot_at(s, pixel);
+        if (!name)
             continue;
-        const raster_slot *slot = &s->slots[s->visible[pixel] - 1];
         raster_crossing_gradient(s, i / 2, j->dimage, dcolour);
         for (int k = 0; k < j->channels; k++)
             b.out[k][b.count] = sign * dcolour[k];
-        b.pixel[b.count] = pixel;
-        b.run[b.runs++] = (run){ .slot = s->visible[pixel] - 1,
-                                 .begin = b.count,
-                                 .end = b.count + 1,
-                                 .x = (real)(pixel % (uint32_t)s->width) - (real)slot->x0,
-                                 .y = (real)(pixel / (uint32_t)s->width) - (real)slot->y0 };
-        if (++b.count == BLOCK)
+        add_run(j, &b, name - 1, pixel, 1);
+        if (b.count == BLOCK)
             finish_block(j, band, &b, shade_block_adjoint);
     }
     if (b.count)
@@ -664,10 +676,11 @@ static void add_range(const job *j)
         real sum = 0;
         for (int band = 0; band <= s->band_count; band++)
             sum += j->drange[band][k];
-        if (!s->visible[pixel])
+        uint32_t name = raster_slot_at(s, pixel);
+        if (!name)
             continue;
-        const raster_slot *slot = &s->slots[s->visible[pixel] - 1];
-        real *moments = j->gradients[s->visible[pixel] - 1].moments[RASTER_A_W];
+        const raster_slot *slot = &s->slots[name - 1];
+        real *moments = j->gradients[name - 1].moments[RASTER_A_W];
         moments[0] += sum * (real)((int)(pixel % (size_t)s->width) - slot->x0);
         moments[1] += sum * (real)((int)(pixel / (size_t)s->width) - slot->y0);
         moments[2] += sum;

@@ -175,7 +175,7 @@ static bool cross_line(const raster_state *s, const edge *e, const span *p, int 
         p->axis ? (size_t)before * width + (size_t)line : (size_t)line * width + (size_t)before;
     size_t second = first + (p->axis ? width : 1);
     size_t inner = inner_first ? first : second, outer = inner_first ? second : first;
-    uint32_t near = s->visible[inner], far = s->visible[outer];
+    uint32_t near = raster_slot_at(s, inner), far = raster_slot_at(s, outer);
     if (!near || !(s->depth[inner] > s->depth[outer]) ||
         (far && s->slots[near - 1].face == s->slots[far - 1].face))
         return false;

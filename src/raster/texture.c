@@ -89,7 +89,8 @@ real raster_level(const raster_texture *t, const real ux[2], const real uy[2], r
     if (!(found < last))
         return last;
     for (int k = 0; k < 2 && found > 0; k++)
-        slope[longer][k] = along[k] * size[k] * size[k] / (square[longer] * (real)0.69314718055994531);
+        slope[longer][k] =
+            along[k] * size[k] * size[k] / (square[longer] * (real)0.69314718055994531);
     return found;
 }
 

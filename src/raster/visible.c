@@ -21,8 +21,6 @@ typedef struct job {
     const raster_mesh *mesh;
     box *boxes;      /* (F), x1 < x0: nothing to draw */
     uint32_t *faces; /* those of each band in a row */
-    uint32_t *first; /* (band_count + 1) into faces */
-    uint32_t *names; /* as faces: 1, 2, ... for those of the band that are seen, else 0 */
     uint32_t *seen;  /* (band_count) */
 } job;
 
@@ -82,26 +80,26 @@ static void measure_faces(void *context, size_t chunk)
 /* Faces of each band in the order of the mesh. */
 static bool fill_bands(job *j, arena *scratch)
 {
-    const raster_state *s = j->state;
+    raster_state *s = j->state;
     uint32_t *next = arena_alloc(scratch, (size_t)s->band_count + 1, sizeof *next);
-    j->first = arena_alloc(scratch, (size_t)s->band_count + 1, sizeof *j->first);
+    s->first = arena_alloc(scratch, (size_t)s->band_count + 1, sizeof *s->first);
     j->seen = arena_alloc(scratch, (size_t)s->band_count, sizeof *j->seen);
-    if (!next || !j->first || !j->seen)
+    if (!next || !s->first || !j->seen)
         return false;
     for (size_t f = 0; f < j->mesh->face_count; f++) {
         const box *b = &j->boxes[f];
         if (b->x0 <= b->x1)
             for (int i = b->y0 >> s->band_bits; i <= b->y1 >> s->band_bits; i++)
-                j->first[i + 1]++;
+                s->first[i + 1]++;
     }
     for (int i = 0; i < s->band_count; i++) {
-        j->first[i + 1] += j->first[i];
-        next[i] = j->first[i];
+        s->first[i + 1] += s->first[i];
+        next[i] = s->first[i];
     }
-    size_t count = j->first[s->band_count];
+    size_t count = s->first[s->band_count];
     j->faces = arena_alloc(scratch, count, sizeof *j->faces);
-    j->names = arena_alloc(scratch, count, sizeof *j->names);
-    if (!j->faces || !j->names)
+    s->names = arena_alloc(scratch, count, sizeof *s->names);
+    if (!j->faces || !s->names)
         return false;
     for (size_t f = 0; f < j->mesh->face_count; f++) {
         const box *b = &j->boxes[f];
@@ -113,8 +111,8 @@ static bool fill_bands(job *j, arena *scratch)
 }
 
 /* Corners relative to the centre of pixel (x0, y0). */
-static void corners(const raster_state *s, const raster_mesh *mesh, const raster_slot *slot,
-                    real x[3], real y[3], real inverse[3])
+static inline void corners(const raster_state *s, const raster_mesh *mesh, const raster_slot *slot,
+                           real x[3], real y[3], real inverse[3])
 {
     for (int k = 0; k < 3; k++) {
         const real *p = s->screen + 3 * mesh->faces[3 * slot->face + k];
@@ -126,7 +124,7 @@ static void corners(const raster_state *s, const raster_mesh *mesh, const raster
 
 /* 1 / twice the area on the screen; 0 for faces thinner than 1/32 pixel, whose barycentrics 1/256
  * pixel outside are off by an eighth and more. */
-static real inverse_area(const real x[3], const real y[3])
+static inline real inverse_area(const real x[3], const real y[3])
 {
     const real thin = (real)1 / 32;
     real area = (x[1] - x[0]) * (y[2] - y[0]) - (x[2] - x[0]) * (y[1] - y[0]), longest = 0;
@@ -213,41 +211,45 @@ typedef struct drawing {
 } drawing;
 
 /* Edge functions of faces up to 64 pixels wide and high fit into 32 bits. Eight pixels at a time,
- * those outside of the face included: the row is at least that long. */
-typedef int32_t lanes32 __attribute__((vector_size(RASTER_LANES * sizeof(int32_t))));
+ * those outside of the face included. */
+typedef int32_t lanes32
+    __attribute__((vector_size(RASTER_LANES * sizeof(int32_t)), aligned(4), may_alias));
+
+static inline int count_chunks(int x0, int x1)
+{
+    return (x1 - x0) / RASTER_LANES + 1;
+}
 
 static inline __attribute__((always_inline)) void draw_small(const raster_state *s,
                                                              const drawing *d)
 {
-    const lanes32 steps = { 0, 1, 2, 3, 4, 5, 6, 7 };
-    const raster_lanes reals = { 0, 1, 2, 3, 4, 5, 6, 7 };
-    int start = d->x0 < s->width - RASTER_LANES ? d->x0 : s->width - RASTER_LANES;
-    lanes32 a[3], row[3];
-    for (int i = 0; i < 3; i++) {
-        a[i] = steps * (int32_t)d->e.a[i];
-        row[i] = a[i] + (int32_t)(d->e.c[i] + d->e.a[i] * (start - d->x0));
-    }
-    raster_lanes depth = d->slope[0] * (reals + (real)(start - d->x0)) + d->at;
+    const lanes32 steps = { 0, 1, 2, 3, 4, 5, 6, 7 }, name = (int32_t)d->name + (lanes32){ 0 };
+    const raster_lanes real_steps = { 0, 1, 2, 3, 4, 5, 6, 7 };
     const raster_lanes low = d->low + (raster_lanes){ 0 }, high = d->high + (raster_lanes){ 0 };
+    const int chunks = count_chunks(d->x0, d->x1), last = s->width - RASTER_LANES * chunks;
+    const int start = d->x0 < last ? d->x0 : last; /* no chunk reaches into the next row */
+    lanes32 row[3];
+    for (int i = 0; i < 3; i++)
+        row[i] = steps * (int32_t)d->e.a[i] + (int32_t)(d->e.c[i] + d->e.a[i] * (start - d->x0));
+    const raster_lanes depth = d->slope[0] * (real_steps + (real)(start - d->x0)) + d->at;
     for (int y = d->y0; y <= d->y1; y++) {
-        size_t at = (size_t)y * (size_t)s->width;
-        real down = d->slope[1] * (real)(y - d->y0);
-        for (int x = start; x <= d->x1; x += RASTER_LANES) {
-            int left = x <= s->width - RASTER_LANES ? x : s->width - RASTER_LANES,
-                step = left - start;
-            lanes32 side = (row[0] + (int32_t)d->e.a[0] * step) |
-                           (row[1] + (int32_t)d->e.a[1] * step) |
-                           (row[2] + (int32_t)d->e.a[2] * step);
-            raster_lanes z = depth + (down + d->slope[0] * (real)step);
-            raster_lanes *at_depth = (raster_lanes *)(s->depth + at + left), old = *at_depth;
-            z = RASTER_CHOOSE(z > low, z, low);
+        size_t at = (size_t)y * (size_t)s->width + (size_t)start;
+        lanes32 *visible = (lanes32 *)(s->visible + at);
+        raster_lanes *nearest = (raster_lanes *)(s->depth + at);
+        lanes32 e0 = row[0], e1 = row[1], e2 = row[2];
+        raster_lanes plane = depth + d->slope[1] * (real)(y - d->y0);
+        for (int i = 0; i < chunks; i++) {
+            raster_lanes z = RASTER_CHOOSE(plane > low, plane, low);
             z = RASTER_CHOOSE(z < high, z, high);
-            raster_mask nearer = (z > old) & __builtin_convertvector(side >= 0, raster_mask);
-            lanes32 names, nearer32 = __builtin_convertvector(nearer, lanes32);
-            memcpy(&names, s->visible + at + left, sizeof names);
-            names = (nearer32 & (int32_t)d->name) | (names & ~nearer32);
-            *at_depth = RASTER_CHOOSE(nearer, z, old);
-            memcpy(s->visible + at + left, &names, sizeof names);
+            raster_mask nearer =
+                (z > nearest[i]) & __builtin_convertvector((e0 | e1 | e2) >= 0, raster_mask);
+            lanes32 nearer32 = __builtin_convertvector(nearer, lanes32);
+            visible[i] = (nearer32 & name) | (visible[i] & ~nearer32);
+            nearest[i] = RASTER_CHOOSE(nearer, z, nearest[i]);
+            e0 += (int32_t)d->e.a[0] * RASTER_LANES;
+            e1 += (int32_t)d->e.a[1] * RASTER_LANES;
+            e2 += (int32_t)d->e.a[2] * RASTER_LANES;
+            plane += d->slope[0] * RASTER_LANES;
         }
         for (int i = 0; i < 3; i++)
             row[i] += (int32_t)d->e.b[i];
@@ -279,12 +281,13 @@ static inline __attribute__((always_inline)) void draw_large(const raster_state 
     }
 }
 
-static inline bool face_is_small(const raster_state *s, const uint32_t *v)
+static inline bool is_small(const raster_state *s, const uint32_t *v, const drawing *d)
 {
-    const int32_t *a = s->snapped + 2 * v[0], *b = s->snapped + 2 * v[1];
-    const int32_t *c = s->snapped + 2 * v[2], side = 64 * RASTER_SUBPIXELS;
-    return s->width >= RASTER_LANES && max3(a[0], b[0], c[0]) - min3(a[0], b[0], c[0]) < side &&
-           max3(a[1], b[1], c[1]) - min3(a[1], b[1], c[1]) < side;
+    const int32_t *a = s->snapped + 2 * (size_t)v[0], *b = s->snapped + 2 * (size_t)v[1];
+    const int32_t *c = s->snapped + 2 * (size_t)v[2], side = 64 * RASTER_SUBPIXELS;
+    return max3(a[0], b[0], c[0]) - min3(a[0], b[0], c[0]) < side &&
+           max3(a[1], b[1], c[1]) - min3(a[1], b[1], c[1]) < side &&
+           count_chunks(d->x0, d->x1) * RASTER_LANES <= s->width;
 }
 
 static inline __attribute__((always_inline)) void
@@ -310,75 +313,85 @@ draw_face(const job *j, uint32_t face, uint32_t name, int row_begin, int row_end
     for (int k = 0; k < 2; k++)
         d.slope[k] = slot.plane[0][k] + slot.plane[1][k] + slot.plane[2][k];
     d.at = slot.plane[0][2] + slot.plane[1][2] + slot.plane[2][2];
-    if (face_is_small(s, v))
+    if (is_small(s, v, &d))
         draw_small(s, &d);
     else
         draw_large(s, &d);
 }
 
-/* From places in the list of faces to names of those that are seen, in the order of the pixels. */
-static void name_faces(const job *j, size_t band, int begin, int end)
+/* Pixels of the band that show the same face become runs; its slots are numbered in the order of
+ * the pixels. */
+static void find_runs(const job *j, size_t band)
 {
     const raster_state *s = j->state;
-    uint32_t first = j->first[band], count = 0, covered = 0;
-    uint32_t *names = j->names + first;
-    size_t stop = (size_t)end * (size_t)s->width;
-    for (size_t i = (size_t)begin * (size_t)s->width; i < stop; i++) {
-        if (!s->visible[i])
-            continue;
-        uint32_t *name = &names[s->visible[i] - 1];
-        if (!*name)
-            *name = ++count;
-        s->visible[i] = *name;
-        covered++;
+    const uint32_t width = (uint32_t)s->width;
+    const size_t begin = (size_t)raster_band_begin(s, band), end = (size_t)raster_band_end(s, band);
+    uint32_t *names = s->names + s->first[band], seen = 0, covered = 0;
+    raster_run *runs = s->runs + begin * width, *next = runs;
+    for (size_t y = begin; y < end; y++) {
+        const uint32_t *visible = s->visible + y * width;
+        for (uint32_t x = 0; x < width;) {
+            uint32_t place = visible[x], left = x;
+            while (++x < width && visible[x] == place)
+                ;
+            if (!place)
+                continue;
+            if (!names[place - 1])
+                names[place - 1] = ++seen;
+            *next++ = (raster_run){ .slot = names[place - 1] - 1,
+                                    .pixel = (uint32_t)y * width + left,
+                                    .length = (int32_t)(x - left) };
+            covered += x - left;
+        }
     }
     s->covered[band + 1] = covered;
-    j->seen[band] = count;
+    s->run_counts[band] = (uint32_t)(next - runs);
+    j->seen[band] = seen;
 }
 
 RASTER_WIDE static void draw_band(void *context, size_t band)
 {
     const job *j = context;
     const raster_state *s = j->state;
-    int begin = (int)band << s->band_bits, end = begin + (1 << s->band_bits);
-    end = end < s->height ? end : s->height;
-    for (uint32_t i = j->first[band]; i < j->first[band + 1]; i++)
-        draw_face(j, j->faces[i], i - j->first[band] + 1, begin, end - 1);
-    name_faces(j, band, begin, end);
+    for (uint32_t i = s->first[band]; i < s->first[band + 1]; i++)
+        draw_face(j, j->faces[i], i - s->first[band] + 1, raster_band_begin(s, band),
+                  raster_band_end(s, band) - 1);
+    find_runs(j, band);
 }
 
 static void make_slots(void *context, size_t band)
 {
     const job *j = context;
     const raster_state *s = j->state;
-    int begin = (int)band << s->band_bits, end = begin + (1 << s->band_bits);
-    end = end < s->height ? end : s->height;
-    for (uint32_t i = j->first[band]; i < j->first[band + 1]; i++) {
-        if (!j->names[i])
+    int begin = raster_band_begin(s, band);
+    for (uint32_t i = s->first[band]; i < s->first[band + 1]; i++) {
+        if (!s->names[i])
             continue;
-        raster_slot *slot = &s->slots[s->bands[band] + j->names[i] - 1];
+        raster_slot *slot = &s->slots[s->bands[band] + s->names[i] - 1];
         const box *b = &j->boxes[j->faces[i]];
         *slot =
             (raster_slot){ .face = j->faces[i], .x0 = b->x0, .y0 = b->y0 > begin ? b->y0 : begin };
         raster_set_planes(s, j->mesh, slot);
     }
-    size_t stop = (size_t)end * (size_t)s->width;
-    for (size_t i = (size_t)begin * (size_t)s->width; i < stop; i++)
-        s->visible[i] += s->visible[i] ? s->bands[band] : 0;
+    raster_run *runs = s->runs + (size_t)raster_band_begin(s, band) * (size_t)s->width;
+    for (uint32_t i = 0; i < s->run_counts[band]; i++)
+        runs[i].slot += s->bands[band];
 }
 
 bool raster_visible(raster_state *state, const raster_mesh *mesh, arena *scratch)
 {
     size_t pixels = (size_t)state->width * (size_t)state->height;
     job j = { .state = state, .mesh = mesh };
-    j.boxes = arena_alloc(scratch, mesh->face_count, sizeof *j.boxes);
-    state->facing = arena_alloc(scratch, mesh->face_count, sizeof *state->facing);
+    j.boxes = arena_take(scratch, mesh->face_count, sizeof *j.boxes);
+    state->facing = arena_take(scratch, mesh->face_count, sizeof *state->facing);
     state->visible = arena_alloc(scratch, pixels, sizeof *state->visible);
     state->depth = arena_alloc(scratch, pixels, sizeof *state->depth);
     state->bands = arena_alloc(scratch, (size_t)state->band_count + 1, sizeof *state->bands);
     state->covered = arena_alloc(scratch, (size_t)state->band_count + 1, sizeof *state->covered);
+    state->runs = arena_take(scratch, pixels, sizeof *state->runs);
+    state->run_counts = arena_take(scratch, (size_t)state->band_count, sizeof *state->run_counts);
     if (!j.boxes || !state->facing || !state->visible || !state->depth || !state->bands ||
-        !state->covered)
+        !state->covered || !state->runs || !state->run_counts)
         return false;
     size_t chunks = (mesh->face_count + RASTER_FACE_CHUNK - 1) / RASTER_FACE_CHUNK;
     threads_parallel(chunks, measure_faces, &j);
@@ -389,7 +402,7 @@ bool raster_visible(raster_state *state, const raster_mesh *mesh, arena *scratch
         state->bands[i + 1] = state->bands[i] + j.seen[i];
         state->covered[i + 1] += state->covered[i];
     }
-    state->slots = arena_alloc(scratch, state->bands[state->band_count], sizeof *state->slots);
+    state->slots = arena_take(scratch, state->bands[state->band_count], sizeof *state->slots);
     if (!state->slots)
         return false;
     threads_parallel((size_t)state->band_count, make_slots, &j);
