@@ -21,9 +21,13 @@ typedef float real;
 
 /* ---- error.c ---- */
 
-/* The one place where errors are born: set a breakpoint here. Returns `status`. */
+/* The one place where errors are born: set a breakpoint here. Returns `status`. The message is one
+ * line of UTF-8 whatever it repeats: control characters become spaces, ill-formed bytes "?". */
 hds_status hds_raise(hds_error *error, hds_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* Bytes of the well-formed UTF-8 character at `text`, 1 to 4: no overlong form, no surrogate,
+ * nothing above U+10FFFF. 0: there is none, or the end. */
+size_t hds_utf8_length(const char *text);
 
 /* ---- memory.c ---- */
 

@@ -46,6 +46,23 @@ static void fail(source *s, hds_status status, const char *name, const char *wha
         s->status = hds_raise(s->error, status, "%s: %s: %s", s->path, name, what);
 }
 
+/* That number i of an array of this shape is not what is expected there. */
+static void fail_number(source *s, const char *name, int dims, const int64_t *shape, size_t i,
+                        double found, const char *expected)
+{
+    int64_t place[IO_MAX_DIMS];
+    char text[160];
+    if (s->status)
+        return;
+    for (int d = dims - 1; d >= 0; d--) {
+        place[d] = (int64_t)(i % (size_t)shape[d]);
+        i /= (size_t)shape[d];
+    }
+    head_format_shape(text, sizeof text, dims, place);
+    s->status = hds_raise(s->error, HDS_ERROR_FORMAT, "%s: %s[%.*s] is %.10g, expected %s", s->path,
+                          name, (int)strlen(text) - 2, text + 1, found, expected);
+}
+
 static double number_at(const io_array *a, size_t i)
 {
     const unsigned char *at = (const unsigned char *)a->data + i * (size_t)a->itemsize;
@@ -67,34 +84,43 @@ static double number_at(const io_array *a, size_t i)
     return a->kind == 'f' ? wide + (double)narrow : (double)integer;
 }
 
+static bool is_as_expected(source *s, const char *name, const io_array *a, int dims,
+                           const int64_t *shape)
+{
+    bool numeric = (a->kind == 'f' && a->itemsize >= 2 && a->itemsize <= 8) ||
+                   ((a->kind == 'i' || a->kind == 'u') && a->itemsize <= 8);
+    bool same = a->dims == dims && numeric;
+    for (int d = 0; same && d < dims; d++)
+        same = shape[d] == HEAD_ANY ? a->shape[d] > 0 : a->shape[d] == shape[d];
+    if (same)
+        return true;
+    char expected[160], found[160];
+    head_format_shape(expected, sizeof expected, dims, shape);
+    head_format_shape(found, sizeof found, a->dims, a->shape);
+    if (!s->status)
+        s->status = hds_raise(s->error, HDS_ERROR_FORMAT,
+                              "%s: %s: %c%d of shape %s, expected numbers of shape %s", s->path,
+                              name, a->kind, a->itemsize, found, expected);
+    return false;
+}
+
 static table from_array(source *s, const char *name, const io_array *a, int dims,
                         const int64_t *shape)
 {
     table t = { 0 };
-    size_t count = 1;
-    bool numeric = (a->kind == 'f' && a->itemsize >= 2 && a->itemsize <= 8) ||
-                   ((a->kind == 'i' || a->kind == 'u') && a->itemsize <= 8);
-    bool same = a->dims == dims && numeric;
-    for (int d = 0; same && d < dims; d++) {
-        same = shape[d] == HEAD_ANY ? a->shape[d] > 0 : a->shape[d] == shape[d];
-        t.shape[d] = a->shape[d];
-        count *= (size_t)a->shape[d];
-    }
-    if (!same) {
-        char expected[160], found[160];
-        head_format_shape(expected, sizeof expected, dims, shape);
-        head_format_shape(found, sizeof found, a->dims, a->shape);
-        if (!s->status)
-            s->status = hds_raise(s->error, HDS_ERROR_FORMAT,
-                                  "%s: %s: %c%d of shape %s, expected numbers of shape %s", s->path,
-                                  name, a->kind, a->itemsize, found, expected);
-        return (table){ 0 };
-    }
+    if (!is_as_expected(s, name, a, dims, shape))
+        return t;
+    size_t count = a->size / (size_t)a->itemsize;
+    memcpy(t.shape, a->shape, (size_t)dims * sizeof *t.shape);
     t.numbers = hds_alloc(count, sizeof *t.numbers);
     if (!t.numbers)
         fail(s, HDS_ERROR_MEMORY, name, "no memory for it");
-    for (size_t i = 0; t.numbers && i < count; i++)
+    for (size_t i = 0; t.numbers && i < count; i++) {
         t.numbers[i] = number_at(a, i);
+        if (!isfinite((float)t.numbers[i]))
+            fail_number(s, name, dims, t.shape, i, t.numbers[i],
+                        "a finite number, within a float's range");
+    }
     return t;
 }
 
@@ -140,22 +166,28 @@ static table expand_sparse(source *s, const io_value *matrix, bool by_column, in
 {
     static const char name[] = "J_regressor";
     const int64_t lines = by_column ? columns : rows, across = by_column ? rows : columns;
-    table data = from_value(s, name, io_value_get(matrix, "data"), 1, (int64_t[]){ HEAD_ANY });
+    table data =
+        from_value(s, "J_regressor.data", io_value_get(matrix, "data"), 1, (int64_t[]){ HEAD_ANY });
     table indices = { 0 }, starts = { 0 }, dense = { .shape = { rows, columns } };
     if (!s->status)
-        indices = from_value(s, name, io_value_get(matrix, "indices"), 1, data.shape);
+        indices =
+            from_value(s, "J_regressor.indices", io_value_get(matrix, "indices"), 1, data.shape);
     if (!s->status)
-        starts = from_value(s, name, io_value_get(matrix, "indptr"), 1, (int64_t[]){ lines + 1 });
+        starts = from_value(s, "J_regressor.indptr", io_value_get(matrix, "indptr"), 1,
+                            (int64_t[]){ lines + 1 });
     if (!s->status && !(dense.numbers = hds_alloc((size_t)(rows * columns), sizeof(double))))
         fail(s, HDS_ERROR_MEMORY, name, "no memory for it");
     for (int64_t l = 0; !s->status && l < lines; l++) {
         double first = starts.numbers[l], end = starts.numbers[l + 1];
         if (!(first >= 0 && first <= end && end <= (double)data.shape[0]))
-            fail(s, HDS_ERROR_FORMAT, name, "its indptr does not rise within its data");
+            fail_number(s, "J_regressor.indptr", 1, starts.shape, (size_t)l + 1, end,
+                        "numbers that rise from 0 to the count of its data");
         for (int64_t i = (int64_t)first; !s->status && i < (int64_t)end; i++) {
             double place = indices.numbers[i];
             if (!(place >= 0 && place < (double)across))
-                fail(s, HDS_ERROR_FORMAT, name, "one of its indices is out of range");
+                fail_number(s, "J_regressor.indices", 1, indices.shape, (size_t)i, place,
+                            by_column ? "0 or more, below the joints"
+                                      : "0 or more, below the vertices");
             else if (by_column)
                 dense.numbers[(int64_t)place * columns + l] += data.numbers[i];
             else
@@ -234,10 +266,14 @@ static void read_shape(source *s)
         m->faces = hds_alloc(m->face_count, 3 * sizeof *m->faces);
         if (!m->faces)
             fail(s, HDS_ERROR_MEMORY, "f", "no memory for it");
-        for (size_t i = 0; m->faces && i < 3 * m->face_count; i++)
-            m->faces[i] = faces.numbers[i] >= 0 && faces.numbers[i] < UINT32_MAX
-                              ? (uint32_t)faces.numbers[i]
-                              : UINT32_MAX; /* which validation refuses by place */
+        for (size_t i = 0; m->faces && i < 3 * m->face_count; i++) {
+            double vertex = faces.numbers[i];
+            if (vertex >= 0 && vertex < (double)m->vertex_count && vertex == floor(vertex))
+                m->faces[i] = (uint32_t)vertex;
+            else
+                fail_number(s, "f", 2, faces.shape, i, vertex,
+                            "a whole number below the count of v_template");
+        }
         m->shape_count = dirs.shape[2] < SHAPES ? (size_t)dirs.shape[2] : SHAPES;
         m->shape_basis = take_columns(s, "shapedirs", &dirs, 0, m->shape_count);
         size_t expressions = (size_t)dirs.shape[2] - m->shape_count;
@@ -251,6 +287,25 @@ static void read_shape(source *s)
     hds_free(dirs.numbers);
 }
 
+/* Of the root: -1, or the same as an unsigned number. */
+static void take_parents(source *s, const table *tree)
+{
+    head_model *m = s->model;
+    size_t joints = (size_t)tree->shape[1];
+    m->joint_parents = hds_alloc(joints, sizeof *m->joint_parents);
+    if (!m->joint_parents)
+        fail(s, HDS_ERROR_MEMORY, "kintree_table", "no memory for it");
+    for (size_t j = 0; m->joint_parents && j < joints; j++) {
+        double parent = tree->numbers[j];
+        if (j > 0 && !(parent >= 0 && parent < (double)j && parent == floor(parent)))
+            fail_number(s, "kintree_table", 2, tree->shape, j, parent, "an earlier joint");
+        if (j == 0 && parent >= 0 && parent < UINT32_MAX)
+            fail_number(s, "kintree_table", 2, tree->shape, j, parent,
+                        "-1 or 4294967295: joint 0 is the root");
+        m->joint_parents[j] = j && !s->status ? (int32_t)parent : -1;
+    }
+}
+
 static void read_joints(source *s)
 {
     static const char *const names[] = { "root", "neck", "jaw", "eye_left", "eye_right" };
@@ -258,6 +313,10 @@ static void read_joints(source *s)
     table tree = take(s, "kintree_table", 2, (int64_t[]){ 2, HEAD_ANY });
     size_t joints = (size_t)tree.shape[1];
     int64_t vertices = (int64_t)m->vertex_count;
+    if (!s->status && joints > m->vertex_count) /* else those of all components know no bound */
+        s->status = hds_raise(s->error, HDS_ERROR_FORMAT,
+                              "%s: kintree_table: %zu joints, expected at most %zu, the vertices",
+                              s->path, joints, m->vertex_count);
     table weights = take(s, "weights", 2, (int64_t[]){ vertices, (int64_t)joints });
     table regressor = { 0 }, dirs = { 0 };
     if (!s->status)
@@ -272,17 +331,14 @@ static void read_joints(source *s)
                 regress(s, &regressor, m->expression_basis, m->expression_count);
         if (joints > 1)
             m->pose_basis = take_columns(s, "posedirs", &dirs, 0, 9 * (joints - 1));
-        m->joint_parents = hds_alloc(joints, sizeof *m->joint_parents);
+        take_parents(s, &tree);
         m->joint_names = hds_alloc(joints, sizeof *m->joint_names);
-        for (size_t j = 0; m->joint_parents && m->joint_names && j < joints; j++) {
-            double parent = tree.numbers[j]; /* of the root: -1 or 2^32 - 1 */
-            m->joint_parents[j] = parent >= 0 && parent < (double)joints ? (int32_t)parent : -1;
+        for (size_t j = 0; m->joint_names && j < joints; j++)
             m->joint_names[m->joint_count++] =
                 joints == 5 ? hds_strdup(names[j]) : hds_format("joint_%zu", j);
-        }
         real *dense = copy_reals(s, "weights", weights.numbers, m->vertex_count * joints);
-        if (!s->status && !head_pack_weights(m, dense))
-            fail(s, HDS_ERROR_MEMORY, "weights", "no memory for it");
+        if (!s->status)
+            s->status = head_pack_weights(m, dense, s->path, "weights", s->error);
         hds_free(dense);
     }
     hds_free(tree.numbers);
@@ -332,6 +388,29 @@ static void read_template(source *s)
 }
 
 /* "mean" (H,W,3), blue first, row 0 at v = 1. */
+static void take_mean(head_model *m, source *s)
+{
+    const io_array *mean = io_npz_find(s->npz, "mean");
+    if (!mean)
+        fail(s, HDS_ERROR_FORMAT, "mean", "missing, expected it in FLAME's texture");
+    if (!mean || !is_as_expected(s, "mean", mean, 3, (int64_t[]){ HEAD_ANY, HEAD_ANY, 3 }))
+        return;
+    size_t height = (size_t)mean->shape[0], width = (size_t)mean->shape[1];
+    bool small = height <= HEAD_MAX_TEXTURE && width <= HEAD_MAX_TEXTURE;
+    if (!small)
+        s->status = hds_raise(s->error, HDS_ERROR_FORMAT,
+                              "%s: mean: %zu rows of %zu pixels, expected at most %d each way",
+                              s->path, height, width, HEAD_MAX_TEXTURE);
+    else if (!(m->mean_texture = hds_alloc(height * width, 3)))
+        fail(s, HDS_ERROR_MEMORY, "mean", "no memory for it");
+    for (size_t i = 0; m->mean_texture && i < 3 * height * width; i++) {
+        double value = number_at(mean, i / 3 * 3 + (2 - i % 3));
+        m->mean_texture[i] = (uint8_t)(value > 0 ? value < 255 ? value + 0.5 : 255 : 0);
+    }
+    m->texture_height = height;
+    m->texture_width = width;
+}
+
 static void read_texture(source *s)
 {
     head_model *m = s->model;
@@ -341,21 +420,8 @@ static void read_texture(source *s)
     if (path && !s->status)
         s->status = io_npz_open(&npz, path, 0, s->error);
     if (path && !s->status) {
-        table mean = take(&t, "mean", 3, (int64_t[]){ HEAD_ANY, HEAD_ANY, 3 });
-        size_t pixels = (size_t)(mean.shape[0] * mean.shape[1]);
-        m->mean_texture = mean.numbers ? hds_alloc(pixels, 3) : NULL;
-        if (mean.numbers && !m->mean_texture)
-            fail(&t, HDS_ERROR_MEMORY, "mean", "no memory for it");
-        for (size_t i = 0; m->mean_texture && i < 3 * pixels; i++) {
-            double value = mean.numbers[i / 3 * 3 + (2 - i % 3)];
-            m->mean_texture[i] = (uint8_t)(value > 0 ? value < 255 ? value + 0.5 : 255 : 0);
-        }
-        if (m->mean_texture) {
-            m->texture_height = (size_t)mean.shape[0];
-            m->texture_width = (size_t)mean.shape[1];
-        }
+        take_mean(m, &t);
         s->status = t.status;
-        hds_free(mean.numbers);
     }
     io_npz_close(&npz);
     hds_free(path);

@@ -27,8 +27,10 @@ HDS_NODISCARD hds_status head_expand_coefficients(const head_model *m, const hds
 enum { HEAD_ANY = -1 }; /* an extent that the array itself decides */
 /* "(any,5023,3)" */
 void head_format_shape(char *text, size_t size, int dims, const int64_t *shape);
-/* weights (V,J) -> skin_count, skin_joints, skin_weights. False: out of memory. */
-HDS_NODISCARD bool head_pack_weights(head_model *m, const real *weights);
+/* weights (V,J) -> skin_count, skin_joints, skin_weights. Refuses, by their `name` in the file,
+ * those that are negative or do not add up to 1. */
+HDS_NODISCARD hds_status head_pack_weights(head_model *m, const real *weights, const char *path,
+                                           const char *name, hds_error *error);
 
 /* ---- flame.c ---- */
 

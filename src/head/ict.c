@@ -124,6 +124,8 @@ static hds_status take_neutral(head_model *m, kit *k, const char *folder, hds_er
     char *path = io_join(folder, neutral_name);
     hds_status status = path ? head_obj_read(o, path, HEAD_OBJ_ALL, error)
                              : hds_raise(error, HDS_ERROR_MEMORY, "%s: no memory", folder);
+    if (!status && !o->face_count)
+        status = hds_raise(error, HDS_ERROR_FORMAT, "%s: no faces, expected a whole mesh", path);
     hds_free(path);
     if (status)
         return status;

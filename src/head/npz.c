@@ -117,6 +117,11 @@ static char *take_text(reader *r, const io_array *a, size_t index)
 {
     const char *from = (const char *)a->data + index * (size_t)a->itemsize;
     size_t length = strnlen(from, (size_t)a->itemsize);
+    for (size_t i = length; i < (size_t)a->itemsize; i++)
+        if (from[i] && !r->status)
+            r->status = hds_raise(r->error, HDS_ERROR_FORMAT,
+                                  "%s: %s[%zu] goes on after a zero byte, expected text",
+                                  r->npz.path, a->name, index);
     char *text = hds_alloc(length + 1, 1);
     if (text)
         memcpy(text, from, length);
@@ -205,28 +210,51 @@ static void read_appearance(reader *r)
     }
 }
 
-/* weights (V,J) -> K pairs a vertex, joints rising, unused pairs with weight 0. Rounded weights (of
- * half precision) are scaled to a sum of 1; a sum far from it is left for validation. */
-bool head_pack_weights(head_model *m, const real *weights)
+/* Weights of vertex i; *used of them are not 0. */
+static hds_status check_weights(const real *weights, size_t joints, size_t i, size_t *used,
+                                double *sum, const char *path, const char *name, hds_error *error)
 {
-    size_t joints = m->joint_count;
+    *used = 0;
+    *sum = 0;
+    for (size_t j = 0; j < joints; j++) {
+        double weight = (double)weights[j];
+        if (!(weight >= 0) || !isfinite(weight))
+            return hds_raise(error, HDS_ERROR_FORMAT, "%s: %s[%zu,%zu] is %g, expected 0 or more",
+                             path, name, i, j, weight);
+        *used += weight != 0;
+        *sum += weight;
+    }
+    if (!(fabs(*sum - 1) < 1e-2))
+        return hds_raise(error, HDS_ERROR_FORMAT, "%s: %s[%zu] add up to %g, expected 1", path,
+                         name, i, *sum);
+    return HDS_OK;
+}
+
+/* weights (V,J) -> K pairs a vertex, joints rising, unused pairs with weight 0. Rounded weights (of
+ * half precision) are scaled to a sum of 1. */
+hds_status head_pack_weights(head_model *m, const real *weights, const char *path, const char *name,
+                             hds_error *error)
+{
+    size_t joints = m->joint_count, used;
+    double sum;
+    hds_status status = HDS_OK;
     m->skin_count = 1;
-    for (size_t i = 0; i < m->vertex_count; i++) {
-        size_t used = 0;
-        for (size_t j = 0; j < joints; j++)
-            used += weights[i * joints + j] != 0;
+    for (size_t i = 0; !status && i < m->vertex_count; i++) {
+        status = check_weights(weights + i * joints, joints, i, &used, &sum, path, name, error);
         if (used > m->skin_count)
             m->skin_count = used;
     }
+    if (status)
+        return status;
     m->skin_joints = hds_alloc(m->vertex_count, m->skin_count * sizeof *m->skin_joints);
     m->skin_weights = hds_alloc(m->vertex_count, m->skin_count * sizeof *m->skin_weights);
     if (!m->skin_joints || !m->skin_weights)
-        return false;
+        return hds_raise(error, HDS_ERROR_MEMORY, "%s: %s: no memory for it", path, name);
     for (size_t i = 0; i < m->vertex_count; i++) {
-        double sum = 0;
+        sum = 0;
         for (size_t j = 0; j < joints; j++)
             sum += (double)weights[i * joints + j];
-        double scale = fabs(sum - 1) > 1e-6 && fabs(sum - 1) < 1e-2 ? 1 / sum : 1;
+        double scale = fabs(sum - 1) > 1e-6 ? 1 / sum : 1;
         size_t at = i * m->skin_count;
         for (size_t j = 0; j < joints; j++)
             if (weights[i * joints + j] != 0) {
@@ -234,7 +262,7 @@ bool head_pack_weights(head_model *m, const real *weights)
                 m->skin_weights[at++] = (real)((double)weights[i * joints + j] * scale);
             }
     }
-    return true;
+    return HDS_OK;
 }
 
 static void read_joints(reader *r)
@@ -261,8 +289,8 @@ static void read_joints(reader *r)
                                    (int64_t[]){ 9 * (joints - 1), (int64_t)m->vertex_count, 3 });
     real *weights =
         take_reals(r, "skin_weights", 2, (int64_t[]){ (int64_t)m->vertex_count, joints });
-    if (weights && !head_pack_weights(m, weights))
-        fail_memory(r, "skin_weights");
+    if (weights && !r->status)
+        r->status = head_pack_weights(m, weights, r->npz.path, "skin_weights", r->error);
     hds_free(weights);
 }
 

@@ -88,6 +88,7 @@ static bool parse_short(const char *at, const char *end, double *out)
     return digits > 0;
 }
 
+/* Kept as doubles, so that differences are exact, but none that a float could not hold. */
 static hds_status read_number(reader *r, double *out)
 {
     enum { LONGEST = 63 };
@@ -99,8 +100,8 @@ static hds_status read_number(reader *r, double *out)
             text[length] = 0;
             *out = strtod_l(text, &stop, r->locale);
         }
-        if (!length || length > LONGEST || stop != text + length || !isfinite(*out))
-            return wrong(r, "a finite number");
+        if (!length || length > LONGEST || stop != text + length || !isfinite((float)*out))
+            return wrong(r, "a finite number, within a float's range");
     }
     r->at += length;
     return HDS_OK;
@@ -234,7 +235,7 @@ static hds_status fill_line(reader *r, head_obj_parts parts)
 
 static hds_status each_line(reader *r, const io_map *map, head_obj_parts parts, line_reader body)
 {
-    const char *at = (const char *)map->bytes, *end = at + map->size;
+    const char *at = (const char *)map->bytes, *end = at ? at + map->size : at;
     r->line = 0;
     while (at < end) {
         const char *stop = memchr(at, '\n', (size_t)(end - at));

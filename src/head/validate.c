@@ -171,20 +171,11 @@ static hds_status check_skin(const validator *v, const head_model *m)
     return HDS_OK;
 }
 
-/* Well-formed UTF-8: no overlong form, no surrogate, nothing above U+10FFFF. */
 static bool is_utf8(const char *text)
 {
-    const unsigned char *s = (const unsigned char *)text;
-    while (*s) {
-        unsigned low = *s == 0xE0 ? 0xA0 : *s == 0xF0 ? 0x90 : 0x80;
-        unsigned high = *s == 0xED ? 0x9F : *s == 0xF4 ? 0x8F : 0xBF;
-        int more = *s < 0x80 ? 0 : *s < 0xE0 ? 1 : *s < 0xF0 ? 2 : 3;
-        if ((*s >= 0x80 && *s < 0xC2) || *s > 0xF4)
+    for (size_t length; *text; text += length)
+        if (!(length = hds_utf8_length(text)))
             return false;
-        for (s++; more > 0; more--, s++, low = 0x80, high = 0xBF)
-            if (*s < low || *s > high)
-                return false;
-    }
     return true;
 }
 

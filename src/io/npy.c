@@ -81,8 +81,9 @@ hds_status io_npy_dtype(io_array *array, const char *descr, const char *where, h
                          "%s: holds Python objects, which are not read; save numbers instead",
                          where);
     if (order == '>' && size > 1)
-        return hds_raise(error, HDS_ERROR_FORMAT, "%s: dtype %s is big-endian, expected '<'", where,
-                         descr);
+        return hds_raise(error, HDS_ERROR_FORMAT,
+                         "%s: dtype %s is big-endian, expected '<': save it with .astype('<%s')",
+                         where, descr, descr + 1);
     bool known =
         (kind == 'f' && (size == 2 || size == 4 || size == 8)) ||
         ((kind == 'i' || kind == 'u') && (size == 1 || size == 2 || size == 4 || size == 8)) ||
@@ -128,7 +129,7 @@ static hds_status parse_header(io_array *array, bool *fortran, reader r, const c
         return hds_raise(
             error, HDS_ERROR_FORMAT,
             "%s: array header: expected descr, fortran_order and a shape of at most %d "
-            "dimensions",
+            "lengths, none negative",
             where, IO_MAX_DIMS);
     return io_npy_dtype(array, descr, where, error);
 }

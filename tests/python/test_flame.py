@@ -3,7 +3,9 @@
 .npz of the same names, the UV template and the texture beside them. What is loaded is compared with
 FLAME's equations in NumPy."""
 
+import pathlib
 import pickle
+import resource
 import sys
 import types
 
@@ -145,32 +147,173 @@ def wrong(name, value, word):
     return pytest.param(name, value, word, id=f"{name}: {word[:30]}")
 
 
+def changed(name, index, value, dtype=float):
+    """A table of the model's with one number changed."""
+    table = tables()[name].astype(dtype)
+    table[index] = value
+    return table
+
+
+NONE, WIDE = numpy.nan, 1e39
+WHOLE = "a whole number below the count of v_template"
+
+
 @pytest.mark.parametrize("name, value, word", [
     wrong("shapedirs", None, "shapedirs: missing, expected it in a FLAME model"),
-    wrong("v_template", numpy.zeros((V, 2)), r"v_template: f8 of shape \(40,2\), expected numbers of shape \(any,3\)"),
-    wrong("posedirs", numpy.zeros((V, 3, 9)), r"posedirs: f8 of shape \(40,3,9\), expected numbers of shape \(40,3,36\)"),
-    wrong("f", numpy.full((F, 3), -1), "expected less than 40"),
-    wrong("f", numpy.full((F, 3), V), r"faces\[0,0\] is 40, expected less than 40"),
-    wrong("v_template", numpy.full((V, 3), numpy.nan), r"vertices\[0,0\] is nan"),
-    wrong("kintree_table", numpy.array([[-1, 2, 1, 1, 1], range(J)]), r"joint_parents\[1\] is 2, expected an earlier"),
-    wrong("weights", numpy.zeros((V, J)), r"skin_weights\[0\] add up to 0"),
+    wrong("v_template", numpy.zeros((V, 2)),
+          r"v_template: f8 of shape \(40,2\), expected numbers of shape \(any,3\)"),
+    wrong("v_template", numpy.zeros((0, 3)),
+          r"v_template: f8 of shape \(0,3\), expected numbers of shape \(any,3\)"),
+    wrong("posedirs", numpy.zeros((V, 3, 9)),
+          r"posedirs: f8 of shape \(40,3,9\), expected numbers of shape \(40,3,36\)"),
+    wrong("f", numpy.full((F, 3), -1), rf"f\[0,0\] is -1, expected {WHOLE}"),
+    wrong("f", changed("f", (7, 2), V, "i8"), rf"f\[7,2\] is 40, expected {WHOLE}"),
+    wrong("f", changed("f", (7, 2), 4294967296, "i8"), r"f\[7,2\] is 4294967296, expected"),
+    wrong("f", changed("f", (0, 1), 0.5), r"f\[0,1\] is 0.5, expected"),
+    wrong("v_template", changed("v_template", (1, 2), NONE),
+          r"v_template\[1,2\] is nan, expected a finite number"),
+    wrong("v_template", changed("v_template", (1, 2), WIDE),
+          r"v_template\[1,2\] is 1e\+39, expected a finite .* float"),
+    wrong("shapedirs", changed("shapedirs", (39, 2, 306), NONE), r"shapedirs\[39,2,306\] is nan, expected"),
+    wrong("posedirs", changed("posedirs", (3, 0, 35), numpy.inf), r"posedirs\[3,0,35\] is inf, expected"),
+    wrong("J_regressor", changed("J_regressor", (4, 39), -numpy.inf),
+          r"J_regressor\[4,39\] is -inf, expected"),
+    wrong("weights", changed("weights", (2, 3), NONE), r"weights\[2,3\] is nan, expected"),
+    wrong("weights", changed("weights", (2, 3), -0.25), r"weights\[2,3\] is -0.25, expected 0 or more"),
+    wrong("weights", numpy.zeros((V, J)), r"weights\[0\] add up to 0, expected 1"),
+    wrong("weights", numpy.full((V, J), 0.25), r"weights\[0\] add up to 1.25, expected 1"),
+    wrong("kintree_table", numpy.array([[-1, 2, 1, 1, 1], range(J)]),
+          r"kintree_table\[0,1\] is 2, expected an earlier joint"),
+    wrong("kintree_table", numpy.array([[-1, 0, 2, 1, 1], range(J)]),
+          r"kintree_table\[0,2\] is 2, expected an earlier joint"),
+    wrong("kintree_table", numpy.array([[-1, 0, 1, -1, 1], range(J)]),
+          r"kintree_table\[0,3\] is -1, expected an earlier joint"),
+    wrong("kintree_table", numpy.array([[4, 0, 1, 1, 1], range(J)]),
+          r"kintree_table\[0,0\] is 4, expected -1 or 4294967295: joint 0"),
+    wrong("kintree_table", numpy.array([[-1, 0, 0.5, 1, 1], range(J)]),
+          r"kintree_table\[0,2\] is 0.5, expected an earlier joint"),
+    wrong("kintree_table", numpy.zeros((2, V + 1)),
+          "kintree_table: 41 joints, expected at most 40, the vertices"),
+    wrong("kintree_table", numpy.array(PARENTS),
+          r"kintree_table: i8 of shape \(5\), expected numbers of shape \(2,any\)"),
     wrong("J_regressor", numpy.zeros((J, V + 1)), r"J_regressor: f8 of shape \(5,41\)"),
+    wrong("weights", numpy.zeros((V, J), complex), r"weights: dtype .c16, expected a float"),
+    wrong("weights", numpy.zeros((V, J), ">f4"),
+          r"weights.*: dtype >f4 is big-endian, expected '<': save it with .astype\('<f4'\)"),
+    wrong("weights", numpy.zeros((V, J), "M8[s]"), r"weights.*: dtype .M8.*, expected a float"),
+    wrong("weights", numpy.zeros((V, J), "S3"), r"weights: S3 of shape \(40,5\), expected numbers"),
+    wrong("weights", numpy.zeros((V, J), bool), r"weights: b1 of shape \(40,5\), expected numbers"),
 ])
-def test_hostile_tables(tmp_path, name, value, word):
+@pytest.mark.parametrize("ending", ["pkl", "npz"])
+def test_hostile_tables(tmp_path, ending, name, value, word):
     t = tables()
     t[name] = value
     if value is None:
         del t[name]
+    path = tmp_path / f"model.{ending}"
+    if ending == "pkl":
+        path.write_bytes(pickle.dumps(t, 2))
+    else:
+        numpy.savez(path, **t)
+    with pytest.raises(headsds.FormatError, match=word.replace("weights: d", "weights.*: d")) as caught:
+        headsds.HeadModel.load(path)
+    assert str(path) in str(caught.value)
+
+
+def test_fortran_order_is_only_an_order(tmp_path):
+    t = tables()
+    turned = {k: numpy.asfortranarray(v) if isinstance(v, numpy.ndarray) else v for k, v in t.items()}
+    assert not turned["shapedirs"].flags.c_contiguous
+    (tmp_path / "model.pkl").write_bytes(pickle.dumps(turned, 4))
+    numpy.savez(tmp_path / "model.npz", **turned)
+    for name in ("model.pkl", "model.npz"):
+        check(headsds.HeadModel.load(tmp_path / name), t)
+
+
+@pytest.fixture
+def little_memory():
+    """The process may take 64 MiB more than it has."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    pages = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + (64 << 20), before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def claim(t, name, shape):
+    """The pickle of the tables in which the array of this name says that it has another shape."""
+    class Claim:
+        def __reduce__(self):
+            array = t[name].ravel()
+            make, arguments, state = array.__reduce__()
+            return make, arguments, (*state[:1], shape, *state[2:])
+    return pickle.dumps({**t, name: Claim()}, 2)
+
+
+@pytest.mark.parametrize("shape", [(1 << 28, 3), (1 << 62, 1 << 62), (-1, 3), (1 << 80, 3)])
+def test_shapes_that_are_not_there(tmp_path, little_memory, shape):
     path = tmp_path / "model.pkl"
-    path.write_bytes(pickle.dumps(t, 2))
-    with pytest.raises(headsds.FormatError, match=word):
+    path.write_bytes(claim(tables(), "v_template", shape))
+    word = "960 bytes of data, its shape and dtype promise" if 0 < shape[0] < 1 << 63 else \
+        "expected a shape of at most 8 lengths, none negative"
+    with pytest.raises(headsds.FormatError, match=f"model.pkl: v_template: {word}"):
         headsds.HeadModel.load(path)
 
 
+@pytest.mark.parametrize("harm, word", [
+    (b"\x8e" + b"\xff\xff\xff\x7f\0\0\0\0", "BINBYTES8 claims 2147483647 bytes"),
+    (b"\x8d" + b"\0\0\0\0\0\1\0\0", "BINUNICODE8 claims 1099511627776 bytes"),
+    (b"\x96" + b"\xff" * 8, "BYTEARRAY8 claims 18446744073709551615 bytes"),
+    (b"\x8b\xff\xff\xff\x7f", "LONG4 claims 2147483647 bytes"),
+    (b"\x8b\xff\xff\xff\xff", "LONG4 claims 4294967295 bytes"),
+    (b"B\xff\xff\xff\x7f", "BINBYTES claims 2147483647 bytes"),
+    (b"\x95" + b"\xff" * 7 + b"\x7f", "FRAME claims 9223372036854775807 bytes"),
+    (b"Nr\xff\xff\xff\x7f", "LONG_BINPUT names memo entry 2147483647, which cannot be"),
+    (b"Np99999999999\n", "PUT names memo entry 99999999999, which cannot be"),
+    (b"j\xff\xff\xff\x7f", "LONG_BINGET names memo entry 2147483647"),
+])
+def test_counts_that_are_not_there(tmp_path, little_memory, harm, word):
+    path = tmp_path / "model.pkl"
+    path.write_bytes(b"\x80\x04}(X\1\0\0\0f" + harm + b"u.")
+    with pytest.raises(headsds.FormatError, match=f"model.pkl: byte [0-9]+: {word}"):
+        headsds.HeadModel.load(path)
+
+
+def test_a_model_of_joints(tmp_path, little_memory):
+    """300 kB of which the joints of all components would be gigabytes."""
+    few = 20000
+    t = {"v_template": numpy.zeros((1, 3), "u1"), "f": numpy.zeros((1, 3), "u1"),
+         "shapedirs": numpy.zeros((1, 3, few), "u1"),
+         "posedirs": numpy.zeros((1, 3, 9 * (few - 1)), "u1"), "J_regressor": numpy.zeros((few, 1), "u1"),
+         "kintree_table": numpy.zeros((2, few), "u1"), "weights": numpy.zeros((1, few), "u1")}
+    numpy.savez_compressed(tmp_path / "model.npz", **t)
+    with pytest.raises(headsds.FormatError, match="kintree_table: 20000 joints, expected at most 1, the"):
+        headsds.HeadModel.load(tmp_path / "model.npz")
+
+
+@pytest.mark.parametrize("mean, word", [
+    (numpy.zeros((16385, 1, 3), "u1"), "mean: 16385 rows of 1 pixels, expected at most 16384 each way"),
+    (numpy.zeros((1, 16385, 3), "u1"), "mean: 1 rows of 16385 pixels, expected at most 16384 each way"),
+    (numpy.zeros((0, 4, 3), "u1"), r"mean: u1 of shape \(0,4,3\), expected numbers of shape \(any,any,3\)"),
+    (numpy.zeros((4, 4), "u1"), r"mean: u1 of shape \(4,4\), expected numbers of shape \(any,any,3\)"),
+    (None, "mean: missing, expected it in FLAME's texture"),
+])
+def test_hostile_textures(tmp_path, mean, word):
+    t = tables()
+    (tmp_path / "flame2023.pkl").write_bytes(pickle.dumps(t, 2))
+    faces = [" ".join(f"{v + 1}/1" for v in face) for face in t["f"].tolist()]
+    (tmp_path / "head_template.obj").write_text(
+        "v 0 0 0\n" * V + "vt 0 0\n" + "".join(f"f {face}\n" for face in faces))
+    numpy.savez(tmp_path / "FLAME_texture.npz", **({} if mean is None else {"mean": mean}), other=[1])
+    with pytest.raises(headsds.FormatError, match=f"FLAME_texture.npz: {word}"):
+        headsds.HeadModel.load(tmp_path / "flame2023.pkl")
+
+
 @pytest.mark.parametrize("field, value, word", [
-    ("indptr", [0, 99], "indptr"),
-    ("indices", -1, "indices is out of range"),
-    ("indices", J, "indices is out of range"),
+    ("indptr", [0, 99], r"J_regressor.indptr\[1\] is 99, expected numbers that rise from 0 to the count"),
+    ("indices", -1, r"J_regressor.indices\[3\] is -1, expected 0 or more, below the joints"),
+    ("indices", J, r"J_regressor.indices\[3\] is 5, expected 0 or more, below the joints"),
+    ("data", NONE, r"J_regressor.data\[3\] is nan, expected a finite number"),
 ])
 def test_hostile_regressors(monkeypatch, tmp_path, field, value, word):
     t = as_pickled(monkeypatch, tables())

@@ -76,7 +76,7 @@ static void test_numbers_are_exact(void **state)
         "3.14159265358979323846",
         "-0",
         "00000000000000000.5",
-        "1.7976931348623157e308",
+        "3.4028234663852886e38",
         ".5",
         "5.",
         ".12345678901234567",
@@ -102,7 +102,11 @@ static void test_errors_name_the_line(void **state)
         { "v 0 0\n", ":1: found \"\", expected a finite number" },
         { "\nv 0 0 x\n", ":2: found \"x\", expected a finite number" },
         { "v 0 0 nan\n", ":1: found \"nan\", expected a finite number" },
-        { "v 0 0 1e999\n", ":1: found \"1e999\", expected a finite number" },
+        { "v 0 0 1e9999\n", ":1: found \"1e9999\", expected a finite number" },
+        { "v 0 0 -1e39\n",
+          ":1: found \"-1e39\", expected a finite number, within a float's range" },
+        { "v 0 0 0\nvt 0 1e39\n", ":2: found \"1e39\", expected a finite number, within" },
+        { "v 0 0 \x1b[2J\xff\n", ":1: found \" [2J?\", expected a finite number" },
         { "v 0 0 0\nvt\n", ":2: found \"\", expected a finite number" },
         { "v 0 0 1-2\n", ":1: found \"1-2\", expected a finite number" },
         { "v 0 0 0\nf 1 1\n", ":2: a face of 2 corners, expected 3 or more" },
@@ -197,9 +201,26 @@ static void test_broken_kits(void **state)
     assert_int_equal(head_load_ict(&m, kit, &error), HDS_ERROR_FORMAT);
     files_check_error(&error, HDS_ERROR_FORMAT, "identity002.obj:2:", "found \"oops\"");
     error = (hds_error){ 0 };
-    hds_free(files_write(kit, "generic_neutral_mesh.obj", ""));
-    assert_int_equal(head_load_ict(&m, kit, &error), HDS_ERROR_FORMAT);
+    static const char *const meshes[] = { "", "v 0 0 0\n", "v 0 0 0\nvt 0 0\n" };
+    for (size_t i = 0; i < sizeof meshes / sizeof *meshes; i++) {
+        error = (hds_error){ 0 };
+        hds_free(files_write(kit, "generic_neutral_mesh.obj", meshes[i]));
+        assert_int_equal(head_load_ict(&m, kit, &error), HDS_ERROR_FORMAT);
+        files_check_error(&error, HDS_ERROR_FORMAT, kit,
+                          "generic_neutral_mesh.obj: no faces, expected a whole mesh");
+        assert_null(m);
+    }
+    char *mesh = io_join(kit, "generic_neutral_mesh.obj");
+    assert_int_equal(unlink(mesh), 0);
+    error = (hds_error){ 0 };
+    assert_int_equal(head_load_ict(&m, kit, &error), HDS_ERROR_NOT_FOUND);
+    files_check_error(&error, HDS_ERROR_NOT_FOUND, mesh, "not found; check the path");
     assert_null(m);
+    assert_int_equal(mkdir(mesh, 0777), 0);
+    error = (hds_error){ 0 };
+    assert_int_equal(head_load_ict(&m, kit, &error), HDS_ERROR_OS);
+    files_check_error(&error, HDS_ERROR_OS, mesh, "is a folder, expected a file");
+    hds_free(mesh);
     hds_free(kit);
 }
 
