@@ -46,35 +46,12 @@ static void fail(source *s, hds_status status, const char *name, const char *wha
         s->status = hds_raise(s->error, status, "%s: %s: %s", s->path, name, what);
 }
 
-static double number_at(const io_array *a, size_t i)
-{
-    const unsigned char *at = (const unsigned char *)a->data + i * (size_t)a->itemsize;
-    double wide = 0;
-    float narrow = 0;
-    int64_t integer = 0;
-    if (a->kind == 'f' && a->itemsize == 8)
-        memcpy(&wide, at, sizeof wide);
-    else if (a->kind == 'f' && a->itemsize == 4)
-        memcpy(&narrow, at, sizeof narrow);
-    else if (a->kind == 'f')
-        io_to_f32(at, IO_F16, &narrow, 1);
-    else
-        memcpy(&integer, at, (size_t)a->itemsize);
-    if (a->kind == 'i' && a->itemsize < 8) { /* the sign */
-        int64_t top = (int64_t)1 << (8 * a->itemsize - 1);
-        integer = (integer ^ top) - top;
-    }
-    return a->kind == 'f' ? wide + (double)narrow : (double)integer;
-}
-
 static table from_array(source *s, const char *name, const io_array *a, int dims,
                         const int64_t *shape)
 {
     table t = { 0 };
     size_t count = 1;
-    bool numeric = (a->kind == 'f' && a->itemsize >= 2 && a->itemsize <= 8) ||
-                   ((a->kind == 'i' || a->kind == 'u') && a->itemsize <= 8);
-    bool same = a->dims == dims && numeric;
+    bool same = a->dims == dims && io_is_numeric(a);
     for (int d = 0; same && d < dims; d++) {
         same = shape[d] == HEAD_ANY ? a->shape[d] > 0 : a->shape[d] == shape[d];
         t.shape[d] = a->shape[d];
@@ -94,7 +71,7 @@ static table from_array(source *s, const char *name, const io_array *a, int dims
     if (!t.numbers)
         fail(s, HDS_ERROR_MEMORY, name, "no memory for it");
     for (size_t i = 0; t.numbers && i < count; i++)
-        t.numbers[i] = number_at(a, i);
+        t.numbers[i] = io_number(a, i);
     return t;
 }
 

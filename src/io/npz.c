@@ -6,8 +6,7 @@
 #include <string.h>
 #include <zip.h>
 
-/* Deflate packs 1032 to 1 at best: a member that claims more is a lie or a bomb. */
-enum { DEFLATE_LIMIT = 1032, NAME_ROOM = 512, HEADER_ROOM = 512 };
+enum { NAME_ROOM = 512, HEADER_ROOM = 512 };
 static const size_t default_limit = (size_t)2 << 30;
 
 /* Unpacks member `index` into *bytes (new), having checked that its claims can be true. */
@@ -19,7 +18,7 @@ static hds_status unpack(zip_t *zip, zip_uint64_t index, const zip_stat_t *info,
         return hds_raise(error, HDS_ERROR_FORMAT,
                          "%s: packed by method %d, expected deflate or none", where,
                          (int)info->comp_method);
-    if (info->size / DEFLATE_LIMIT > info->comp_size + 1)
+    if (info->size / IO_DEFLATE_LIMIT > info->comp_size + 1)
         return hds_raise(error, HDS_ERROR_FORMAT,
                          "%s: claims %llu bytes from %llu packed ones, which cannot be", where,
                          (unsigned long long)info->size, (unsigned long long)info->comp_size);
