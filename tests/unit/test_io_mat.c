@@ -437,10 +437,10 @@ static void test_damaged(void **state)
         unsigned char *whole = read_form(&forms[f], &size), *bad = malloc(size);
         assert_non_null(bad);
         rng r = rng_make(5, (uint64_t)f);
-        for (int trial = 0; trial < 3000; trial++) {
-            size_t cut = trial < 200 ? rng_below(&r, (uint32_t)size) : size;
+        for (int trial = 0; trial < 500; trial++) {
+            size_t cut = trial < 100 ? rng_below(&r, (uint32_t)size) : size;
             memcpy(bad, whole, size);
-            for (int k = 0; trial >= 200 && k < 3; k++) {
+            for (int k = 0; trial >= 100 && k < 3; k++) {
                 size_t at = rng_below(&r, (uint32_t)size);
                 while (rng_below(&r, 4) && !bad[at]) /* mostly where something is */
                     at = rng_below(&r, (uint32_t)size);
