@@ -14,16 +14,25 @@
 typedef struct hds_head_model hds_head_model;
 
 typedef struct hds_head_model_params {
-    const char *path;     /* NULL: the built-in sample head. Else a headsds .npz file, a FLAME
-                             .pkl or .npz file (head_template.obj and FLAME_texture.npz beside it
-                             give UVs and the mean texture) or an ICT-FaceKit FaceXModel folder */
-    int shape_count;      /* keep at most so many shape components; 0: all */
-    int expression_count; /* likewise */
+    const char *path;         /* NULL: the built-in sample head. Else a headsds .npz file, a FLAME
+                                 .pkl or .npz file, a HIFI3D or HIFI3D++ .mat file, or an
+                                 ICT-FaceKit FaceXModel folder */
+    int shape_count;          /* keep at most so many shape components; 0: all */
+    int expression_count;     /* likewise */
+    const char *uv_template;  /* FLAME's UVs: an .obj with its faces and texture coordinates; NULL:
+                                 head_template.obj beside it, or none. Others have their own */
+    const char *mean_texture; /* any model with UVs: a .png, row 0 at v = 1; FLAME: also
+                                 FLAME_texture.npz, which NULL looks for beside it */
 } hds_head_model_params;
 
 /* params: NULL for the defaults. On success *model is new; release it with hds_head_model_unref. */
 HDS_API HDS_NODISCARD hds_status hds_head_model_load(hds_head_model **model,
                                                      const hds_head_model_params *params,
+                                                     hds_error *error);
+/* Writes a model of whatever origin as a headsds .npz file (docs/head-format.md), numbers as f4:
+ * loaded again, it gives the same vertices to the last bit. The file is there whole or not at all.
+ */
+HDS_API HDS_NODISCARD hds_status hds_head_model_save(const hds_head_model *model, const char *path,
                                                      hds_error *error);
 HDS_API hds_head_model *hds_head_model_ref(hds_head_model *model);
 HDS_API void hds_head_model_unref(hds_head_model *model); /* NULL is fine */

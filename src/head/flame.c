@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* FLAME's own files: a pickle of Python 2 or 3 with chumpy and scipy objects, or an .npz of the
- * same names, and beside it the UV template (head_template.obj) and the mean texture
- * (FLAME_texture.npz).
+ * same names. UVs and mean texture lie in other files (looks.c).
  *
  *   v_template (V,3)  shapedirs (V,3,S+E)  posedirs (V,3,9(J-1))  weights (V,J)  f (F,3)
  *   J_regressor (J,V): joints = J_regressor vertices, so that joints follow shape and expression
@@ -63,33 +62,10 @@ static void fail_number(source *s, const char *name, int dims, const int64_t *sh
                           name, (int)strlen(text) - 2, text + 1, found, expected);
 }
 
-static double number_at(const io_array *a, size_t i)
-{
-    const unsigned char *at = (const unsigned char *)a->data + i * (size_t)a->itemsize;
-    double wide = 0;
-    float narrow = 0;
-    int64_t integer = 0;
-    if (a->kind == 'f' && a->itemsize == 8)
-        memcpy(&wide, at, sizeof wide);
-    else if (a->kind == 'f' && a->itemsize == 4)
-        memcpy(&narrow, at, sizeof narrow);
-    else if (a->kind == 'f')
-        io_to_f32(at, IO_F16, &narrow, 1);
-    else
-        memcpy(&integer, at, (size_t)a->itemsize);
-    if (a->kind == 'i' && a->itemsize < 8) { /* the sign */
-        int64_t top = (int64_t)1 << (8 * a->itemsize - 1);
-        integer = (integer ^ top) - top;
-    }
-    return a->kind == 'f' ? wide + (double)narrow : (double)integer;
-}
-
 static bool is_as_expected(source *s, const char *name, const io_array *a, int dims,
                            const int64_t *shape)
 {
-    bool numeric = (a->kind == 'f' && a->itemsize >= 2 && a->itemsize <= 8) ||
-                   ((a->kind == 'i' || a->kind == 'u') && a->itemsize <= 8);
-    bool same = a->dims == dims && numeric;
+    bool same = a->dims == dims && io_is_numeric(a);
     for (int d = 0; same && d < dims; d++)
         same = shape[d] == HEAD_ANY ? a->shape[d] > 0 : a->shape[d] == shape[d];
     if (same)
@@ -116,7 +92,7 @@ static table from_array(source *s, const char *name, const io_array *a, int dims
     if (!t.numbers)
         fail(s, HDS_ERROR_MEMORY, name, "no memory for it");
     for (size_t i = 0; t.numbers && i < count; i++) {
-        t.numbers[i] = number_at(a, i);
+        t.numbers[i] = io_number(a, i);
         if (!isfinite((float)t.numbers[i]))
             fail_number(s, name, dims, t.shape, i, t.numbers[i],
                         "a finite number, within a float's range");
@@ -347,97 +323,17 @@ static void read_joints(source *s)
     hds_free(dirs.numbers);
 }
 
-/* A file of this name in the folder of the model's, or NULL; new. */
-static char *beside(const source *s, const char *name)
-{
-    const char *slash = strrchr(s->path, '/');
-    char *path =
-        slash ? hds_format("%.*s/%s", (int)(slash - s->path), s->path, name) : hds_strdup(name);
-    if (path && !io_exists(path)) {
-        hds_free(path);
-        path = NULL;
-    }
-    return path;
-}
-
-static void read_template(source *s)
-{
-    head_model *m = s->model;
-    char *path = beside(s, "head_template.obj");
-    head_obj obj = { 0 };
-    if (!path || s->status) {
-        hds_free(path);
-        return;
-    }
-    s->status = head_obj_read(&obj, path, HEAD_OBJ_ALL, s->error);
-    if (!s->status && (obj.face_count != m->face_count || !obj.uv_faces ||
-                       memcmp(obj.faces, m->faces, 3 * m->face_count * sizeof *m->faces) != 0))
-        s->status = hds_raise(s->error, HDS_ERROR_FORMAT,
-                              "%s: its faces are not those of %s, or have no texture coordinates; "
-                              "take the template that belongs to the model, or move it away",
-                              path, s->path);
-    if (!s->status) {
-        m->uv_count = obj.uv_count;
-        m->uvs = obj.uvs;
-        m->uv_faces = obj.uv_faces;
-        obj.uvs = NULL;
-        obj.uv_faces = NULL;
-    }
-    head_obj_finish(&obj);
-    hds_free(path);
-}
-
-/* "mean" (H,W,3), blue first, row 0 at v = 1. */
-static void take_mean(head_model *m, source *s)
-{
-    const io_array *mean = io_npz_find(s->npz, "mean");
-    if (!mean)
-        fail(s, HDS_ERROR_FORMAT, "mean", "missing, expected it in FLAME's texture");
-    if (!mean || !is_as_expected(s, "mean", mean, 3, (int64_t[]){ HEAD_ANY, HEAD_ANY, 3 }))
-        return;
-    size_t height = (size_t)mean->shape[0], width = (size_t)mean->shape[1];
-    bool small = height <= HEAD_MAX_TEXTURE && width <= HEAD_MAX_TEXTURE;
-    if (!small)
-        s->status = hds_raise(s->error, HDS_ERROR_FORMAT,
-                              "%s: mean: %zu rows of %zu pixels, expected at most %d each way",
-                              s->path, height, width, HEAD_MAX_TEXTURE);
-    else if (!(m->mean_texture = hds_alloc(height * width, 3)))
-        fail(s, HDS_ERROR_MEMORY, "mean", "no memory for it");
-    for (size_t i = 0; m->mean_texture && i < 3 * height * width; i++) {
-        double value = number_at(mean, i / 3 * 3 + (2 - i % 3));
-        m->mean_texture[i] = (uint8_t)(value > 0 ? value < 255 ? value + 0.5 : 255 : 0);
-    }
-    m->texture_height = height;
-    m->texture_width = width;
-}
-
-static void read_texture(source *s)
-{
-    head_model *m = s->model;
-    char *path = m->uvs ? beside(s, "FLAME_texture.npz") : NULL;
-    io_npz npz = { 0 };
-    source t = { .path = path, .npz = &npz, .error = s->error };
-    if (path && !s->status)
-        s->status = io_npz_open(&npz, path, 0, s->error);
-    if (path && !s->status) {
-        take_mean(m, &t);
-        s->status = t.status;
-    }
-    io_npz_close(&npz);
-    hds_free(path);
-}
-
 static hds_status build(head_model **model, source *s)
 {
     s->status = head_begin(&s->model, s->path, s->error);
     if (!s->status && !(s->model->name = hds_strdup("FLAME")))
         fail(s, HDS_ERROR_MEMORY, "name", "no memory for it");
     if (!s->status)
+        s->model->is_flame = true;
+    if (!s->status)
         read_shape(s);
     if (!s->status)
         read_joints(s);
-    read_template(s);
-    read_texture(s);
     if (!s->status)
         s->status = head_complete(s->model, s->path, s->error);
     if (s->status)

@@ -18,7 +18,9 @@
 struct hds_head_model {
     int references; /* atomic */
     char *name;
-    char *path; /* as given to load; NULL: the built-in sample head */
+    char *path;                            /* as given to load; NULL: the built-in sample head */
+    char *uv_template, *mean_texture_path; /* likewise; NULL: not given */
+    bool is_flame;                         /* from FLAME's own files */
     size_t vertex_count, face_count, uv_count;
     size_t shape_count, expression_count, joint_count, skin_count;
     size_t texture_width, texture_height;
@@ -61,8 +63,10 @@ HDS_NODISCARD hds_status head_save_npz(const head_model *model, const char *path
 /* An ICT-FaceKit FaceXModel folder: quads are split, centimetres become metres, UV indices are
  * separate; identityNNN become shape components, every other .obj an expression. */
 HDS_NODISCARD hds_status head_load_ict(head_model **model, const char *folder, hds_error *error);
-/* FLAME's own pickles; UVs and mean texture from files beside it (flame.c). */
+/* FLAME's own pickles (flame.c), without UVs and mean texture. */
 HDS_NODISCARD hds_status head_load_flame(head_model **model, const char *path, hds_error *error);
+/* A .mat file of HIFI3D or HIFI3D++ (hifi3d.c). */
+HDS_NODISCARD hds_status head_load_hifi3d(head_model **model, const char *path, hds_error *error);
 /* Refuses what the kernels assume away: indices out of range, a cyclic tree, non-finite numbers. */
 HDS_NODISCARD hds_status head_validate(const head_model *model, const char *path, hds_error *error);
 

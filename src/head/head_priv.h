@@ -22,6 +22,14 @@ HDS_NODISCARD hds_status head_expand_coefficients(const head_model *m, const hds
                                                   float *shape, float *expression, float *pose,
                                                   hds_error *error);
 
+bool head_ends_with(const char *text, const char *ending); /* whatever its case */
+
+/* ---- looks.c ---- */
+
+/* UVs and mean texture from the named files (NULL: not named), or from those beside FLAME's. */
+HDS_NODISCARD hds_status head_take_looks(head_model *m, const char *uv_template,
+                                         const char *mean_texture, hds_error *error);
+
 /* ---- npz.c ---- */
 
 enum { HEAD_ANY = -1 }; /* an extent that the array itself decides */

@@ -48,7 +48,7 @@ hds_status head_complete(head_model *m, const char *path, hds_error *error)
 
 /* ---- recognising ---- */
 
-static bool ends_with(const char *text, const char *ending)
+bool head_ends_with(const char *text, const char *ending)
 {
     size_t length = strlen(text), tail = strlen(ending);
     return length >= tail && strcasecmp(text + length - tail, ending) == 0;
@@ -86,21 +86,24 @@ static hds_status load_path(head_model **model, const char *path, hds_error *err
     if (!io_exists(path))
         return hds_raise(error, HDS_ERROR_NOT_FOUND,
                          "%s: no such file or folder, expected a headsds or FLAME .npz file, a "
-                         "FLAME .pkl file or an ICT-FaceKit FaceXModel folder",
+                         "FLAME .pkl file, a HIFI3D .mat file or an ICT-FaceKit FaceXModel folder",
                          path);
-    if (!io_is_folder(path) && ends_with(path, ".pkl"))
+    if (!io_is_folder(path) && head_ends_with(path, ".pkl"))
         return head_load_flame(model, path, error);
-    if (!io_is_folder(path) && ends_with(path, ".npz"))
+    if (!io_is_folder(path) && head_ends_with(path, ".npz"))
         return head_load_npz(model, path, error);
+    if (!io_is_folder(path) && head_ends_with(path, ".mat"))
+        return head_load_hifi3d(model, path, error);
     hds_status status = io_is_folder(path) ? find_ict(&folder, path, error) : HDS_OK;
     if (status)
         return status;
     if (!folder)
-        return hds_raise(error, HDS_ERROR_FORMAT,
-                         "%s: not a known head model; looked for a file that ends in .npz or "
-                         ".pkl (FLAME), and for a folder with generic_neutral_mesh.obj or "
-                         "FaceXModel/generic_neutral_mesh.obj in it (ICT-FaceKit)",
-                         path);
+        return hds_raise(
+            error, HDS_ERROR_FORMAT,
+            "%s: not a known head model; looked for a file that ends in .npz, .pkl "
+            "(FLAME) or .mat (HIFI3D), and for a folder with generic_neutral_mesh.obj or "
+            "FaceXModel/generic_neutral_mesh.obj in it (ICT-FaceKit)",
+            path);
     status = head_load_ict(model, folder, error);
     hds_free(folder);
     return status;
@@ -154,6 +157,8 @@ hds_status hds_head_model_load(hds_head_model **model, const hds_head_model_para
         params->path ? load_path(&m, params->path, error) : load_built_in(&m, error);
     if (!status && params->path)
         status = keep_path(m, params->path, error);
+    if (!status)
+        status = head_take_looks(m, params->uv_template, params->mean_texture, error);
     if (status) {
         hds_head_model_unref(m);
         return status;
@@ -181,6 +186,8 @@ void hds_head_model_unref(hds_head_model *m)
         hds_free(m->joint_names[i]);
     void *arrays[] = { m->name,
                        m->path,
+                       m->uv_template,
+                       m->mean_texture_path,
                        m->vertices,
                        m->shape_basis,
                        m->expression_basis,
@@ -200,6 +207,16 @@ void hds_head_model_unref(hds_head_model *m)
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         hds_free(arrays[i]);
     hds_free(m);
+}
+
+hds_status hds_head_model_save(const hds_head_model *model, const char *path, hds_error *error)
+{
+    if (!model || !path || !head_ends_with(path, ".npz"))
+        return hds_raise(error, HDS_ERROR_ARGUMENT,
+                         "%s: expected a head model and a path that ends in .npz, by which it will "
+                         "be known again",
+                         path ? path : "no path");
+    return head_save_npz(model, path, error);
 }
 
 void hds_head_model_get_info(const hds_head_model *m, hds_head_model_info *info)

@@ -98,6 +98,35 @@ hds_status io_npy_dtype(io_array *array, const char *descr, const char *where, h
     return HDS_OK;
 }
 
+bool io_is_numeric(const io_array *a)
+{
+    bool whole = a->kind == 'i' || a->kind == 'u';
+    return (whole || (a->kind == 'f' && a->itemsize > 1)) &&
+           (a->itemsize == 1 || a->itemsize == 2 || a->itemsize == 4 || a->itemsize == 8);
+}
+
+double io_number(const io_array *a, size_t index)
+{
+    const unsigned char *at = (const unsigned char *)a->data + index * (size_t)a->itemsize;
+    double wide = 0;
+    float narrow = 0;
+    if (a->kind == 'f' && a->itemsize == 8) {
+        memcpy(&wide, at, sizeof wide);
+        return wide;
+    }
+    if (a->kind == 'f' && a->itemsize == 4)
+        memcpy(&narrow, at, sizeof narrow);
+    else if (a->kind == 'f')
+        io_to_f32(at, IO_F16, &narrow, 1);
+    if (a->kind == 'f')
+        return (double)narrow;
+    uint64_t integer = io_little(at, a->itemsize);
+    if (a->kind == 'u')
+        return (double)integer;
+    uint64_t sign = (uint64_t)1 << (8 * a->itemsize - 1);
+    return (double)(int64_t)((integer ^ sign) - sign);
+}
+
 static hds_status parse_header(io_array *array, bool *fortran, reader r, const char *where,
                                hds_error *error)
 {

@@ -6,8 +6,7 @@
 #include <string.h>
 #include <zip.h>
 
-/* Deflate packs 1032 to 1 at best: a member that claims more is a lie or a bomb. */
-enum { DEFLATE_LIMIT = 1032, NAME_ROOM = 512, HEADER_ROOM = 512 };
+enum { NAME_ROOM = 512, HEADER_ROOM = 512 };
 static const size_t default_limit = (size_t)2 << 30;
 
 /* What is claimed must be possible before memory is taken for it: `packed` is the size of the file,
@@ -24,7 +23,7 @@ static hds_status check_claims(const zip_stat_t *info, size_t packed, size_t lef
                          "%s: claims %llu packed bytes, the file has %zu; it may be cut short: "
                          "fetch it again",
                          where, (unsigned long long)info->comp_size, packed);
-    if (info->size / DEFLATE_LIMIT > info->comp_size + 1)
+    if (info->size / IO_DEFLATE_LIMIT > info->comp_size + 1)
         return hds_raise(error, HDS_ERROR_FORMAT,
                          "%s: claims %llu bytes from %llu packed ones, which cannot be", where,
                          (unsigned long long)info->size, (unsigned long long)info->comp_size);

@@ -56,34 +56,70 @@ static PyObject *head_model_repr(PyObject *self)
 }
 
 PyDoc_STRVAR(load_doc,
-"load($type, /, path=None, *, shape_count=0, expression_count=0)\n--\n\n"
+"load($type, /, path=None, *, shape_count=0, expression_count=0, uv_template=None,\n"
+"     mean_texture=None)\n--\n\n"
 "Load a head model.\n\n"
-"path: a headsds .npz file, a FLAME .pkl or .npz file (head_template.obj and FLAME_texture.npz\n"
-"beside it give UVs and the mean texture), or an ICT-FaceKit FaceXModel folder; None is the built-in\n"
-"sample head. shape_count, expression_count: keep at most so many components; 0 keeps all.\n\n"
-"Raises FileNotFoundError, FormatError where the file is no head model, ValueError.");
+"path: a headsds .npz file, a FLAME .pkl or .npz file, a HIFI3D or HIFI3D++ .mat file, or an\n"
+"ICT-FaceKit FaceXModel folder; None is the built-in sample head. shape_count, expression_count:\n"
+"keep at most so many components; 0 keeps all. uv_template: FLAME's UVs, an .obj with its faces\n"
+"and texture coordinates; None looks for head_template.obj beside it. mean_texture: a .png, row 0\n"
+"at v = 1, for any model with UVs, or FLAME_texture.npz for FLAME, which None looks for beside it.\n\n"
+"Raises FileNotFoundError, FormatError where a file is not what it should be, ValueError also for a\n"
+"uv_template or mean_texture that this kind of model can't use.");
 
 static PyObject *head_model_load(PyObject *type, PyObject *arguments, PyObject *keywords)
 {
-    static char *names[] = { "path", "shape_count", "expression_count", NULL };
+    enum { PATHS = 3 };
+    static char *names[] = { "path",        "shape_count",  "expression_count",
+                             "uv_template", "mean_texture", NULL };
     const python_state *state = PyType_GetModuleState((PyTypeObject *)type);
-    PyObject *path_object = Py_None, *path = NULL;
+    PyObject *objects[PATHS] = { Py_None, Py_None, Py_None }, *paths[PATHS] = { NULL };
     hds_head_model_params params = { .path = NULL };
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|O$ii:load", names, &path_object,
-                                     &params.shape_count, &params.expression_count))
-        return NULL;
-    if (path_object != Py_None && !PyUnicode_FSConverter(path_object, &path))
-        return NULL;
-    params.path = path ? PyBytes_AsString(path) : NULL;
+    const char **places[PATHS] = { &params.path, &params.uv_template, &params.mean_texture };
+    bool good = PyArg_ParseTupleAndKeywords(arguments, keywords, "|O$iiOO:load", names, &objects[0],
+                                            &params.shape_count, &params.expression_count,
+                                            &objects[1], &objects[2]);
+    for (int i = 0; good && i < PATHS; i++) {
+        good = objects[i] == Py_None || PyUnicode_FSConverter(objects[i], &paths[i]);
+        *places[i] = paths[i] ? PyBytes_AsString(paths[i]) : NULL;
+    }
     hds_head_model *model = NULL;
+    hds_error error = { .status = HDS_OK };
+    hds_status status = HDS_OK;
+    if (good) {
+        Py_BEGIN_ALLOW_THREADS
+        status = hds_head_model_load(&model, &params, &error);
+        Py_END_ALLOW_THREADS
+    }
+    for (int i = 0; i < PATHS; i++)
+        Py_XDECREF(paths[i]);
+    if (!good)
+        return NULL;
+    return status == HDS_OK ? python_head_model_wrap(state, model)
+                            : python_raise(state, status, &error);
+}
+
+PyDoc_STRVAR(save_doc,
+"save($self, path, /)\n--\n\n"
+"Save as a headsds .npz file (docs/head-format.md), whatever it was loaded from.\n\n"
+"Numbers are float32: loaded again, the model gives the same vertices to the last bit. A file is\n"
+"replaced only when all is written. Raises ValueError for another ending than .npz, OSError.");
+
+static PyObject *head_model_save(PyObject *self, PyObject *path_object)
+{
+    PyObject *path;
+    if (!PyUnicode_FSConverter(path_object, &path))
+        return NULL;
+    const char *file = PyBytes_AsString(path);
     hds_error error = { .status = HDS_OK };
     hds_status status;
     Py_BEGIN_ALLOW_THREADS
-    status = hds_head_model_load(&model, &params, &error);
+    status = hds_head_model_save(((head_model_object *)self)->model, file, &error);
     Py_END_ALLOW_THREADS
-    Py_XDECREF(path);
-    return status == HDS_OK ? python_head_model_wrap(state, model)
-                            : python_raise(state, status, &error);
+    Py_DECREF(path);
+    if (status != HDS_OK)
+        return python_raise(python_state_of(self), status, &error);
+    Py_RETURN_NONE;
 }
 
 PyDoc_STRVAR(vertices_doc,
@@ -178,6 +214,7 @@ static PyObject *get_joint_names(PyObject *self, void *closure)
 static PyMethodDef head_model_methods[] = {
     { "load", (PyCFunction)(void (*)(void))head_model_load,
       METH_VARARGS | METH_KEYWORDS | METH_CLASS, load_doc },
+    { "save", head_model_save, METH_O, save_doc },
     { "vertices", (PyCFunction)(void (*)(void))head_model_vertices, METH_VARARGS | METH_KEYWORDS,
       vertices_doc },
     { NULL, NULL, 0, NULL },

@@ -40,8 +40,15 @@ class Progress(NamedTuple):
 class HeadModel:
     @classmethod
     def load(
-        cls, path: _Path | None = None, *, shape_count: int = 0, expression_count: int = 0
+        cls,
+        path: _Path | None = None,
+        *,
+        shape_count: int = 0,
+        expression_count: int = 0,
+        uv_template: _Path | None = None,
+        mean_texture: _Path | None = None,
     ) -> HeadModel: ...
+    def save(self, path: _Path, /) -> None: ...
     def vertices(
         self,
         shape: _Floats | None = None,

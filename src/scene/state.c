@@ -2,6 +2,7 @@
 /* .headsds: a head, everything and exact, as a NumPy .npz.
  *
  *   format () S "headsds 1"                    model_path () S as given, empty: the built-in one
+ *   model_uv_template, model_mean_texture () S as given to load the model, if they were
  *   model_name () S                            model_counts (6) u8: V F T S E J
  *   model_topology () u8, FNV-1a of faces and uv_faces
  *   prompt () S, shape (S) f4, expression (E) f4, pose (J,3) f4, texture (H,W,3) u1 if any
@@ -16,7 +17,7 @@
 
 static const char FORMAT[] = "headsds 1";
 
-enum { MOST_ARRAYS = 13, COUNTS = 6 };
+enum { MOST_ARRAYS = 15, COUNTS = 6 };
 
 static uint64_t hash_words(uint64_t hash, const uint32_t *words, size_t count)
 {
@@ -95,6 +96,10 @@ hds_status scene_save_state(const hds_head *head, const char *path, hds_error *e
     writer w = { .count = 0 };
     put_text(&w, "format", FORMAT);
     put_text(&w, "model_path", info.model->path ? info.model->path : "");
+    if (info.model->uv_template)
+        put_text(&w, "model_uv_template", info.model->uv_template);
+    if (info.model->mean_texture_path)
+        put_text(&w, "model_mean_texture", info.model->mean_texture_path);
     put_text(&w, "model_name", model.name);
     put(&w, "model_counts", 'u', 8, counts, 1, COUNTS, 0, 0);
     put(&w, "model_topology", 'u', 8, &topology, 0, 0, 0, 0);
@@ -119,6 +124,7 @@ typedef struct reader {
     const char *path;
     hds_error *error;
     char *model_path, *model_name, *prompt;
+    char *model_uv_template, *model_mean_texture; /* or NULL */
     const uint64_t *counts, *topology;
     const float *shape, *expression, *pose;
     const io_array *texture;
@@ -172,6 +178,10 @@ static hds_status read_names(reader *r)
         status = need_text(r, "model_path", &r->model_path);
     if (status == HDS_OK)
         status = need_text(r, "model_name", &r->model_name);
+    if (status == HDS_OK && io_npz_find(&r->npz, "model_uv_template"))
+        status = need_text(r, "model_uv_template", &r->model_uv_template);
+    if (status == HDS_OK && io_npz_find(&r->npz, "model_mean_texture"))
+        status = need_text(r, "model_mean_texture", &r->model_mean_texture);
     if (status == HDS_OK)
         status = need_text(r, "prompt", &r->prompt);
     return status;
@@ -233,6 +243,8 @@ static hds_status load_model(reader *r, hds_head_model **model)
         .path = r->model_path[0] ? r->model_path : NULL,
         .shape_count = (int)r->counts[3],
         .expression_count = (int)r->counts[4],
+        .uv_template = r->model_uv_template,
+        .mean_texture = r->model_mean_texture,
     };
     hds_error inner = { 0 };
     hds_status status = hds_head_model_load(model, &params, &inner);
@@ -307,6 +319,8 @@ hds_status hds_head_load(hds_head **head, const char *path, hds_head_model *mode
     hds_head_model_unref(own);
     hds_free(r.history);
     hds_free(r.model_path);
+    hds_free(r.model_uv_template);
+    hds_free(r.model_mean_texture);
     hds_free(r.model_name);
     hds_free(r.prompt);
     io_npz_close(&r.npz);

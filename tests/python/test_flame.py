@@ -123,24 +123,116 @@ def test_plain_arrays_and_an_unsigned_root(tmp_path):
     check(headsds.HeadModel.load(tmp_path / "generic_model.npz"), t)
 
 
+def template_lines(t):
+    lines = [f"v {x} {y} {z}" for x, y, z in t["v_template"]]
+    lines += [f"vt {k / F} {1 - k / F}" for k in range(F)]
+    return lines + ["f " + " ".join(f"{v + 1}/{(k + c) % F + 1}" for c, v in enumerate(face))
+                    for k, face in enumerate(t["f"].tolist())]
+
+
+def place_looks(t, template, texture):
+    """Writes both files; the mean texture."""
+    template.write_text("\n".join(template_lines(t)) + "\n")
+    mean = numpy.random.default_rng(1).integers(0, 256, (4, 6, 3)).astype(numpy.uint8)
+    numpy.savez(texture, mean=mean)
+    return mean
+
+
+def check_looks(model, mean):
+    assert numpy.allclose(model.uvs, [(k / F, 1 - k / F) for k in range(F)], atol=1e-6)
+    assert numpy.array_equal(model.uv_faces, [[(k + c) % F for c in range(3)] for k in range(F)])
+    assert numpy.array_equal(model.mean_texture, mean)
+
+
 def test_template_and_texture_beside_it(tmp_path):
     t = tables()
     (tmp_path / "flame2023.pkl").write_bytes(pickle.dumps(t, 2))
-    lines = [f"v {x} {y} {z}" for x, y, z in t["v_template"]]
-    lines += [f"vt {k / F} {1 - k / F}" for k in range(F)]
-    lines += ["f " + " ".join(f"{v + 1}/{(k + c) % F + 1}" for c, v in enumerate(face))
-              for k, face in enumerate(t["f"].tolist())]
     template = tmp_path / "head_template.obj"
-    template.write_text("\n".join(lines) + "\n")
-    mean = numpy.random.default_rng(1).integers(0, 256, (4, 6, 3)).astype(numpy.uint8)
-    numpy.savez(tmp_path / "FLAME_texture.npz", mean=mean)
-    model = headsds.HeadModel.load(tmp_path / "flame2023.pkl")
-    assert numpy.allclose(model.uvs, [(k / F, 1 - k / F) for k in range(F)], atol=1e-6)
-    assert numpy.array_equal(model.uv_faces, [[(k + c) % F for c in range(3)] for k in range(F)])
-    assert numpy.array_equal(model.mean_texture, mean[:, :, ::-1])
-    template.write_text("\n".join(lines[:-1]) + "\n")
-    with pytest.raises(headsds.FormatError, match="head_template.obj: its faces are not those of"):
+    mean = place_looks(t, template, tmp_path / "FLAME_texture.npz")
+    check_looks(headsds.HeadModel.load(tmp_path / "flame2023.pkl"), mean[:, :, ::-1])
+    template.write_text("\n".join(template_lines(t)[:-1]) + "\n")
+    with pytest.raises(headsds.FormatError, match="head_template.obj: its faces are not those of .* or move it away"):
         headsds.HeadModel.load(tmp_path / "flame2023.pkl")
+
+
+@pytest.fixture
+def apart(tmp_path):
+    """A model, and template and textures in another folder: all paths, and the mean."""
+    t = tables()
+    (tmp_path / "looks").mkdir()
+    files = {name: tmp_path / "looks" / name for name in ("uv.obj", "texture.npz", "texture.png")}
+    numpy.savez(tmp_path / "flame.npz", **t)
+    mean = place_looks(t, files["uv.obj"], files["texture.npz"])
+    headsds.write_png(files["texture.png"], numpy.ascontiguousarray(255 - mean))
+    return tmp_path / "flame.npz", files["uv.obj"], files["texture.npz"], files["texture.png"], mean
+
+
+def test_named_template_and_texture(apart, tmp_path):
+    path, template, texture, picture, mean = apart
+    assert headsds.HeadModel.load(path).uvs is None
+    model = headsds.HeadModel.load(path, uv_template=template, mean_texture=str(texture))
+    check_looks(model, mean[:, :, ::-1])
+    model = headsds.HeadModel.load(path, uv_template=template, mean_texture=picture)
+    check_looks(model, 255 - mean)
+    assert headsds.HeadModel.load(path, uv_template=template).mean_texture is None
+    # named goes before beside
+    place_looks(tables(), tmp_path / "head_template.obj", tmp_path / "FLAME_texture.npz")
+    check_looks(headsds.HeadModel.load(path, mean_texture=picture), 255 - mean)
+
+
+def test_named_files_that_do_not_fit(apart, tmp_path):
+    path, template, texture, picture, mean = apart
+    load = headsds.HeadModel.load
+    with pytest.raises(FileNotFoundError, match="none.obj: not found; check the path"):
+        load(path, uv_template=tmp_path / "none.obj")
+    with pytest.raises(FileNotFoundError, match="none.npz: not found; check the path"):
+        load(path, uv_template=template, mean_texture=tmp_path / "none.npz")
+    with pytest.raises(ValueError, match="mean_texture: .*texture.npz: .*flame.npz has no texture coordinates; name its uv_template too"):
+        load(path, mean_texture=texture)
+    with pytest.raises(ValueError, match="mean_texture: .*uv.obj: expected a .png picture or FLAME_texture.npz"):
+        load(path, uv_template=template, mean_texture=template)
+    template.write_text("\n".join(template_lines(tables())[:-1]) + "\n")
+    with pytest.raises(headsds.FormatError, match="uv.obj: its faces are not those of .*flame.npz.* or leave uv_template out"):
+        load(path, uv_template=template)
+    template.write_text("\n".join(template_lines(tables())).replace("vt 0.0 ", "vt 1e99 ") + "\n")
+    with pytest.raises(headsds.FormatError, match="uv.obj: texture coordinate 1 is beyond a float"):
+        load(path, uv_template=template)
+    place_looks(tables(), template, texture)
+    for bad in ({"median": mean}, {"mean": mean[:, :, :2]}, {"mean": mean[:0]}, {"mean": mean > 9}):
+        numpy.savez(texture, **bad)
+        with pytest.raises(headsds.FormatError, match="texture.npz: no array mean of numbers"):
+            load(path, uv_template=template, mean_texture=texture)
+    with pytest.raises(ValueError, match="uv_template: .*uv.obj: only FLAME's own files take one, the built-in head has"):
+        load(uv_template=template)
+
+
+def test_saved_as_npz(apart, tmp_path):
+    path, template, texture, picture, mean = apart
+    model = headsds.HeadModel.load(path, uv_template=template, mean_texture=picture)
+    model.save(tmp_path / "own.npz")
+    again = headsds.HeadModel.load(tmp_path / "own.npz")
+    check_looks(again, 255 - mean)
+    assert again.joint_names == model.joint_names and again.expression_names == model.expression_names
+    rng = numpy.random.default_rng(4)
+    numbers = [rng.standard_normal(n).astype("f4") for n in (S, E, 3 * J)]
+    assert again.vertices(*numbers) == model.vertices(*numbers)
+    for array in numpy.load(tmp_path / "own.npz").values():
+        assert array.dtype.kind != "f" or array.dtype == "<f4"
+    with pytest.raises(ValueError, match="own.txt: expected a head model and a path that ends in .npz"):
+        model.save(tmp_path / "own.txt")
+    with pytest.raises(FileNotFoundError, match="none/own.npz"):
+        model.save(tmp_path / "none" / "own.npz")
+
+
+def test_saved_head_finds_what_its_model_was_loaded_with(apart, tmp_path):
+    path, template, texture, picture, mean = apart
+    model = headsds.HeadModel.load(path, uv_template=template, mean_texture=picture)
+    headsds.Head(model, prompt="a head").save(tmp_path / "a.headsds")
+    head = headsds.Head.load(tmp_path / "a.headsds")
+    assert numpy.array_equal(head.texture, 255 - mean)
+    template.rename(tmp_path / "away.obj")
+    with pytest.raises(FileNotFoundError, match="cannot be loaded, give it instead: .*uv.obj: not found"):
+        headsds.Head.load(tmp_path / "a.headsds")
 
 
 def wrong(name, value, word):

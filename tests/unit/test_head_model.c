@@ -31,7 +31,9 @@ static hds_head_model *load(const char *path, int shape_count, int expression_co
 {
     hds_head_model *m;
     hds_error error = { 0 };
-    const hds_head_model_params params = { path, shape_count, expression_count };
+    const hds_head_model_params params = { .path = path,
+                                           .shape_count = shape_count,
+                                           .expression_count = expression_count };
     if (hds_head_model_load(&m, &params, &error))
         fail_msg("%s", error.message);
     return m;
@@ -53,9 +55,10 @@ static void test_recognition(void **state)
     char *text = files_write(f->folder, "head.txt", "hello");
     check_not_loaded((hds_head_model_params){ .path = missing }, HDS_ERROR_NOT_FOUND,
                      "no such file or folder, expected a headsds or FLAME .npz file, a FLAME .pkl");
-    check_not_loaded((hds_head_model_params){ .path = empty }, HDS_ERROR_FORMAT,
-                     "looked for a file that ends in .npz or .pkl (FLAME), and for a folder with "
-                     "generic_neutral_mesh.obj");
+    check_not_loaded(
+        (hds_head_model_params){ .path = empty }, HDS_ERROR_FORMAT,
+        "looked for a file that ends in .npz, .pkl (FLAME) or .mat (HIFI3D), and for a "
+        "folder with generic_neutral_mesh.obj");
     check_not_loaded((hds_head_model_params){ .path = text }, HDS_ERROR_FORMAT,
                      "not a known head model");
     check_not_loaded((hds_head_model_params){ .path = f->path, .shape_count = -1 },
@@ -223,14 +226,134 @@ static void test_head_defaults(void **state)
     hds_head_unref(NULL);
 }
 
+/* A model with all that a file can hold, saved and loaded again: the same to the last bit. */
+static void test_save(void **state)
+{
+    const fixture *f = *state;
+    enum { JOINT = TINY_E * 3 * TINY_J, POSE = 9 * (TINY_J - 1) * 3 * TINY_V };
+    float moves[JOINT], turns[POSE],
+        weights[] = { 1, 0, 0, 0.3f, 0.7f, 0, 0.1f, 0.2f, 0.7f, 0, 1, 0 };
+    rng r = rng_make(2, 0);
+    rng_normal_fill(&r, moves, JOINT);
+    rng_normal_fill(&r, turns, POSE);
+    io_array arrays[TINY_ARRAYS + 2];
+    tiny_head(arrays);
+    arrays[TINY_ARRAYS] = TINY("joint_expression_basis", 'f', 4, moves, 2, 3, 3);
+    arrays[TINY_ARRAYS + 1] = TINY("pose_basis", 'f', 4, turns, 18, 4, 3);
+    tiny_find(arrays, TINY_ARRAYS, "skin_weights")->data = weights;
+    char *path = tiny_write(f->folder, "full.npz", arrays, TINY_ARRAYS + 2);
+    char *saved = io_join(f->folder, "saved.NPZ");
+    hds_head_model *m[2] = { load(path, 0, 1), NULL };
+    hds_error error = { 0 };
+    assert_int_equal(hds_head_model_save(m[0], saved, &error), HDS_OK);
+    m[1] = load(saved, 0, 0);
+    float numbers[2 + 1 + 9], vertices[2][3 * TINY_V];
+    rng_normal_fill(&r, numbers, 12);
+    const hds_coefficients c = { numbers, 2, numbers + 2, 1, numbers + 3, 9 };
+    for (int i = 0; i < 2; i++) {
+        hds_head_model_info info;
+        hds_head_model_get_info(m[i], &info);
+        assert_true(info.expression_count == 1 && info.texture_width == 2);
+        assert_memory_equal(info.mean_texture, tiny_texture, sizeof tiny_texture);
+        assert_int_equal(hds_head_model_vertices(m[i], &c, vertices[i], &error), HDS_OK);
+        hds_head_model_unref(m[i]);
+    }
+    assert_memory_equal(vertices[0], vertices[1], sizeof vertices[0]);
+    hds_free(path);
+    hds_free(saved);
+}
+
+static void test_save_refuses(void **state)
+{
+    const fixture *f = *state;
+    hds_head_model *m = load(f->path, 0, 0);
+    char *text = io_join(f->folder, "head.txt"), *nowhere = io_join(f->folder, "none/a.npz");
+    hds_error error = { 0 };
+    assert_int_equal(hds_head_model_save(m, text, &error), HDS_ERROR_ARGUMENT);
+    files_check_error(&error, HDS_ERROR_ARGUMENT, text, "a path that ends in .npz");
+    error = (hds_error){ 0 };
+    assert_int_equal(hds_head_model_save(m, NULL, &error), HDS_ERROR_ARGUMENT);
+    files_check_error(&error, HDS_ERROR_ARGUMENT, NULL, "no path: expected a head model and");
+    error = (hds_error){ 0 };
+    assert_int_equal(hds_head_model_save(m, nowhere, &error), HDS_ERROR_NOT_FOUND);
+    files_check_error(&error, HDS_ERROR_NOT_FOUND, nowhere, "create it first");
+    hds_head_model_unref(m);
+    hds_free(text);
+    hds_free(nowhere);
+}
+
+static void test_named_texture(void **state)
+{
+    const fixture *f = *state;
+    const uint8_t pixels[] = { 9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 255, 254, 253, 252, 251, 1, 2, 3 };
+    char *png = io_join(f->folder, "a.png"), *none = io_join(f->folder, "none.png");
+    char *bad = files_write(f->folder, "bad.png", "hello");
+    hds_error error = { 0 };
+    hds_head_model *m;
+    hds_head_model_info info;
+    assert_int_equal(io_png_write(png, pixels, 3, 2, 3, &error), HDS_OK);
+    const hds_head_model_params params = { .path = f->path, .mean_texture = png };
+    assert_int_equal(hds_head_model_load(&m, &params, &error), HDS_OK);
+    hds_head_model_get_info(m, &info);
+    assert_true(info.texture_width == 3 && info.texture_height == 2);
+    assert_memory_equal(info.mean_texture, pixels, sizeof pixels);
+    hds_head_model_unref(m);
+    const struct {
+        hds_head_model_params params;
+        hds_status status;
+        const char *file, *words;
+    } wrong[] = {
+        { { .mean_texture = none }, HDS_ERROR_NOT_FOUND, none, "not found; check the path" },
+        { { .mean_texture = bad }, HDS_ERROR_FORMAT, bad, "expected a PNG picture" },
+        { { .mean_texture = f->path }, HDS_ERROR_ARGUMENT, f->path, "expected a .png picture" },
+        { { .uv_template = none }, HDS_ERROR_ARGUMENT, none, "only FLAME's own files take one, " },
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        hds_head_model_params p = wrong[i].params;
+        p.path = f->path;
+        error = (hds_error){ 0 };
+        assert_int_equal(hds_head_model_load(&m, &p, &error), wrong[i].status);
+        files_check_error(&error, wrong[i].status, wrong[i].file, wrong[i].words);
+        assert_null(m);
+    }
+    hds_free(png);
+    hds_free(none);
+    hds_free(bad);
+}
+
+static void test_texture_without_uvs(void **state)
+{
+    const fixture *f = *state;
+    io_array arrays[TINY_ARRAYS];
+    tiny_head(arrays);
+    arrays[3] = arrays[1]; /* uvs, uv_faces and mean_texture: names that are ignored */
+    arrays[4] = arrays[1];
+    arrays[3].name = (char *)(uintptr_t) "spare";
+    arrays[4].name = (char *)(uintptr_t) "other";
+    char *path = tiny_write(f->folder, "plain.npz", arrays, TINY_ARRAYS - 1);
+    hds_error error = { 0 };
+    hds_head_model *m;
+    const hds_head_model_params params = { .path = path, .mean_texture = "a.png" };
+    assert_int_equal(hds_head_model_load(&m, &params, &error), HDS_ERROR_ARGUMENT);
+    files_check_error(&error, HDS_ERROR_ARGUMENT, path, "has no texture coordinates; leave it out");
+    hds_free(path);
+}
+
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        IN_FOLDER(test_recognition),      IN_FOLDER(test_built_in),
-        IN_FOLDER(test_limits),           IN_FOLDER(test_vertices_by_hand),
-        IN_FOLDER(test_bad_coefficients), IN_FOLDER(test_head_copies_what_it_is_given),
+        IN_FOLDER(test_recognition),
+        IN_FOLDER(test_built_in),
+        IN_FOLDER(test_limits),
+        IN_FOLDER(test_vertices_by_hand),
+        IN_FOLDER(test_bad_coefficients),
+        IN_FOLDER(test_head_copies_what_it_is_given),
         IN_FOLDER(test_head_defaults),
+        IN_FOLDER(test_save),
+        IN_FOLDER(test_save_refuses),
+        IN_FOLDER(test_named_texture),
+        IN_FOLDER(test_texture_without_uvs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
