@@ -78,23 +78,24 @@ struct hds_head {
     size_t history_count;
 };
 
-/* State that head_skin leaves for its adjoint; arrays come from the arena. */
+/* State that head_skin leaves for its adjoint, of N heads; arrays come from the arena. */
 typedef struct head_pose {
-    real *rest;       /* (V,3) */
-    real *joints;     /* (J,3) */
-    real *rotations;  /* (J,9) local */
-    real *transforms; /* (J,12) world rotation (row-major 3x3) then translation, to apply to rest */
+    real *rest;       /* (N,V,3) */
+    real *joints;     /* (N,J,3) */
+    real *rotations;  /* (N,J,9) local */
+    real *transforms; /* (N,J,12) world rotation (row-major 3x3), translation, to apply to rest */
 } head_pose;
 
-/* shape (S), expression (E), pose (J,3) -> vertices (V,3). Saves state in *saved; the vertices must
- * be apart from it. False, with nothing written to the results, when scratch memory runs out; so
- * the adjoint. */
-HDS_NODISCARD bool head_skin(const head_model *m, const real *shape, const real *expression,
-                             const real *pose, arena *scratch, head_pose *saved, real *vertices);
-/* dvertices (V,3) -> += dshape (S), dexpression (E), dpose (J,3); each may be NULL. */
-HDS_NODISCARD bool head_skin_adjoint(const head_model *m, const real *shape, const real *expression,
-                                     const real *pose, arena *scratch, const head_pose *saved,
-                                     const real *dvertices, real *dshape, real *dexpression,
-                                     real *dpose);
+/* N = count heads: shape (N,S), expression (N,E), pose (N,J,3) -> vertices (N,V,3), each the same as
+ * alone. Saves state in *saved; NULL: no adjoint will follow. Vertices NULL: only the state. False,
+ * with nothing written to the results, when scratch memory runs out; so the adjoint. */
+HDS_NODISCARD bool head_skin(const head_model *m, size_t count, const real *shape,
+                             const real *expression, const real *pose, arena *scratch,
+                             head_pose *saved, real *vertices);
+/* dvertices (N,V,3) -> += dshape (N,S), dexpression (N,E), dpose (N,J,3); each may be NULL. */
+HDS_NODISCARD bool head_skin_adjoint(const head_model *m, size_t count, const real *shape,
+                                     const real *expression, const real *pose, arena *scratch,
+                                     const head_pose *saved, const real *dvertices, real *dshape,
+                                     real *dexpression, real *dpose);
 
 #endif

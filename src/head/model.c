@@ -264,7 +264,6 @@ hds_status hds_head_model_vertices(const hds_head_model *m, const hds_coefficien
                                    float *vertices, hds_error *error)
 {
     arena scratch = { 0 };
-    head_pose saved;
     size_t shapes = m->shape_count, expressions = m->expression_count;
     size_t count = shapes + expressions + 3 * m->joint_count;
     float *given = arena_alloc(&scratch, count, sizeof *given);
@@ -278,7 +277,7 @@ hds_status hds_head_model_vertices(const hds_head_model *m, const hds_coefficien
         for (size_t i = 0; i < count; i++)
             all[i] = given[i];
         done = !status &&
-               head_skin(m, all, all + shapes, all + shapes + expressions, &scratch, &saved, out);
+               head_skin(m, 1, all, all + shapes, all + shapes + expressions, &scratch, NULL, out);
     }
     for (size_t i = 0; done && i < 3 * m->vertex_count; i++)
         vertices[i] = (float)out[i];

@@ -168,7 +168,7 @@ static inline real irradiance_at(const real p[9], real x, real y, real z)
     return e > 0 ? e : 0;
 }
 
-RASTER_WIDE static void shade_block(const job *j, block *b)
+HDS_WIDE static void shade_block(const job *j, block *b)
 {
     const bool grey = is_grey(j->view);
     real p[9];
@@ -281,7 +281,7 @@ static inline void scatter(const job *j, block *b)
     }
 }
 
-RASTER_WIDE static void shade_block_adjoint(const job *j, block *b)
+HDS_WIDE static void shade_block_adjoint(const job *j, block *b)
 {
     gather(j, b);
     normalise(b);

@@ -268,7 +268,7 @@ static void name_faces(const job *j, size_t band, int begin, int end)
     j->seen[band] = count;
 }
 
-RASTER_WIDE static void draw_band(void *context, size_t band)
+HDS_WIDE static void draw_band(void *context, size_t band)
 {
     const job *j = context;
     const raster_state *s = j->state;
