@@ -16,6 +16,8 @@ HDS_NODISCARD hds_status head_begin(head_model **model /* new */, const char *pa
 /* The end of every loader: a model without joints gets its root, and all is validated. */
 HDS_NODISCARD hds_status head_complete(head_model *m, const char *path, hds_error *error);
 
+/* ---- vertices.c ---- */
+
 /* Refuses counts beyond the model's and non-finite numbers by place. The results hold S, E and 3J
  * floats; what the caller leaves out is 0. */
 HDS_NODISCARD hds_status head_expand_coefficients(const head_model *m, const hds_coefficients *c,

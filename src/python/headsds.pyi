@@ -48,6 +48,13 @@ class HeadModel:
         expression: _Floats | None = None,
         pose: _Floats | None = None,
     ) -> memoryview: ...
+    def vertices_gradient(
+        self,
+        upstream: Buffer,
+        shape: _Floats | None = None,
+        expression: _Floats | None = None,
+        pose: _Floats | None = None,
+    ) -> tuple[memoryview, memoryview, memoryview]: ...
     @property
     def name(self) -> str: ...
     @property
