@@ -42,6 +42,9 @@ typedef struct hds_head_model_info {
     const uint8_t *mean_texture;         /* (texture_height, texture_width, 3) sRGB, row 0 at v = 1;
                                             or NULL */
     size_t texture_width, texture_height;
+    size_t part_count;             /* eyeballs, teeth ...; 0: the model does not say */
+    const char *const *part_names; /* (part_count) */
+    const uint32_t *face_parts;    /* (face_count) the part that each face belongs to; or NULL */
 } hds_head_model_info;
 HDS_API void hds_head_model_get_info(const hds_head_model *model, hds_head_model_info *info);
 

@@ -40,6 +40,9 @@ struct hds_head_model {
     char **expression_names; /* (E) */
     char **joint_names;      /* (J) */
     uint8_t *mean_texture;   /* (H,W,3) sRGB, row 0 at v = 1; or NULL */
+    size_t part_count;       /* 0: nothing is known of parts */
+    char **part_names;       /* (part_count) */
+    uint32_t *face_parts;    /* (F) of part_names; or NULL */
 };
 typedef struct hds_head_model head_model;
 
@@ -54,12 +57,14 @@ typedef struct hds_head_model head_model;
  *   joint_shape_basis (S,J,3) f, skin_weights (V,J) f                         optional, all
  *   joint_expression_basis (E,J,3) f, pose_basis (9(J-1),V,3) f               optional, with joints
  *   mean_texture         (H,W,3) u1                                           optional
+ *   part_names (N) S, face_parts (F) u4                                       optional, both
  * `f` is f2, f4 or f8. A model without joints gets one root joint at the origin. */
 /* Also an .npz with the names of FLAME's pickle. */
 HDS_NODISCARD hds_status head_load_npz(head_model **model, const char *path, hds_error *error);
 HDS_NODISCARD hds_status head_save_npz(const head_model *model, const char *path, hds_error *error);
 /* An ICT-FaceKit FaceXModel folder: quads are split, centimetres become metres, UV indices are
- * separate; identityNNN become shape components, every other .obj an expression. */
+ * separate; identityNNN become shape components, every other .obj an expression, materials
+ * parts. */
 HDS_NODISCARD hds_status head_load_ict(head_model **model, const char *folder, hds_error *error);
 /* FLAME's own pickles; UVs and mean texture from files beside it (flame.c). */
 HDS_NODISCARD hds_status head_load_flame(head_model **model, const char *path, hds_error *error);
@@ -86,9 +91,9 @@ typedef struct head_pose {
     real *transforms; /* (N,J,12) world rotation (row-major 3x3), translation, to apply to rest */
 } head_pose;
 
-/* N = count heads: shape (N,S), expression (N,E), pose (N,J,3) -> vertices (N,V,3), each the same as
- * alone. Saves state in *saved; NULL: no adjoint will follow. Vertices NULL: only the state. False,
- * with nothing written to the results, when scratch memory runs out; so the adjoint. */
+/* N = count heads: shape (N,S), expression (N,E), pose (N,J,3) -> vertices (N,V,3), each the same
+ * as alone. Saves state in *saved; NULL: no adjoint will follow. Vertices NULL: only the state.
+ * False, with nothing written to the results, when scratch memory runs out; so the adjoint. */
 HDS_NODISCARD bool head_skin(const head_model *m, size_t count, const real *shape,
                              const real *expression, const real *pose, arena *scratch,
                              head_pose *saved, real *vertices);

@@ -46,8 +46,13 @@ typedef struct head_obj {
     float *uvs;         /* (T,2) */
     uint32_t *faces;    /* (F,3) polygons split as fans */
     uint32_t *uv_faces; /* (F,3), or NULL when no face has texture coordinates */
+    /* Names of materials (usemtl) or, in a file without them, of groups (g), in the order in which
+     * faces use them; NULL when there is neither. Faces before the first are of "default". */
+    size_t part_count;
+    char **part_names;
+    uint32_t *face_parts; /* (F), or NULL */
 } head_obj;
-/* Reads v, vt and f lines; errors name path and line. */
+/* Reads v, vt, f, usemtl and g lines; errors name path and line. */
 HDS_NODISCARD hds_status head_obj_read(head_obj *obj, const char *path, head_obj_parts parts,
                                        hds_error *error);
 void head_obj_finish(head_obj *obj);

@@ -178,6 +178,8 @@ void hds_head_model_unref(hds_head_model *m)
         hds_free(m->expression_names[i]);
     for (size_t i = 0; m->joint_names && i < m->joint_count; i++)
         hds_free(m->joint_names[i]);
+    for (size_t i = 0; m->part_names && i < m->part_count; i++)
+        hds_free(m->part_names[i]);
     void *arrays[] = { m->name,
                        m->path,
                        m->vertices,
@@ -195,7 +197,9 @@ void hds_head_model_unref(hds_head_model *m)
                        m->skin_weights,
                        m->expression_names,
                        m->joint_names,
-                       m->mean_texture };
+                       m->mean_texture,
+                       m->part_names,
+                       m->face_parts };
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         hds_free(arrays[i]);
     hds_free(m);
@@ -219,5 +223,8 @@ void hds_head_model_get_info(const hds_head_model *m, hds_head_model_info *info)
         .mean_texture = m->mean_texture,
         .texture_width = m->texture_width,
         .texture_height = m->texture_height,
+        .part_count = m->part_count,
+        .part_names = (const char *const *)m->part_names,
+        .face_parts = m->face_parts,
     };
 }

@@ -138,6 +138,19 @@ static PyObject *get_joint_names(PyObject *self, void *closure)
     return python_strings(info.joint_names, info.joint_count);
 }
 
+static PyObject *get_part_names(PyObject *self, void *closure)
+{
+    hds_head_model_info info = info_of(self);
+    return python_strings(info.part_names, info.part_count);
+}
+
+static PyObject *get_face_parts(PyObject *self, void *closure)
+{
+    hds_head_model_info info = info_of(self);
+    return python_array_borrow(python_state_of(self), self, info.face_parts, 'I', 1,
+                               &info.face_count);
+}
+
 static PyMethodDef head_model_methods[] = {
     { "load", (PyCFunction)(void (*)(void))head_model_load,
       METH_VARARGS | METH_KEYWORDS | METH_CLASS, load_doc },
@@ -162,6 +175,9 @@ static PyGetSetDef head_model_getters[] = {
     { "uv_faces", get_uv_faces, NULL, "(F, 3) uint32, indices of uvs; None without.", NULL },
     { "expression_names", get_expression_names, NULL, "A tuple of str.", NULL },
     { "joint_names", get_joint_names, NULL, "A tuple of str; joint 0 turns the whole head.", NULL },
+    { "part_names", get_part_names, NULL,
+      "A tuple of str: eyeballs, teeth ...; empty where the model does not say.", NULL },
+    { "face_parts", get_face_parts, NULL, "(F,) uint32, of part_names; None without.", NULL },
     { "mean_texture", get_mean_texture, NULL, "(H, W, 3) uint8 sRGB, row 0 at v = 1; or None.",
       NULL },
     { NULL, NULL, NULL, NULL, NULL },

@@ -16,6 +16,7 @@ def test_counts_and_names(egg):
     assert (egg.shape_count, egg.expression_count, egg.joint_count) == (2, 3, 2)
     assert egg.expression_names == toy.EXPRESSIONS
     assert egg.joint_names == toy.JOINTS
+    assert (egg.part_names, egg.face_parts) == ((), None)
     assert "egg" in repr(egg)
 
 
