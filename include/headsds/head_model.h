@@ -51,6 +51,9 @@ typedef struct hds_head_model_info {
     const uint8_t *mean_texture;         /* (texture_height, texture_width, 3) sRGB, row 0 at v = 1;
                                             or NULL */
     size_t texture_width, texture_height;
+    size_t part_count;             /* eyeballs, teeth ...; 0: the model does not say */
+    const char *const *part_names; /* (part_count) */
+    const uint32_t *face_parts;    /* (face_count) the part that each face belongs to; or NULL */
 } hds_head_model_info;
 HDS_API void hds_head_model_get_info(const hds_head_model *model, hds_head_model_info *info);
 
@@ -69,5 +72,23 @@ typedef struct hds_coefficients {
 HDS_API HDS_NODISCARD hds_status hds_head_model_vertices(const hds_head_model *model,
                                                          const hds_coefficients *coefficients,
                                                          float *vertices, hds_error *error);
+
+/* The same of several heads, which costs less a head than a call for each: coefficients[count] ->
+ * vertices (count, vertex_count, 3), to the last byte what each is alone. */
+HDS_API HDS_NODISCARD hds_status hds_head_model_vertices_batch(const hds_head_model *model,
+                                                               const hds_coefficients *coefficients,
+                                                               size_t count, float *vertices,
+                                                               hds_error *error);
+
+/* The gradient of sum(dvertices * vertices) with respect to the coefficients of `count` heads, of
+ * all the model has: dvertices (count, vertex_count, 3) is added to gradients[count], whose arrays
+ * have shape_count, expression_count and 3 joint_count numbers. One that is NULL is left out; heads
+ * that share one add up in it. */
+typedef struct hds_gradients {
+    float *shape, *expression, *pose;
+} hds_gradients;
+HDS_API HDS_NODISCARD hds_status hds_head_model_vertices_adjoint(
+    const hds_head_model *model, const hds_coefficients *coefficients, size_t count,
+    const float *dvertices, const hds_gradients *gradients, hds_error *error);
 
 #endif

@@ -19,6 +19,14 @@ typedef double real;
 typedef float real;
 #endif
 
+/* Marks functions with plain loops that gain from wider vectors: compiled for each kind of machine,
+ * the kind is chosen when the program starts. */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define HDS_WIDE __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define HDS_WIDE
+#endif
+
 /* ---- error.c ---- */
 
 /* The one place where errors are born: set a breakpoint here. Returns `status`. The message is one

@@ -14,8 +14,8 @@ hds_status fit_geometry_adjoint(fit_run *run, const fit_views *v, real *dshape, 
     bool complete = dvertices && dnormals && fit_views_adjoint(run, v, dvertices, dnormals, NULL);
     complete = complete && mesh_normals_adjoint(&run->adjacency, m->faces, v->vertices, v->normals,
                                                 dnormals, a, dvertices);
-    complete = complete && head_skin_adjoint(m, run->shape, run->expression, run->pose, a, &v->pose,
-                                             dvertices, dshape, NULL, NULL);
+    complete = complete && head_skin_adjoint(m, 1, run->shape, run->expression, run->pose, a,
+                                             &v->pose, dvertices, dshape, NULL, NULL);
     if (!complete)
         return hds_raise(error, HDS_ERROR_MEMORY, "out of memory for the gradient of %zu views",
                          v->count);

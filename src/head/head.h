@@ -42,6 +42,9 @@ struct hds_head_model {
     char **expression_names; /* (E) */
     char **joint_names;      /* (J) */
     uint8_t *mean_texture;   /* (H,W,3) sRGB, row 0 at v = 1; or NULL */
+    size_t part_count;       /* 0: nothing is known of parts */
+    char **part_names;       /* (part_count) */
+    uint32_t *face_parts;    /* (F) of part_names; or NULL */
 };
 typedef struct hds_head_model head_model;
 
@@ -56,12 +59,14 @@ typedef struct hds_head_model head_model;
  *   joint_shape_basis (S,J,3) f, skin_weights (V,J) f                         optional, all
  *   joint_expression_basis (E,J,3) f, pose_basis (9(J-1),V,3) f               optional, with joints
  *   mean_texture         (H,W,3) u1                                           optional
+ *   part_names (N) S, face_parts (F) u4                                       optional, both
  * `f` is f2, f4 or f8. A model without joints gets one root joint at the origin. */
 /* Also an .npz with the names of FLAME's pickle. */
 HDS_NODISCARD hds_status head_load_npz(head_model **model, const char *path, hds_error *error);
 HDS_NODISCARD hds_status head_save_npz(const head_model *model, const char *path, hds_error *error);
 /* An ICT-FaceKit FaceXModel folder: quads are split, centimetres become metres, UV indices are
- * separate; identityNNN become shape components, every other .obj an expression. */
+ * separate; identityNNN become shape components, every other .obj an expression, materials
+ * parts. */
 HDS_NODISCARD hds_status head_load_ict(head_model **model, const char *folder, hds_error *error);
 /* FLAME's own pickles (flame.c), without UVs and mean texture. */
 HDS_NODISCARD hds_status head_load_flame(head_model **model, const char *path, hds_error *error);
@@ -82,23 +87,24 @@ struct hds_head {
     size_t history_count;
 };
 
-/* State that head_skin leaves for its adjoint; arrays come from the arena. */
+/* State that head_skin leaves for its adjoint, of N heads; arrays come from the arena. */
 typedef struct head_pose {
-    real *rest;       /* (V,3) */
-    real *joints;     /* (J,3) */
-    real *rotations;  /* (J,9) local */
-    real *transforms; /* (J,12) world rotation (row-major 3x3) then translation, to apply to rest */
+    real *rest;       /* (N,V,3) */
+    real *joints;     /* (N,J,3) */
+    real *rotations;  /* (N,J,9) local */
+    real *transforms; /* (N,J,12) world rotation (row-major 3x3), translation, to apply to rest */
 } head_pose;
 
-/* shape (S), expression (E), pose (J,3) -> vertices (V,3). Saves state in *saved; the vertices must
- * be apart from it. False, with nothing written to the results, when scratch memory runs out; so
- * the adjoint. */
-HDS_NODISCARD bool head_skin(const head_model *m, const real *shape, const real *expression,
-                             const real *pose, arena *scratch, head_pose *saved, real *vertices);
-/* dvertices (V,3) -> += dshape (S), dexpression (E), dpose (J,3); each may be NULL. */
-HDS_NODISCARD bool head_skin_adjoint(const head_model *m, const real *shape, const real *expression,
-                                     const real *pose, arena *scratch, const head_pose *saved,
-                                     const real *dvertices, real *dshape, real *dexpression,
-                                     real *dpose);
+/* N = count heads: shape (N,S), expression (N,E), pose (N,J,3) -> vertices (N,V,3), each the same
+ * as alone. Saves state in *saved; NULL: no adjoint will follow. Vertices NULL: only the state.
+ * False, with nothing written to the results, when scratch memory runs out; so the adjoint. */
+HDS_NODISCARD bool head_skin(const head_model *m, size_t count, const real *shape,
+                             const real *expression, const real *pose, arena *scratch,
+                             head_pose *saved, real *vertices);
+/* dvertices (N,V,3) -> += dshape (N,S), dexpression (N,E), dpose (N,J,3); each may be NULL. */
+HDS_NODISCARD bool head_skin_adjoint(const head_model *m, size_t count, const real *shape,
+                                     const real *expression, const real *pose, arena *scratch,
+                                     const head_pose *saved, const real *dvertices, real *dshape,
+                                     real *dexpression, real *dpose);
 
 #endif

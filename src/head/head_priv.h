@@ -16,6 +16,8 @@ HDS_NODISCARD hds_status head_begin(head_model **model /* new */, const char *pa
 /* The end of every loader: a model without joints gets its root, and all is validated. */
 HDS_NODISCARD hds_status head_complete(head_model *m, const char *path, hds_error *error);
 
+/* ---- vertices.c ---- */
+
 /* Refuses counts beyond the model's and non-finite numbers by place. The results hold S, E and 3J
  * floats; what the caller leaves out is 0. */
 HDS_NODISCARD hds_status head_expand_coefficients(const head_model *m, const hds_coefficients *c,
@@ -54,8 +56,13 @@ typedef struct head_obj {
     float *uvs;         /* (T,2) */
     uint32_t *faces;    /* (F,3) polygons split as fans */
     uint32_t *uv_faces; /* (F,3), or NULL when no face has texture coordinates */
+    /* Names of materials (usemtl) or, in a file without them, of groups (g), in the order in which
+     * faces use them; NULL when there is neither. Faces before the first are of "default". */
+    size_t part_count;
+    char **part_names;
+    uint32_t *face_parts; /* (F), or NULL */
 } head_obj;
-/* Reads v, vt and f lines; errors name path and line. */
+/* Reads v, vt, f, usemtl and g lines; errors name path and line. */
 HDS_NODISCARD hds_status head_obj_read(head_obj *obj, const char *path, head_obj_parts parts,
                                        hds_error *error);
 void head_obj_finish(head_obj *obj);

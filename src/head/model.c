@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Head models as handles: recognising and loading one, its description, and its vertices. */
+/* Head models as handles: recognising and loading one, and its description. */
 #include "head/head_priv.h"
 #include "io/io.h"
 
-#include <math.h>
 #include <string.h>
 #include <strings.h>
 
@@ -184,6 +183,8 @@ void hds_head_model_unref(hds_head_model *m)
         hds_free(m->expression_names[i]);
     for (size_t i = 0; m->joint_names && i < m->joint_count; i++)
         hds_free(m->joint_names[i]);
+    for (size_t i = 0; m->part_names && i < m->part_count; i++)
+        hds_free(m->part_names[i]);
     void *arrays[] = { m->name,
                        m->path,
                        m->uv_template,
@@ -203,7 +204,9 @@ void hds_head_model_unref(hds_head_model *m)
                        m->skin_weights,
                        m->expression_names,
                        m->joint_names,
-                       m->mean_texture };
+                       m->mean_texture,
+                       m->part_names,
+                       m->face_parts };
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         hds_free(arrays[i]);
     hds_free(m);
@@ -237,70 +240,8 @@ void hds_head_model_get_info(const hds_head_model *m, hds_head_model_info *info)
         .mean_texture = m->mean_texture,
         .texture_width = m->texture_width,
         .texture_height = m->texture_height,
+        .part_count = m->part_count,
+        .part_names = (const char *const *)m->part_names,
+        .face_parts = m->face_parts,
     };
-}
-
-/* ---- vertices ---- */
-
-static hds_status expand(const char *name, const float *values, size_t count, size_t limit_count,
-                         float *out, hds_error *error)
-{
-    if (count > limit_count)
-        return hds_raise(error, HDS_ERROR_ARGUMENT,
-                         "%s has %zu numbers, expected at most the model's %zu", name, count,
-                         limit_count);
-    if (!values && count)
-        return hds_raise(error, HDS_ERROR_ARGUMENT, "%s is NULL, expected %zu numbers", name,
-                         count);
-    memset(out, 0, limit_count * sizeof *out);
-    for (size_t i = 0; i < count; i++) {
-        if (!isfinite(values[i]))
-            return hds_raise(error, HDS_ERROR_ARGUMENT, "%s[%zu] is %s, expected a finite number",
-                             name, i,
-                             isnan(values[i]) ? "nan"
-                             : values[i] > 0  ? "inf"
-                                              : "-inf");
-        out[i] = values[i];
-    }
-    return HDS_OK;
-}
-
-hds_status head_expand_coefficients(const head_model *m, const hds_coefficients *c, float *shape,
-                                    float *expression, float *pose, hds_error *error)
-{
-    hds_status status = expand("shape", c->shape, c->shape_count, m->shape_count, shape, error);
-    if (!status)
-        status = expand("expression", c->expression, c->expression_count, m->expression_count,
-                        expression, error);
-    if (!status)
-        status = expand("pose", c->pose, c->pose_count, 3 * m->joint_count, pose, error);
-    return status;
-}
-
-hds_status hds_head_model_vertices(const hds_head_model *m, const hds_coefficients *coefficients,
-                                   float *vertices, hds_error *error)
-{
-    arena scratch = { 0 };
-    head_pose saved;
-    size_t shapes = m->shape_count, expressions = m->expression_count;
-    size_t count = shapes + expressions + 3 * m->joint_count;
-    float *given = arena_alloc(&scratch, count, sizeof *given);
-    real *all = arena_alloc(&scratch, count, sizeof *all);
-    real *out = arena_alloc(&scratch, m->vertex_count, 3 * sizeof *out);
-    hds_status status = HDS_ERROR_MEMORY;
-    bool done = false;
-    if (given && all && out) {
-        status = head_expand_coefficients(m, coefficients, given, given + shapes,
-                                          given + shapes + expressions, error);
-        for (size_t i = 0; i < count; i++)
-            all[i] = given[i];
-        done = !status &&
-               head_skin(m, all, all + shapes, all + shapes + expressions, &scratch, &saved, out);
-    }
-    for (size_t i = 0; done && i < 3 * m->vertex_count; i++)
-        vertices[i] = (float)out[i];
-    if (!done && (status == HDS_OK || status == HDS_ERROR_MEMORY))
-        status = hds_raise(error, HDS_ERROR_MEMORY, "no memory for %zu vertices", m->vertex_count);
-    arena_finish(&scratch);
-    return status;
 }

@@ -184,6 +184,18 @@ static void read_shape(reader *r)
     }
 }
 
+static void read_parts(reader *r)
+{
+    head_model *m = r->model;
+    if (!any_of(r, (const char *[]){ "part_names", "face_parts" }, 2))
+        return;
+    m->face_parts =
+        take_integers(r, "face_parts", 'u', 4, 1, (int64_t[]){ (int64_t)m->face_count });
+    size_t count = rows_of(r, "part_names");
+    m->part_names = take_names(r, "part_names", count);
+    m->part_count = m->part_names ? count : 0;
+}
+
 static void read_appearance(reader *r)
 {
     head_model *m = r->model;
@@ -310,6 +322,8 @@ hds_status head_load_npz(head_model **model, const char *path, hds_error *error)
     if (!r.status)
         read_shape(&r);
     if (!r.status)
+        read_parts(&r);
+    if (!r.status)
         read_appearance(&r);
     if (!r.status)
         read_joints(&r);
@@ -325,11 +339,11 @@ hds_status head_load_npz(head_model **model, const char *path, hds_error *error)
 
 /* ---- writing ---- */
 
-enum { MAX_ARRAYS = 18 };
+enum { MAX_ARRAYS = 20 };
 typedef struct writer {
     io_array arrays[MAX_ARRAYS];
     size_t count;
-    void *owned[3]; /* names and weights that were made for the file */
+    void *owned[4]; /* names and weights that were made for the file */
     size_t owned_count;
     bool failed; /* out of memory */
 } writer;
@@ -406,6 +420,10 @@ hds_status head_save_npz(const head_model *m, const char *path, hds_error *error
     if (m->mean_texture)
         put(&w, "mean_texture", 'u', 1, 3, (size_t[]){ m->texture_height, m->texture_width, 3 },
             m->mean_texture);
+    if (m->face_parts) {
+        put_names(&w, "part_names", m->part_names, m->part_count);
+        put(&w, "face_parts", 'u', 4, 1, &m->face_count, m->face_parts);
+    }
     hds_status status = w.failed
                             ? hds_raise(error, HDS_ERROR_MEMORY, "%s: no memory to write it", path)
                             : io_npz_write(path, w.arrays, w.count, error);

@@ -34,6 +34,7 @@ static hds_status check_counts(const validator *v, const head_model *m)
         { "joints", m->joint_count, 1, max_count },
         { "joints a vertex", m->skin_count, 1, max_count },
         { "columns of mean_texture", m->texture_width, m->mean_texture ? 1 : 0, HEAD_MAX_TEXTURE },
+        { "parts", m->part_count, m->face_parts ? 1 : 0, max_count },
         { "rows of mean_texture", m->texture_height, m->mean_texture ? 1 : 0, HEAD_MAX_TEXTURE },
     };
     hds_status status = HDS_OK;
@@ -61,6 +62,8 @@ static hds_status check_present(const validator *v, const head_model *m)
         { "joint_parents", true, m->joint_parents },
         { "joint_names", true, m->joint_names },
         { "skin_weights", true, m->skin_joints && m->skin_weights },
+        { "face_parts", m->part_count, m->face_parts },
+        { "part_names", m->part_count, m->part_names },
     };
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         if (arrays[i].wanted && !arrays[i].present)
@@ -129,6 +132,16 @@ static hds_status check_faces(const validator *v, const char *name, const uint32
             return hds_raise(v->error, HDS_ERROR_FORMAT,
                              "%s: %s[%zu,%zu] is %u, expected less than %zu", v->path, name, i / 3,
                              i % 3, faces[i], limit);
+    return HDS_OK;
+}
+
+static hds_status check_parts(const validator *v, const head_model *m)
+{
+    for (size_t i = 0; m->face_parts && i < m->face_count; i++)
+        if (m->face_parts[i] >= m->part_count)
+            return hds_raise(v->error, HDS_ERROR_FORMAT,
+                             "%s: face_parts[%zu] is %u, expected less than %zu", v->path, i,
+                             m->face_parts[i], m->part_count);
     return HDS_OK;
 }
 
@@ -202,6 +215,8 @@ hds_status head_validate(const head_model *m, const char *path, hds_error *error
     if (!status && m->uvs)
         status = check_faces(&v, "uv_faces", m->uv_faces, m->face_count, m->uv_count);
     if (!status)
+        status = check_parts(&v, m);
+    if (!status)
         status = check_numbers(&v, m);
     if (!status)
         status = check_tree(&v, m);
@@ -211,5 +226,7 @@ hds_status head_validate(const head_model *m, const char *path, hds_error *error
         status = check_names(&v, "expression_names", m->expression_names, m->expression_count);
     if (!status)
         status = check_names(&v, "joint_names", m->joint_names, m->joint_count);
+    if (!status)
+        status = check_names(&v, "part_names", m->part_names, m->part_count);
     return status;
 }

@@ -107,8 +107,8 @@ static hds_status read_members(io_npz *npz, zip_t *zip, size_t packed, size_t li
 {
     zip_int64_t count = zip_get_num_entries(zip, 0);
     size_t left = limit ? limit : default_limit;
-    if (packed < left / DEFLATE_LIMIT)
-        left = packed * DEFLATE_LIMIT;
+    if (packed < left / IO_DEFLATE_LIMIT)
+        left = packed * IO_DEFLATE_LIMIT;
     hds_status status = HDS_OK;
     npz->arrays = hds_alloc((size_t)count, sizeof *npz->arrays);
     if (!npz->arrays)

@@ -122,43 +122,6 @@ static PyObject *head_model_save(PyObject *self, PyObject *path_object)
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(vertices_doc,
-"vertices($self, /, shape=None, expression=None, pose=None)\n--\n\n"
-"Vertices (V, 3), float32: metres, y up, right-handed, the face looks to +z.\n\n"
-"shape: at most shape_count numbers, in standard deviations; expression: at most\n"
-"expression_count weights; pose: axis-angle rotations in radians, (J, 3) or 3 J numbers, joint 0\n"
-"turns the whole head. What is missing is zero. Raises ValueError for too many or for NaN.");
-
-static PyObject *head_model_vertices(PyObject *self, PyObject *arguments, PyObject *keywords)
-{
-    static char *names[] = { "shape", "expression", "pose", NULL };
-    const python_state *state = python_state_of(self);
-    PyObject *shape = NULL, *expression = NULL, *pose = NULL;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|OOO:vertices", names, &shape,
-                                     &expression, &pose))
-        return NULL;
-    python_coefficients c = { .values = { .shape = NULL } };
-    size_t extents[2] = { info_of(self).vertex_count, 3 };
-    void *vertices;
-    PyObject *view = NULL;
-    if (python_coefficients_get(&c, shape, expression, pose))
-        view = python_array_new(state, 'f', 2, extents, &vertices);
-    if (view) {
-        hds_error error = { .status = HDS_OK };
-        hds_status status;
-        Py_BEGIN_ALLOW_THREADS
-        status = hds_head_model_vertices(((head_model_object *)self)->model, &c.values, vertices,
-                                         &error);
-        Py_END_ALLOW_THREADS
-        if (status != HDS_OK) {
-            Py_DECREF(view);
-            view = python_raise(state, status, &error);
-        }
-    }
-    python_coefficients_finish(&c);
-    return view;
-}
-
 static PyObject *get_name(PyObject *self, void *closure)
 {
     return PyUnicode_FromString(info_of(self).name);
@@ -211,12 +174,27 @@ static PyObject *get_joint_names(PyObject *self, void *closure)
     return python_strings(info.joint_names, info.joint_count);
 }
 
+static PyObject *get_part_names(PyObject *self, void *closure)
+{
+    hds_head_model_info info = info_of(self);
+    return python_strings(info.part_names, info.part_count);
+}
+
+static PyObject *get_face_parts(PyObject *self, void *closure)
+{
+    hds_head_model_info info = info_of(self);
+    return python_array_borrow(python_state_of(self), self, info.face_parts, 'I', 1,
+                               &info.face_count);
+}
+
 static PyMethodDef head_model_methods[] = {
     { "load", (PyCFunction)(void (*)(void))head_model_load,
       METH_VARARGS | METH_KEYWORDS | METH_CLASS, load_doc },
     { "save", head_model_save, METH_O, save_doc },
-    { "vertices", (PyCFunction)(void (*)(void))head_model_vertices, METH_VARARGS | METH_KEYWORDS,
-      vertices_doc },
+    { "vertices", (PyCFunction)(void (*)(void))python_vertices, METH_VARARGS | METH_KEYWORDS,
+      python_vertices_doc },
+    { "vertices_gradient", (PyCFunction)(void (*)(void))python_vertices_gradient,
+      METH_VARARGS | METH_KEYWORDS, python_vertices_gradient_doc },
     { NULL, NULL, 0, NULL },
 };
 
@@ -234,6 +212,9 @@ static PyGetSetDef head_model_getters[] = {
     { "uv_faces", get_uv_faces, NULL, "(F, 3) uint32, indices of uvs; None without.", NULL },
     { "expression_names", get_expression_names, NULL, "A tuple of str.", NULL },
     { "joint_names", get_joint_names, NULL, "A tuple of str; joint 0 turns the whole head.", NULL },
+    { "part_names", get_part_names, NULL,
+      "A tuple of str: eyeballs, teeth ...; empty where the model does not say.", NULL },
+    { "face_parts", get_face_parts, NULL, "(F,) uint32, of part_names; None without.", NULL },
     { "mean_texture", get_mean_texture, NULL, "(H, W, 3) uint8 sRGB, row 0 at v = 1; or None.",
       NULL },
     { NULL, NULL, NULL, NULL, NULL },

@@ -15,13 +15,6 @@
 
 #include <string.h>
 
-/* Plain loops that gain from wider vectors are compiled for each kind of machine. */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define RASTER_WIDE __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define RASTER_WIDE
-#endif
-
 enum {
     RASTER_SUBPIXEL_BITS = 8,
     RASTER_SUBPIXELS = 1 << RASTER_SUBPIXEL_BITS,

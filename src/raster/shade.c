@@ -423,7 +423,7 @@ INLINE void interpolate(const job *j, block *b)
         set_albedo(j, b);
 }
 
-RASTER_WIDE static void shade_block(const job *j, size_t band, block *b)
+HDS_WIDE static void shade_block(const job *j, size_t band, block *b)
 {
     (void)band;
     interpolate(j, b);
@@ -599,7 +599,7 @@ INLINE void scatter(const job *j, const block *b)
 }
 
 /* out holds the gradient of the colour. */
-RASTER_WIDE static void shade_block_adjoint(const job *j, size_t band, block *b)
+HDS_WIDE static void shade_block_adjoint(const job *j, size_t band, block *b)
 {
     interpolate(j, b);
     if (j->view->mode == RASTER_SHADED)
@@ -626,7 +626,7 @@ INLINE void read_block(const job *j, block *b, int channels)
     }
 }
 
-RASTER_WIDE static void picture_block_adjoint(const job *j, size_t band, block *b)
+HDS_WIDE static void picture_block_adjoint(const job *j, size_t band, block *b)
 {
     if (j->channels == 3)
         read_block(j, b, 3);

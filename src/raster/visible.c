@@ -349,7 +349,7 @@ static void find_runs(const job *j, size_t band)
     j->seen[band] = seen;
 }
 
-RASTER_WIDE static void draw_band(void *context, size_t band)
+HDS_WIDE static void draw_band(void *context, size_t band)
 {
     const job *j = context;
     const raster_state *s = j->state;

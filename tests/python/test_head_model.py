@@ -16,6 +16,7 @@ def test_counts_and_names(egg):
     assert (egg.shape_count, egg.expression_count, egg.joint_count) == (2, 3, 2)
     assert egg.expression_names == toy.EXPRESSIONS
     assert egg.joint_names == toy.JOINTS
+    assert (egg.part_names, egg.face_parts) == ((), None)
     assert "egg" in repr(egg)
 
 
@@ -130,7 +131,7 @@ def test_wrong_arguments(egg, arguments, exception, message):
 def test_wrong_shapes_of_arrays(egg):
     numpy = pytest.importorskip("numpy")
     with pytest.raises(ValueError, match=r"shape: shape \(1, 2\), expected \(N,\)"):
-        egg.vertices(shape=numpy.zeros((1, 2), "f4"))
+        headsds.Head(egg, shape=numpy.zeros((1, 2), "f4"))
     with pytest.raises(ValueError, match=r"pose: shape \(2, 2\), expected \(J, 3\)"):
         egg.vertices(pose=numpy.zeros((2, 2), "f4"))
     with pytest.raises(ValueError, match="not C-contiguous"):

@@ -164,6 +164,91 @@ static void test_bad_coefficients(void **state)
     hds_head_model_unref(m);
 }
 
+/* Heads with fewer numbers than the model has, or none, each with its own. */
+static void test_vertices_of_several(void **state)
+{
+    const fixture *f = *state;
+    hds_head_model *m = load(f->path, 0, 0);
+    const float shape[] = { 2, -1 }, expression[] = { 0.5f }, pose[] = { 0, 0, 0, 1, 2 };
+    const float bad[] = { 0, NAN };
+    hds_coefficients heads[] = { { shape, 1, expression, 1, pose, 5 },
+                                 { .shape = NULL },
+                                 { .shape = shape, .shape_count = 2 } };
+    float together[36], alone[12];
+    hds_error error = { 0 };
+    assert_int_equal(hds_head_model_vertices_batch(m, heads, 3, together, &error), HDS_OK);
+    for (size_t h = 0; h < 3; h++) {
+        assert_int_equal(hds_head_model_vertices(m, heads + h, alone, &error), HDS_OK);
+        assert_memory_equal(together + 12 * h, alone, sizeof alone);
+    }
+    heads[1].shape = bad;
+    heads[1].shape_count = 2;
+    memset(together, 1, sizeof together);
+    memcpy(alone, together, sizeof alone);
+    assert_int_equal(hds_head_model_vertices_batch(m, heads, 3, together, &error),
+                     HDS_ERROR_ARGUMENT);
+    assert_string_equal(error.message, "head 1: shape[1] is nan, expected a finite number");
+    assert_memory_equal(together, alone, sizeof alone);
+    assert_int_equal(hds_head_model_vertices_batch(m, heads, 0, NULL, NULL), HDS_OK);
+    hds_head_model_unref(m);
+}
+
+enum { INPUTS = TINY_S + TINY_E + 3 * TINY_J, OUTPUTS = 3 * TINY_V };
+
+static double weigh(const hds_head_model *m, const float *x, const float *upstream)
+{
+    const hds_coefficients c = { x, TINY_S, x + TINY_S, TINY_E, x + TINY_S + TINY_E, 3 * TINY_J };
+    float vertices[OUTPUTS];
+    double sum = 0;
+    assert_int_equal(hds_head_model_vertices(m, &c, vertices, NULL), HDS_OK);
+    for (size_t i = 0; i < OUTPUTS; i++)
+        sum += (double)upstream[i] * vertices[i];
+    return sum;
+}
+
+static void test_vertices_adjoint(void **state)
+{
+    enum { HEADS = 2 };
+    const fixture *f = *state;
+    hds_head_model *m = load(f->path, 0, 0);
+    float x[HEADS][INPUTS], upstream[HEADS][OUTPUTS], gradient[HEADS][INPUTS] = { { 0 } };
+    rng r = rng_make(1, 0);
+    rng_normal_fill(&r, x[0], HEADS * INPUTS);
+    rng_normal_fill(&r, upstream[0], HEADS * OUTPUTS);
+    hds_coefficients c[HEADS];
+    hds_gradients g[HEADS];
+    for (size_t h = 0; h < HEADS; h++) {
+        c[h] = (hds_coefficients){ x[h],      TINY_S, x[h] + TINY_S, TINY_E, x[h] + TINY_S + TINY_E,
+                                   3 * TINY_J };
+        g[h] = (hds_gradients){ gradient[h], gradient[h] + TINY_S, gradient[h] + TINY_S + TINY_E };
+    }
+    hds_error error = { 0 };
+    assert_int_equal(hds_head_model_vertices_adjoint(m, c, HEADS, upstream[0], g, &error), HDS_OK);
+    for (size_t k = 0; k < HEADS * INPUTS; k++) {
+        size_t h = k / INPUTS, i = k % INPUTS;
+        float was = x[h][i], step = 1.0f / 128;
+        x[h][i] = was + step;
+        double above = weigh(m, x[h], upstream[h]);
+        x[h][i] = was - step;
+        double below = weigh(m, x[h], upstream[h]);
+        x[h][i] = was;
+        double expected = (above - below) / (2 * (double)step);
+        if (fabs((double)gradient[h][i] - expected) > 1e-3 * fmax(1, fabs(expected)))
+            fail_msg("number %zu is %g, expected %g", k, (double)gradient[h][i], expected);
+    }
+    /* Added to what is there; heads may share an array, and what is NULL is left out. */
+    float shared[TINY_S] = { 1, 2 };
+    g[0] = g[1] = (hds_gradients){ .shape = shared };
+    assert_int_equal(hds_head_model_vertices_adjoint(m, c, HEADS, upstream[0], g, &error), HDS_OK);
+    for (int k = 0; k < TINY_S; k++)
+        assert_true(shared[k] == (float)(k + 1) + gradient[0][k] + gradient[1][k]);
+    upstream[1][4] = NAN;
+    assert_int_equal(hds_head_model_vertices_adjoint(m, c, HEADS, upstream[0], g, &error),
+                     HDS_ERROR_ARGUMENT);
+    assert_string_equal(error.message, "upstream[1,1,1] is nan, expected a finite number");
+    hds_head_model_unref(m);
+}
+
 static void test_head_copies_what_it_is_given(void **state)
 {
     const fixture *f = *state;
@@ -348,6 +433,8 @@ int main(void)
         IN_FOLDER(test_limits),
         IN_FOLDER(test_vertices_by_hand),
         IN_FOLDER(test_bad_coefficients),
+        IN_FOLDER(test_vertices_of_several),
+        IN_FOLDER(test_vertices_adjoint),
         IN_FOLDER(test_head_copies_what_it_is_given),
         IN_FOLDER(test_head_defaults),
         IN_FOLDER(test_save),
