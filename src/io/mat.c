@@ -107,12 +107,11 @@ static bool read_head(matrix *m, cursor c)
     return true;
 }
 
-/* Unpacks up to `room` bytes of `size` packed ones; false: they are not zlib's, or fewer. `whole`:
- * there must be neither more nor fewer, and their checksum right. */
+/* Unpacks up to `room` bytes of `size` packed ones. `whole`: false if there are not just so many,
+ * or their checksum is wrong. */
 static bool unpack(const unsigned char *packed, size_t size, unsigned char *out, size_t room,
                    bool whole, size_t *got)
 {
-    unsigned char beyond;
     z_stream z = { .next_in = (z_const Bytef *)(uintptr_t)packed, .avail_in = (uInt)size };
     if (inflateInit(&z) != Z_OK)
         return false;
@@ -120,14 +119,8 @@ static bool unpack(const unsigned char *packed, size_t size, unsigned char *out,
     z.avail_out = (uInt)room;
     int code = inflate(&z, Z_NO_FLUSH);
     *got = room - z.avail_out;
-    if (whole && code == Z_OK && !z.avail_out) { /* the end is met only after the last byte */
-        z.next_out = &beyond;
-        z.avail_out = 1;
-        code = inflate(&z, Z_NO_FLUSH);
-    }
     inflateEnd(&z);
-    return code == Z_STREAM_END ? !whole || (*got == room && z.next_out != &beyond + 1)
-                                : !whole && code == Z_OK;
+    return !whole || (code == Z_STREAM_END && *got == room);
 }
 
 /* The beginning of the matrix in an element, unpacked into `room` where it is packed. */

@@ -373,6 +373,31 @@ static void replace(unsigned char *at, size_t size, const void *from, const void
     assert_true(found > 0);
 }
 
+static void test_bad_chunks(void **state)
+{
+    const form f = { .name = "chunks.mat" };
+    const struct {
+        uint64_t from[3], to[3]; /* place of a chunk */
+        const char *says;
+    } changes[] = {
+        { { 0, 4, 0 }, { 0, 0, 0 }, "has a chunk twice" },
+        { { 2, 4, 0 }, { 2, 5, 0 }, "has a chunk where none can be" },
+        { { 2, 4, 0 }, { 2, 8, 0 }, "has a chunk where none can be" },
+    };
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+        io_map map;
+        assert_int_equal(io_map_open(&map, CORPUS "/mat/chunks73.mat", NULL), HDS_OK);
+        unsigned char *copy = malloc(map.size);
+        assert_non_null(copy);
+        memcpy(copy, map.bytes, map.size);
+        replace(copy, map.size, changes[i].from, changes[i].to, sizeof changes[i].from);
+        scratch_write(scratch(f.name), copy, map.size);
+        check_refused(&f, "parts", changes[i].says);
+        free(copy);
+        io_map_close(&map);
+    }
+}
+
 static void check_claim(const form *f, const char *says)
 {
     io_mat mat;
@@ -385,6 +410,34 @@ static void check_claim(const form *f, const char *says)
     check_error(status, &error, HDS_ERROR_FORMAT, f->name, says);
     assert_true(largest < 1 << 20);
     io_mat_close(&mat);
+}
+
+/* Writes hand.mat: one packed matrix x, whose tag claims `claim` bytes (0: the truth). */
+static void write_packed(uint32_t claim, bool damaged)
+{
+    const double numbers[3] = { 1 };
+    bytes b, inner = { .size = 0 };
+    unsigned char packed[512];
+    unsigned long length = sizeof packed;
+    append_matrix(&inner, "x", 9, numbers, 24, claim);
+    assert_int_equal(compress(packed, &length, inner.at, inner.size), Z_OK);
+    packed[length - 1] ^= damaged; /* of the checksum */
+    begin_file(&b);
+    append_u4(&b, 15);
+    append_u4(&b, (uint32_t)length);
+    append(&b, packed, length);
+    scratch_write(scratch("hand.mat"), b.at, b.size);
+}
+
+static void test_bad_packed(void **state)
+{
+    const form f = { .name = "hand.mat" };
+    write_packed(0, true);
+    check_refused(&f, "x", "does not unpack to the 80 bytes it claims");
+    write_packed(72, false);
+    check_refused(&f, "x", "does not unpack to the 72 bytes it claims");
+    write_packed(88, false);
+    check_refused(&f, "x", "does not unpack to the 88 bytes it claims");
 }
 
 /* Small files that claim 2 GiB, and nothing of that size is asked for. */
@@ -405,16 +458,8 @@ static void test_claims(void **state)
     }
     /* 5, packed: a stream of one matrix whose tag says 2 GB */
     const form hand = { .name = "hand.mat" };
-    bytes b, inner = { .size = 0 };
-    unsigned char packed[512];
-    begin_file(&b);
-    append_matrix(&inner, "x", 9, numbers, 24, 2000000000);
-    unsigned long length = sizeof packed;
-    assert_int_equal(compress(packed, &length, inner.at, inner.size), Z_OK);
-    append_u4(&b, 15);
-    append_u4(&b, (uint32_t)length);
-    append(&b, packed, length);
-    scratch_write(scratch("hand.mat"), b.at, b.size);
+    bytes b;
+    write_packed(2000000000, false);
     check_claim(&hand, "x: claims 2000000000 bytes from");
     /* 5: numbers of which the file has too few */
     begin_file(&b);
@@ -477,6 +522,8 @@ int main(void)
         EACH(test_other_classes),
         EACH(test_stored_small),
         EACH(test_bad_version_5),
+        EACH(test_bad_chunks),
+        EACH(test_bad_packed),
         EACH(test_claims),
         EACH(test_damaged),
     };

@@ -276,6 +276,7 @@ def mat73():
                                     chunks=(2, 4), shuffle=True, compression='gzip')
         parts.attrs['MATLAB_class'] = np.bytes_('int16')
         file.create_group('record').attrs['MATLAB_class'] = np.bytes_('struct')
+        file.create_group('#refs#')
     data = out.getvalue()
     return mat_header(0x200) + data[128:]
 
