@@ -18,6 +18,10 @@ HDS_NODISCARD hds_status head_complete(head_model *m, const char *path, hds_erro
 
 /* ---- vertices.c ---- */
 
+/* values (count) -> out (limit), what is missing is 0. Refuses more than limit and, by place, what
+ * is not finite. */
+HDS_NODISCARD hds_status head_expand(const char *name, const float *values, size_t count,
+                                     size_t limit, float *out, hds_error *error);
 /* Refuses counts beyond the model's and non-finite numbers by place. The results hold S, E and 3J
  * floats; what the caller leaves out is 0. */
 HDS_NODISCARD hds_status head_expand_coefficients(const head_model *m, const hds_coefficients *c,

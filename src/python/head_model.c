@@ -56,24 +56,52 @@ static PyObject *head_model_repr(PyObject *self)
 }
 
 PyDoc_STRVAR(load_doc,
-"load($type, /, path=None, *, shape_count=0, expression_count=0)\n--\n\n"
+"load($type, /, path=None, *, shape_count=0, expression_count=0, base_pose=None)\n--\n\n"
 "Load a head model.\n\n"
 "path: a headsds .npz file, a FLAME .pkl or .npz file (head_template.obj and FLAME_texture.npz\n"
 "beside it give UVs and the mean texture), or an ICT-FaceKit FaceXModel folder; None is the built-in\n"
 "sample head. shape_count, expression_count: keep at most so many components; 0 keeps all.\n\n"
+"base_pose: what a pose of zero stands for, axis-angle rotations in radians, (J, 3) or up to 3 J\n"
+"numbers, that are added to every pose; None is the file's own, or none. 'average', of FLAME, whose\n"
+"template looks up: the pitch of joint 0 at which its forehead and chin are above each other.\n\n"
 "Raises FileNotFoundError, FormatError where the file is no head model, ValueError.");
+
+/* None, "average" or rotations, which live as long as *in. */
+static bool get_base_pose(python_input *in, PyObject *object, hds_head_model_params *params)
+{
+    if (object == Py_None)
+        return true;
+    if (PyUnicode_Check(object)) {
+        params->average_pose = PyUnicode_CompareWithASCIIString(object, "average") == 0;
+        if (!params->average_pose)
+            PyErr_Format(PyExc_ValueError, "base_pose: %R, expected 'average' or rotations (J, 3)",
+                         object);
+        return params->average_pose;
+    }
+    int dims = python_input_dims(object);
+    if (dims < 0 || !python_input_get(in, object, "base_pose", 'f', dims == 1 ? "(N,)" : "(J, 3)"))
+        return false;
+    params->base_pose = in->data;
+    params->base_pose_count = in->count;
+    return true;
+}
 
 static PyObject *head_model_load(PyObject *type, PyObject *arguments, PyObject *keywords)
 {
-    static char *names[] = { "path", "shape_count", "expression_count", NULL };
+    static char *names[] = { "path", "shape_count", "expression_count", "base_pose", NULL };
     const python_state *state = PyType_GetModuleState((PyTypeObject *)type);
-    PyObject *path_object = Py_None, *path = NULL;
+    PyObject *path_object = Py_None, *path = NULL, *base_pose = Py_None;
     hds_head_model_params params = { .path = NULL };
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|O$ii:load", names, &path_object,
-                                     &params.shape_count, &params.expression_count))
+    python_input turns = { .held = false };
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|O$iiO:load", names, &path_object,
+                                     &params.shape_count, &params.expression_count, &base_pose))
         return NULL;
-    if (path_object != Py_None && !PyUnicode_FSConverter(path_object, &path))
+    if ((path_object != Py_None && !PyUnicode_FSConverter(path_object, &path)) ||
+        !get_base_pose(&turns, base_pose, &params)) {
+        python_input_finish(&turns);
+        Py_XDECREF(path);
         return NULL;
+    }
     params.path = path ? PyBytes_AsString(path) : NULL;
     hds_head_model *model = NULL;
     hds_error error = { .status = HDS_OK };
@@ -82,6 +110,7 @@ static PyObject *head_model_load(PyObject *type, PyObject *arguments, PyObject *
     status = hds_head_model_load(&model, &params, &error);
     Py_END_ALLOW_THREADS
     Py_XDECREF(path);
+    python_input_finish(&turns);
     return status == HDS_OK ? python_head_model_wrap(state, model)
                             : python_raise(state, status, &error);
 }
@@ -151,6 +180,13 @@ static PyObject *get_face_parts(PyObject *self, void *closure)
                                &info.face_count);
 }
 
+static PyObject *get_base_pose_view(PyObject *self, void *closure)
+{
+    hds_head_model_info info = info_of(self);
+    size_t extents[2] = { info.joint_count, 3 };
+    return python_array_borrow(python_state_of(self), self, info.base_pose, 'f', 2, extents);
+}
+
 static PyMethodDef head_model_methods[] = {
     { "load", (PyCFunction)(void (*)(void))head_model_load,
       METH_VARARGS | METH_KEYWORDS | METH_CLASS, load_doc },
@@ -175,6 +211,8 @@ static PyGetSetDef head_model_getters[] = {
     { "uv_faces", get_uv_faces, NULL, "(F, 3) uint32, indices of uvs; None without.", NULL },
     { "expression_names", get_expression_names, NULL, "A tuple of str.", NULL },
     { "joint_names", get_joint_names, NULL, "A tuple of str; joint 0 turns the whole head.", NULL },
+    { "base_pose", get_base_pose_view, NULL,
+      "(J, 3) float32, axis-angle in radians, added to every pose; None: zeros.", NULL },
     { "part_names", get_part_names, NULL,
       "A tuple of str: eyeballs, teeth ...; empty where the model does not say.", NULL },
     { "face_parts", get_face_parts, NULL, "(F,) uint32, of part_names; None without.", NULL },

@@ -40,7 +40,12 @@ class Progress(NamedTuple):
 class HeadModel:
     @classmethod
     def load(
-        cls, path: _Path | None = None, *, shape_count: int = 0, expression_count: int = 0
+        cls,
+        path: _Path | None = None,
+        *,
+        shape_count: int = 0,
+        expression_count: int = 0,
+        base_pose: Literal["average"] | _Floats | None = None,
     ) -> HeadModel: ...
     def vertices(
         self,
@@ -77,6 +82,8 @@ class HeadModel:
     def expression_names(self) -> tuple[str, ...]: ...
     @property
     def joint_names(self) -> tuple[str, ...]: ...
+    @property
+    def base_pose(self) -> memoryview | None: ...
     @property
     def part_names(self) -> tuple[str, ...]: ...
     @property
