@@ -8,6 +8,7 @@
 
 #include "headsds/error.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,6 +24,12 @@ typedef struct hds_head_model_params {
                                  head_template.obj beside it, or none. Others have their own */
     const char *mean_texture; /* any model with UVs: a .png, row 0 at v = 1; FLAME: also
                                  FLAME_texture.npz, which NULL looks for beside it */
+    const float
+        *base_pose;         /* what a pose of zero stands for: axis-angle rotations (J,3) in
+                               radians that are added to every pose; NULL: the file's own, or none */
+    size_t base_pose_count; /* numbers, at most 3 for each joint; what is missing is zero */
+    bool average_pose;      /* instead, for FLAME, whose template looks up: the pitch of joint 0 at
+                               which forehead and chin are above each other, as in a portrait */
 } hds_head_model_params;
 
 /* params: NULL for the defaults. On success *model is new; release it with hds_head_model_unref. */
@@ -54,6 +61,7 @@ typedef struct hds_head_model_info {
     size_t part_count;             /* eyeballs, teeth ...; 0: the model does not say */
     const char *const *part_names; /* (part_count) */
     const uint32_t *face_parts;    /* (face_count) the part that each face belongs to; or NULL */
+    const float *base_pose;        /* (joint_count, 3) added to every pose; or NULL: zeros */
 } hds_head_model_info;
 HDS_API void hds_head_model_get_info(const hds_head_model *model, hds_head_model_info *info);
 

@@ -62,29 +62,13 @@ static void fail_number(source *s, const char *name, int dims, const int64_t *sh
                           name, (int)strlen(text) - 2, text + 1, found, expected);
 }
 
-static bool is_as_expected(source *s, const char *name, const io_array *a, int dims,
-                           const int64_t *shape)
-{
-    bool same = a->dims == dims && io_is_numeric(a);
-    for (int d = 0; same && d < dims; d++)
-        same = shape[d] == HEAD_ANY ? a->shape[d] > 0 : a->shape[d] == shape[d];
-    if (same)
-        return true;
-    char expected[160], found[160];
-    head_format_shape(expected, sizeof expected, dims, shape);
-    head_format_shape(found, sizeof found, a->dims, a->shape);
-    if (!s->status)
-        s->status = hds_raise(s->error, HDS_ERROR_FORMAT,
-                              "%s: %s: %c%d of shape %s, expected numbers of shape %s", s->path,
-                              name, a->kind, a->itemsize, found, expected);
-    return false;
-}
-
 static table from_array(source *s, const char *name, const io_array *a, int dims,
                         const int64_t *shape)
 {
     table t = { 0 };
-    if (!is_as_expected(s, name, a, dims, shape))
+    if (!s->status)
+        s->status = head_check_array(a, name, dims, shape, s->path, s->error);
+    if (s->status)
         return t;
     size_t count = a->size / (size_t)a->itemsize;
     memcpy(t.shape, a->shape, (size_t)dims * sizeof *t.shape);

@@ -6,6 +6,7 @@
  *   joint = joint_template + sum_k shape_k J_k + sum_k expression_k K_k       (J,3)
  *   v_i   = sum_j w_ij (W_j (rest_i - joint_j) + W_p joint_j + t_p)           linear blend skinning
  *   W_j   = R_root ... R_p R_j,  p the parent, (W_p, t_p) its own transform   (skin.c)
+ *   R_j   = rotation by base_pose_j + pose_j
  *
  * FLAME: Li et al., "Learning a model of facial shape and expression from 4D scans", 2017. */
 #ifndef HDS_HEAD_H
@@ -45,6 +46,7 @@ struct hds_head_model {
     size_t part_count;       /* 0: nothing is known of parts */
     char **part_names;       /* (part_count) */
     uint32_t *face_parts;    /* (F) of part_names; or NULL */
+    float *base_pose;        /* (J,3) axis-angle, added to every pose; or NULL: zeros */
 };
 typedef struct hds_head_model head_model;
 
@@ -58,6 +60,7 @@ typedef struct hds_head_model head_model;
  *   joints (J,3) f, joint_parents (J) i4, joint_names (J) S,
  *   joint_shape_basis (S,J,3) f, skin_weights (V,J) f                         optional, all
  *   joint_expression_basis (E,J,3) f, pose_basis (9(J-1),V,3) f               optional, with joints
+ *   base_pose            (J,3) f                                              optional, with joints
  *   mean_texture         (H,W,3) u1                                           optional
  *   part_names (N) S, face_parts (F) u4                                       optional, both
  * `f` is f2, f4 or f8. A model without joints gets one root joint at the origin. */
@@ -72,6 +75,8 @@ HDS_NODISCARD hds_status head_load_ict(head_model **model, const char *folder, h
 HDS_NODISCARD hds_status head_load_flame(head_model **model, const char *path, hds_error *error);
 /* A .mat file of HIFI3D or HIFI3D++ (hifi3d.c). */
 HDS_NODISCARD hds_status head_load_hifi3d(head_model **model, const char *path, hds_error *error);
+/* The pitch of joint 0, radians, by which a FLAME model looks straight ahead (average.c). */
+HDS_NODISCARD hds_status head_flame_average(const head_model *m, float *pitch, hds_error *error);
 /* Refuses what the kernels assume away: indices out of range, a cyclic tree, non-finite numbers. */
 HDS_NODISCARD hds_status head_validate(const head_model *model, const char *path, hds_error *error);
 

@@ -18,6 +18,10 @@ HDS_NODISCARD hds_status head_complete(head_model *m, const char *path, hds_erro
 
 /* ---- vertices.c ---- */
 
+/* values (count) -> out (limit), what is missing is 0. Refuses more than limit and, by place, what
+ * is not finite. */
+HDS_NODISCARD hds_status head_expand(const char *name, const float *values, size_t count,
+                                     size_t limit, float *out, hds_error *error);
 /* Refuses counts beyond the model's and non-finite numbers by place. The results hold S, E and 3J
  * floats; what the caller leaves out is 0. */
 HDS_NODISCARD hds_status head_expand_coefficients(const head_model *m, const hds_coefficients *c,
@@ -37,6 +41,9 @@ HDS_NODISCARD hds_status head_take_looks(head_model *m, const char *uv_template,
 enum { HEAD_ANY = -1 }; /* an extent that the array itself decides */
 /* "(any,5023,3)" */
 void head_format_shape(char *text, size_t size, int dims, const int64_t *shape);
+/* That an array holds numbers in this shape; HEAD_ANY: at least one. */
+HDS_NODISCARD hds_status head_check_array(const io_array *array, const char *name, int dims,
+                                          const int64_t *shape, const char *path, hds_error *error);
 /* weights (V,J) -> skin_count, skin_joints, skin_weights. Refuses, by their `name` in the file,
  * those that are negative or do not add up to 1. */
 HDS_NODISCARD hds_status head_pack_weights(head_model *m, const real *weights, const char *path,

@@ -62,16 +62,18 @@ static hds_status read_npz(uint8_t **pixels, int *width, int *height, const char
     if (status)
         return status;
     const io_array *mean = io_npz_find(&npz, "mean");
-    bool fits = mean && io_is_numeric(mean) && mean->dims == 3 && mean->shape[2] == 3;
-    for (int d = 0; fits && d < 2; d++)
-        fits = mean->shape[d] > 0 && mean->shape[d] <= HEAD_MAX_TEXTURE;
-    size_t count = fits ? mean->size / (size_t)mean->itemsize : 0;
-    if (!fits)
+    const int64_t expected[] = { HEAD_ANY, HEAD_ANY, 3 };
+    if (mean)
+        status = head_check_array(mean, "mean", 3, expected, path, error);
+    else
         status = hds_raise(error, HDS_ERROR_FORMAT,
-                           "%s: no array mean of numbers, (height, width, 3) and at most %d pixels "
-                           "a side, expected it in FLAME_texture.npz",
-                           path, HEAD_MAX_TEXTURE);
-    else if (!(*pixels = hds_alloc(count, 1)))
+                           "%s: mean: missing, expected it in FLAME's texture", path);
+    if (!status && (mean->shape[0] > HEAD_MAX_TEXTURE || mean->shape[1] > HEAD_MAX_TEXTURE))
+        status = hds_raise(error, HDS_ERROR_FORMAT,
+                           "%s: mean: %lld rows of %lld pixels, expected at most %d each way", path,
+                           (long long)mean->shape[0], (long long)mean->shape[1], HEAD_MAX_TEXTURE);
+    size_t count = status ? 0 : mean->size / (size_t)mean->itemsize;
+    if (!status && !(*pixels = hds_alloc(count, 1)))
         status = hds_raise(error, HDS_ERROR_MEMORY, "%s: mean: no memory for it", path);
     for (size_t i = 0; !status && i < count; i++) {
         double value = io_number(mean, i / 3 * 3 + (2 - i % 3));

@@ -131,6 +131,23 @@ static void limit(head_model *m, size_t shape_count, size_t expression_count)
         hds_free(m->expression_names[--m->expression_count]);
 }
 
+static hds_status set_base_pose(head_model *m, const hds_head_model_params *p, hds_error *error)
+{
+    if (!p->base_pose && !p->base_pose_count && !p->average_pose)
+        return HDS_OK;
+    if (p->average_pose && (p->base_pose || p->base_pose_count))
+        return hds_raise(error, HDS_ERROR_ARGUMENT,
+                         "base_pose and average_pose, expected one of them");
+    float *pose = hds_alloc(m->joint_count, 3 * sizeof *pose);
+    if (!pose)
+        return hds_raise(error, HDS_ERROR_MEMORY, "no memory for %zu joints", m->joint_count);
+    hds_free(m->base_pose);
+    m->base_pose = pose;
+    return p->average_pose ? head_flame_average(m, pose, error)
+                           : head_expand("base_pose", p->base_pose, p->base_pose_count,
+                                         3 * m->joint_count, pose, error);
+}
+
 static hds_status keep_path(head_model *m, const char *path, hds_error *error)
 {
     char *copy = hds_strdup(path);
@@ -158,6 +175,8 @@ hds_status hds_head_model_load(hds_head_model **model, const hds_head_model_para
         status = keep_path(m, params->path, error);
     if (!status)
         status = head_take_looks(m, params->uv_template, params->mean_texture, error);
+    if (!status)
+        status = set_base_pose(m, params, error);
     if (status) {
         hds_head_model_unref(m);
         return status;
@@ -206,7 +225,8 @@ void hds_head_model_unref(hds_head_model *m)
                        m->joint_names,
                        m->mean_texture,
                        m->part_names,
-                       m->face_parts };
+                       m->face_parts,
+                       m->base_pose };
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         hds_free(arrays[i]);
     hds_free(m);
@@ -243,5 +263,6 @@ void hds_head_model_get_info(const hds_head_model *m, hds_head_model_info *info)
         .part_count = m->part_count,
         .part_names = (const char *const *)m->part_names,
         .face_parts = m->face_parts,
+        .base_pose = m->base_pose,
     };
 }

@@ -35,6 +35,22 @@ void head_format_shape(char *text, size_t size, int dims, const int64_t *shape)
     snprintf(text + length, size - length, ")");
 }
 
+hds_status head_check_array(const io_array *array, const char *name, int dims, const int64_t *shape,
+                            const char *path, hds_error *error)
+{
+    char expected[160], found[160];
+    bool same = array->dims == dims && io_is_numeric(array);
+    for (int d = 0; same && d < dims; d++)
+        same = shape[d] == HEAD_ANY ? array->shape[d] > 0 : array->shape[d] == shape[d];
+    if (same)
+        return HDS_OK;
+    head_format_shape(expected, sizeof expected, dims, shape);
+    head_format_shape(found, sizeof found, array->dims, array->shape);
+    return hds_raise(error, HDS_ERROR_FORMAT,
+                     "%s: %s: %c%d of shape %s, expected numbers of shape %s", path, name,
+                     array->kind, array->itemsize, found, expected);
+}
+
 /* The named array if it has this kind, one of the item sizes (a set of bits: 2 | 4 | 8; 0: any) and
  * this shape; otherwise NULL and a failure. */
 static const io_array *take(reader *r, const char *name, char kind, int sizes, int dims,
@@ -97,6 +113,19 @@ static real *take_reals(reader *r, const char *name, int dims, const int64_t *sh
             out[i] = narrow;
         }
     }
+    return out;
+}
+
+static float *take_floats(reader *r, const char *name, int dims, const int64_t *shape)
+{
+    real *numbers = take_reals(r, name, dims, shape);
+    size_t count = numbers ? count_of(io_npz_find(&r->npz, name)) : 0;
+    float *out = numbers ? hds_alloc(count, sizeof *out) : NULL;
+    if (!out)
+        fail_memory(r, name);
+    for (size_t i = 0; out && i < count; i++)
+        out[i] = (float)numbers[i];
+    hds_free(numbers);
     return out;
 }
 
@@ -200,14 +229,8 @@ static void read_appearance(reader *r)
 {
     head_model *m = r->model;
     if (any_of(r, (const char *[]){ "uvs", "uv_faces" }, 2)) {
-        real *uvs = take_reals(r, "uvs", 2, (int64_t[]){ HEAD_ANY, 2 });
+        m->uvs = take_floats(r, "uvs", 2, (int64_t[]){ HEAD_ANY, 2 });
         m->uv_count = rows_of(r, "uvs");
-        m->uvs = hds_alloc(m->uv_count, 2 * sizeof *m->uvs);
-        if (!m->uvs)
-            fail_memory(r, "uvs");
-        for (size_t i = 0; uvs && m->uvs && i < 2 * m->uv_count; i++)
-            m->uvs[i] = (float)uvs[i];
-        hds_free(uvs);
         m->uv_faces =
             take_integers(r, "uv_faces", 'u', 4, 2, (int64_t[]){ (int64_t)m->face_count, 3 });
     }
@@ -283,7 +306,7 @@ static void read_joints(reader *r)
     static const char *const names[] = { "joints",       "joint_parents",
                                          "joint_names",  "joint_shape_basis",
                                          "skin_weights", "joint_expression_basis",
-                                         "pose_basis" };
+                                         "base_pose",    "pose_basis" };
     if (!any_of(r, names, sizeof names / sizeof *names))
         return;
     m->joints = take_reals(r, "joints", 2, (int64_t[]){ HEAD_ANY, 3 });
@@ -299,6 +322,8 @@ static void read_joints(reader *r)
     if (io_npz_find(&r->npz, "pose_basis"))
         m->pose_basis = take_reals(r, "pose_basis", 3,
                                    (int64_t[]){ 9 * (joints - 1), (int64_t)m->vertex_count, 3 });
+    if (io_npz_find(&r->npz, "base_pose"))
+        m->base_pose = take_floats(r, "base_pose", 2, (int64_t[]){ joints, 3 });
     real *weights =
         take_reals(r, "skin_weights", 2, (int64_t[]){ (int64_t)m->vertex_count, joints });
     if (weights && !r->status)
@@ -339,7 +364,7 @@ hds_status head_load_npz(head_model **model, const char *path, hds_error *error)
 
 /* ---- writing ---- */
 
-enum { MAX_ARRAYS = 20 };
+enum { MAX_ARRAYS = 21 };
 typedef struct writer {
     io_array arrays[MAX_ARRAYS];
     size_t count;
@@ -416,6 +441,8 @@ hds_status head_save_npz(const head_model *m, const char *path, hds_error *error
     if (m->pose_basis)
         put(&w, "pose_basis", 'f', sizeof(real), 3, (size_t[]){ 9 * (joints - 1), vertices, 3 },
             m->pose_basis);
+    if (m->base_pose)
+        put(&w, "base_pose", 'f', sizeof *m->base_pose, 2, (size_t[]){ joints, 3 }, m->base_pose);
     put_weights(&w, m);
     if (m->mean_texture)
         put(&w, "mean_texture", 'u', 1, 3, (size_t[]){ m->texture_height, m->texture_width, 3 },

@@ -4,6 +4,7 @@
  *
  *   x_i = template_i + sum_k c_k B_ki              c: shape, expression, the R_j - I; B: bases
  *   q_j = joints_j + sum_k c_k J_kj                joints follow shape and expression
+ *   R_j = rotation by base_pose_j + pose_j
  *   W_j = W_p R_j,  t_j = (W_p - W_j) q_j + t_p    p: the parent; above the root W = I, t = 0
  *   v_i = sum_j w_ij (W_j x_i + t_j)
  *
@@ -82,6 +83,13 @@ static void move_joints(const head_model *m, const real *basis, const real *weig
             joints[i] += weights[k] * basis[3 * m->joint_count * k + i];
 }
 
+/* base_pose_j + pose_j */
+static void turn_of(const head_model *m, const real *pose, size_t joint, real sum[3])
+{
+    for (size_t i = 0; i < 3; i++)
+        sum[i] = pose[3 * joint + i] + (m->base_pose ? (real)m->base_pose[3 * joint + i] : 0);
+}
+
 static void place_joints(const head_model *m, const real *shape, const real *expression,
                          const real *pose, head_pose *saved)
 {
@@ -91,7 +99,8 @@ static void place_joints(const head_model *m, const real *shape, const real *exp
     for (size_t j = 0; j < m->joint_count; j++) {
         const real *q = saved->joints + 3 * j, *parent = NULL;
         real *local = saved->rotations + 9 * j, *world = saved->transforms + 12 * j, turned[3];
-        math_rotation(pose + 3 * j, local);
+        turn_of(m, pose, j, turned);
+        math_rotation(turned, local);
         if (m->joint_parents[j] < 0) {
             memcpy(world, local, 9 * sizeof(real));
             memcpy(world + 9, q, 3 * sizeof(real));
@@ -132,8 +141,9 @@ static void place_joints_adjoint(const head_model *m, const real *pose, const he
         }
         for (size_t r = 0; j > 0 && r < 9 && feature_count(m); r++)
             dlocal[r] += dfeatures[9 * (j - 1) + r];
+        turn_of(m, pose, j, pulled);
         if (dpose)
-            math_rotation_adjoint(pose + 3 * j, dlocal, dpose + 3 * j);
+            math_rotation_adjoint(pulled, dlocal, dpose + 3 * j);
     }
 }
 

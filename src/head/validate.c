@@ -116,6 +116,9 @@ static hds_status check_numbers(const validator *v, const head_model *m)
     if (!status && m->pose_basis)
         status = check_finite(v, "pose_basis", m->pose_basis, 9 * (m->joint_count - 1),
                               m->vertex_count, true);
+    for (size_t i = 0; !status && m->base_pose && i < 3 * m->joint_count; i++)
+        if (!isfinite(m->base_pose[i]))
+            status = not_finite(v, "base_pose", 0, 0, i, (double)m->base_pose[i]);
     for (size_t i = 0; !status && i < 2 * m->uv_count; i++)
         if (!isfinite(m->uvs[i]))
             status = hds_raise(v->error, HDS_ERROR_FORMAT,

@@ -7,17 +7,17 @@
 #include <math.h>
 #include <string.h>
 
-static hds_status expand(const char *name, const float *values, size_t count, size_t limit_count,
-                         float *out, hds_error *error)
+hds_status head_expand(const char *name, const float *values, size_t count, size_t limit,
+                       float *out, hds_error *error)
 {
-    if (count > limit_count)
+    if (count > limit)
         return hds_raise(error, HDS_ERROR_ARGUMENT,
                          "%s has %zu numbers, expected at most the model's %zu", name, count,
-                         limit_count);
+                         limit);
     if (!values && count)
         return hds_raise(error, HDS_ERROR_ARGUMENT, "%s is NULL, expected %zu numbers", name,
                          count);
-    memset(out, 0, limit_count * sizeof *out);
+    memset(out, 0, limit * sizeof *out);
     for (size_t i = 0; i < count; i++) {
         if (!isfinite(values[i]))
             return hds_raise(error, HDS_ERROR_ARGUMENT, "%s[%zu] is %s, expected a finite number",
@@ -33,12 +33,13 @@ static hds_status expand(const char *name, const float *values, size_t count, si
 hds_status head_expand_coefficients(const head_model *m, const hds_coefficients *c, float *shape,
                                     float *expression, float *pose, hds_error *error)
 {
-    hds_status status = expand("shape", c->shape, c->shape_count, m->shape_count, shape, error);
+    hds_status status =
+        head_expand("shape", c->shape, c->shape_count, m->shape_count, shape, error);
     if (!status)
-        status = expand("expression", c->expression, c->expression_count, m->expression_count,
-                        expression, error);
+        status = head_expand("expression", c->expression, c->expression_count, m->expression_count,
+                             expression, error);
     if (!status)
-        status = expand("pose", c->pose, c->pose_count, 3 * m->joint_count, pose, error);
+        status = head_expand("pose", c->pose, c->pose_count, 3 * m->joint_count, pose, error);
     return status;
 }
 

@@ -57,32 +57,59 @@ static PyObject *head_model_repr(PyObject *self)
 
 PyDoc_STRVAR(load_doc,
 "load($type, /, path=None, *, shape_count=0, expression_count=0, uv_template=None,\n"
-"     mean_texture=None)\n--\n\n"
+"     mean_texture=None, base_pose=None)\n--\n\n"
 "Load a head model.\n\n"
 "path: a headsds .npz file, a FLAME .pkl or .npz file, a HIFI3D or HIFI3D++ .mat file, or an\n"
 "ICT-FaceKit FaceXModel folder; None is the built-in sample head. shape_count, expression_count:\n"
 "keep at most so many components; 0 keeps all. uv_template: FLAME's UVs, an .obj with its faces\n"
 "and texture coordinates; None looks for head_template.obj beside it. mean_texture: a .png, row 0\n"
 "at v = 1, for any model with UVs, or FLAME_texture.npz for FLAME, which None looks for beside it.\n\n"
+"base_pose: what a pose of zero stands for, axis-angle rotations in radians, (J, 3) or up to 3 J\n"
+"numbers, that are added to every pose; None is the file's own, or none. 'average', of FLAME, whose\n"
+"template looks up: the pitch of joint 0 at which its forehead and chin are above each other.\n\n"
 "Raises FileNotFoundError, FormatError where a file is not what it should be, ValueError also for a\n"
 "uv_template or mean_texture that this kind of model can't use.");
+
+/* None, "average" or rotations, which live as long as *in. */
+static bool get_base_pose(python_input *in, PyObject *object, hds_head_model_params *params)
+{
+    if (object == Py_None)
+        return true;
+    if (PyUnicode_Check(object)) {
+        params->average_pose = PyUnicode_CompareWithASCIIString(object, "average") == 0;
+        if (!params->average_pose)
+            PyErr_Format(PyExc_ValueError, "base_pose: %R, expected 'average' or rotations (J, 3)",
+                         object);
+        return params->average_pose;
+    }
+    int dims = python_input_dims(object);
+    if (dims < 0 || !python_input_get(in, object, "base_pose", 'f', dims == 1 ? "(N,)" : "(J, 3)"))
+        return false;
+    params->base_pose = in->data;
+    params->base_pose_count = in->count;
+    return true;
+}
 
 static PyObject *head_model_load(PyObject *type, PyObject *arguments, PyObject *keywords)
 {
     enum { PATHS = 3 };
     static char *names[] = { "path",        "shape_count",  "expression_count",
-                             "uv_template", "mean_texture", NULL };
+                             "uv_template", "mean_texture", "base_pose",
+                             NULL };
     const python_state *state = PyType_GetModuleState((PyTypeObject *)type);
     PyObject *objects[PATHS] = { Py_None, Py_None, Py_None }, *paths[PATHS] = { NULL };
+    PyObject *base_pose = Py_None;
+    python_input turns = { .held = false };
     hds_head_model_params params = { .path = NULL };
     const char **places[PATHS] = { &params.path, &params.uv_template, &params.mean_texture };
-    bool good = PyArg_ParseTupleAndKeywords(arguments, keywords, "|O$iiOO:load", names, &objects[0],
-                                            &params.shape_count, &params.expression_count,
-                                            &objects[1], &objects[2]);
+    bool good = PyArg_ParseTupleAndKeywords(
+        arguments, keywords, "|O$iiOOO:load", names, &objects[0], &params.shape_count,
+        &params.expression_count, &objects[1], &objects[2], &base_pose);
     for (int i = 0; good && i < PATHS; i++) {
         good = objects[i] == Py_None || PyUnicode_FSConverter(objects[i], &paths[i]);
         *places[i] = paths[i] ? PyBytes_AsString(paths[i]) : NULL;
     }
+    good = good && get_base_pose(&turns, base_pose, &params);
     hds_head_model *model = NULL;
     hds_error error = { .status = HDS_OK };
     hds_status status = HDS_OK;
@@ -93,6 +120,7 @@ static PyObject *head_model_load(PyObject *type, PyObject *arguments, PyObject *
     }
     for (int i = 0; i < PATHS; i++)
         Py_XDECREF(paths[i]);
+    python_input_finish(&turns);
     if (!good)
         return NULL;
     return status == HDS_OK ? python_head_model_wrap(state, model)
@@ -187,6 +215,13 @@ static PyObject *get_face_parts(PyObject *self, void *closure)
                                &info.face_count);
 }
 
+static PyObject *get_base_pose_view(PyObject *self, void *closure)
+{
+    hds_head_model_info info = info_of(self);
+    size_t extents[2] = { info.joint_count, 3 };
+    return python_array_borrow(python_state_of(self), self, info.base_pose, 'f', 2, extents);
+}
+
 static PyMethodDef head_model_methods[] = {
     { "load", (PyCFunction)(void (*)(void))head_model_load,
       METH_VARARGS | METH_KEYWORDS | METH_CLASS, load_doc },
@@ -212,6 +247,8 @@ static PyGetSetDef head_model_getters[] = {
     { "uv_faces", get_uv_faces, NULL, "(F, 3) uint32, indices of uvs; None without.", NULL },
     { "expression_names", get_expression_names, NULL, "A tuple of str.", NULL },
     { "joint_names", get_joint_names, NULL, "A tuple of str; joint 0 turns the whole head.", NULL },
+    { "base_pose", get_base_pose_view, NULL,
+      "(J, 3) float32, axis-angle in radians, added to every pose; None: zeros.", NULL },
     { "part_names", get_part_names, NULL,
       "A tuple of str: eyeballs, teeth ...; empty where the model does not say.", NULL },
     { "face_parts", get_face_parts, NULL, "(F,) uint32, of part_names; None without.", NULL },

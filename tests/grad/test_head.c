@@ -10,6 +10,7 @@ typedef struct fixture {
     head_model model;
     int32_t parents[J];
     uint32_t skin_joints[V * K];
+    float base_pose[3 * J];
     real *inputs; /* shape (S), expression (E), pose (J,3) */
 } fixture;
 
@@ -24,7 +25,11 @@ static int setup(void **state)
                        .joint_count = J,
                        .skin_count = K,
                        .joint_parents = f->parents,
-                       .skin_joints = f->skin_joints };
+                       .skin_joints = f->skin_joints,
+                       .base_pose = f->base_pose };
+    rng turns = rng_make(11, 0);
+    for (size_t i = 0; i < 3 * J; i++)
+        f->base_pose[i] = (float)(0.3 * rng_normal(&turns));
     m->vertices = check_random(1, 3 * V, 1);
     m->shape_basis = check_random(2, 3 * V * S, 0.1);
     m->expression_basis = check_random(3, 3 * V * E, 0.1);
@@ -87,8 +92,10 @@ static void turn_about(const double *axis, const double *pivot, double *x)
 
 static void reference(const head_model *m, const double *inputs, double *vertices)
 {
-    const double *shape = inputs, *expression = inputs + S, *pose = inputs + S + E;
-    double joints[3 * J], turned[P];
+    const double *shape = inputs, *expression = inputs + S;
+    double joints[3 * J], turned[P], pose[3 * J];
+    for (size_t i = 0; i < 3 * J; i++)
+        pose[i] = inputs[S + E + i] + (double)m->base_pose[i];
     for (size_t i = 0; i < P; i++) { /* the image of an axis is a column of R */
         double axis[3] = { 0 }, origin[3] = { 0 };
         axis[i % 3] = 1;
@@ -308,10 +315,12 @@ static void test_rest_pose_is_the_blend(void **state)
     const fixture *f = *state;
     arena scratch = { 0 };
     head_pose saved;
+    head_model m = f->model;
     real inputs[N] = { 0 }, *vertices = calloc(3 * V, sizeof *vertices);
     assert_non_null(vertices);
     inputs[S - 1] = 2;
-    skin(&f->model, inputs, &scratch, &saved, vertices);
+    m.base_pose = NULL;
+    skin(&m, inputs, &scratch, &saved, vertices);
     for (size_t i = 0; i < 3 * V; i++) {
         double expected = f->model.vertices[i] + 2 * f->model.shape_basis[3 * V * (S - 1) + i];
         check_close(vertices[i], expected, sizeof(real) == 8 ? 1e-14 : 1e-6, 1);

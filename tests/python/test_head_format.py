@@ -76,7 +76,7 @@ def test_table_is_the_built_in_head():
 GROUPS = {"expression": ["expression_basis", "expression_names"], "uv": ["uvs", "uv_faces"],
           "joint": ["joints", "joint_parents", "joint_names", "joint_shape_basis", "skin_weights"],
           "texture": ["mean_texture"], "part": ["part_names", "face_parts"]}
-OPTIONAL = ["joint_expression_basis", "pose_basis"]
+OPTIONAL = ["joint_expression_basis", "pose_basis", "base_pose"]
 NEEDING = {"uv": ["mean_texture"], "expression": OPTIONAL[:1], "joint": OPTIONAL}
 
 

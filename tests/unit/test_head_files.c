@@ -177,16 +177,20 @@ static void test_corrections(void **state)
         moves[i] = (float)i;
     for (int i = 0; i < POSE; i++)
         turns[i] = (float)-i;
-    io_array arrays[TINY_ARRAYS + 2];
+    static const double pose[] = { 0.25, 0, 0, 0, -1, 0, 0, 0, 3 };
+    static const float float_pose[] = { 0.25f, 0, 0, 0, -1, 0, 0, 0, 3 };
+    io_array arrays[TINY_ARRAYS + 3];
     tiny_head(arrays);
+    arrays[TINY_ARRAYS + 2] = TINY("base_pose", 'f', 8, pose, 3, 3);
     arrays[TINY_ARRAYS] = TINY("joint_expression_basis", 'f', 4, moves, 2, 3, 3);
     arrays[TINY_ARRAYS + 1] = TINY("pose_basis", 'f', 4, turns, 18, 4, 3);
-    char *path = tiny_write(*state, "corrected.npz", arrays, TINY_ARRAYS + 2);
+    char *path = tiny_write(*state, "corrected.npz", arrays, TINY_ARRAYS + 3);
     hds_error error = { 0 };
     for (int again = 0; again < 2; again++) { /* as written, and as saved from the model */
         head_model *m = load(path);
         check_reals(m->joint_expression_basis, moves, JOINT);
         check_reals(m->pose_basis, turns, POSE);
+        assert_memory_equal(m->base_pose, float_pose, sizeof float_pose);
         assert_int_equal(head_save_npz(m, path, &error), HDS_OK);
         hds_head_model_unref(m);
     }
@@ -200,6 +204,8 @@ static void test_corrections(void **state)
         { TINY("pose_basis", 'f', 4, turns, 9, 4, 3),
           "pose_basis: shape (9,4,3), expected (18,4,3)" },
         { TINY("pose_basis", 'f', 4, turns, 18, 4, 3), "pose_basis[17,3,2] is nan" },
+        { TINY("base_pose", 'f', 8, pose, 2, 3), "base_pose: shape (2,3), expected (3,3)" },
+        { TINY("base_pose", 'f', 4, bad_numbers, 3, 3), "base_pose[1,1] is nan" },
     };
     turns[POSE - 1] = NAN;
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {

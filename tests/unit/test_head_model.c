@@ -249,6 +249,49 @@ static void test_vertices_adjoint(void **state)
     hds_head_model_unref(m);
 }
 
+static void test_base_pose(void **state)
+{
+    const fixture *f = *state;
+    const float base[] = { 0.1f, 0, -0.2f, 0.3f }, pose[] = { 0, 0.5f, 0.25f, 0.125f, 0, 0.2f };
+    float sum[6], above[12], plain[12];
+    hds_head_model *m = load(f->path, 0, 0), *posed;
+    hds_head_model_info info;
+    hds_error error = { 0 };
+    const hds_head_model_params params = { .path = f->path,
+                                           .base_pose = base,
+                                           .base_pose_count = 4 };
+    assert_int_equal(hds_head_model_load(&posed, &params, &error), HDS_OK);
+    hds_head_model_get_info(m, &info);
+    assert_null(info.base_pose);
+    hds_head_model_get_info(posed, &info);
+    for (size_t i = 0; i < 3 * TINY_J; i++)
+        assert_true(info.base_pose[i] == (i < 4 ? base[i] : 0));
+    for (size_t i = 0; i < 6; i++)
+        sum[i] = pose[i] + (i < 4 ? base[i] : 0);
+    const hds_coefficients c = { .pose = pose, .pose_count = 6 },
+                           d = { .pose = sum, .pose_count = 6 };
+    assert_int_equal(hds_head_model_vertices(posed, &c, above, &error), HDS_OK);
+    assert_int_equal(hds_head_model_vertices(m, &d, plain, &error), HDS_OK);
+    assert_memory_equal(above, plain, sizeof above);
+    hds_head_model_unref(posed);
+    hds_head_model_unref(m);
+    const float bad[10] = { 0, NAN };
+    check_not_loaded(
+        (hds_head_model_params){ .path = f->path, .base_pose = bad, .base_pose_count = 2 },
+        HDS_ERROR_ARGUMENT, "base_pose[1] is nan, expected a finite number");
+    check_not_loaded(
+        (hds_head_model_params){ .path = f->path, .base_pose = bad, .base_pose_count = 10 },
+        HDS_ERROR_ARGUMENT, "base_pose has 10 numbers, expected at most the model's 9");
+    check_not_loaded((hds_head_model_params){ .path = f->path, .base_pose_count = 1 },
+                     HDS_ERROR_ARGUMENT, "base_pose is NULL, expected 1 numbers");
+    check_not_loaded(
+        (hds_head_model_params){ .path = f->path, .base_pose = base, .average_pose = true },
+        HDS_ERROR_ARGUMENT, "base_pose and average_pose, expected one of them");
+    check_not_loaded(
+        (hds_head_model_params){ .path = f->path, .average_pose = true }, HDS_ERROR_ARGUMENT,
+        "an average pose is known for FLAME with its 5 joints, not for tiny head with 3");
+}
+
 static void test_head_copies_what_it_is_given(void **state)
 {
     const fixture *f = *state;
@@ -435,6 +478,7 @@ int main(void)
         IN_FOLDER(test_bad_coefficients),
         IN_FOLDER(test_vertices_of_several),
         IN_FOLDER(test_vertices_adjoint),
+        IN_FOLDER(test_base_pose),
         IN_FOLDER(test_head_copies_what_it_is_given),
         IN_FOLDER(test_head_defaults),
         IN_FOLDER(test_save),
