@@ -16,6 +16,7 @@
 #include "io/io.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 static const double metres = 0.01;

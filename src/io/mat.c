@@ -11,7 +11,7 @@
  * "MAT-File Format", MathWorks. Nothing is allocated that the bytes of the file can't fill. */
 #include "io/io_priv.h"
 
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <zlib.h>
 
