@@ -84,7 +84,7 @@ def test_render_light_and_background(head):
     assert (dark[16, 16] == 0).all() and (dark[0, 0] == (255, 0, 128)).all()
     picture = np.arange(32 * 32 * 3, dtype="u1").reshape(32, 32, 3)
     drawn = np.asarray(head.render(size=32, background=picture))
-    assert abs(drawn[:2].astype(int) - picture[:2]).max() <= 1
+    assert abs(drawn[:, :2].astype(int) - picture[:, :2]).max() <= 1
     assert (drawn[16, 16] != picture[16, 16]).any()
 
 
