@@ -353,6 +353,10 @@ HDS_WIDE static void draw_band(void *context, size_t band)
 {
     const job *j = context;
     const raster_state *s = j->state;
+    size_t first = (size_t)raster_band_begin(s, band) * (size_t)s->width;
+    size_t count = (size_t)raster_band_end(s, band) * (size_t)s->width - first;
+    memset(s->visible + first, 0, count * sizeof *s->visible);
+    memset(s->depth + first, 0, count * sizeof *s->depth);
     for (uint32_t i = s->first[band]; i < s->first[band + 1]; i++)
         draw_face(j, j->faces[i], i - s->first[band] + 1, raster_band_begin(s, band),
                   raster_band_end(s, band) - 1);
@@ -384,8 +388,8 @@ bool raster_visible(raster_state *state, const raster_mesh *mesh, arena *scratch
     job j = { .state = state, .mesh = mesh };
     j.boxes = arena_take(scratch, mesh->face_count, sizeof *j.boxes);
     state->facing = arena_take(scratch, mesh->face_count, sizeof *state->facing);
-    state->visible = arena_alloc(scratch, pixels, sizeof *state->visible);
-    state->depth = arena_alloc(scratch, pixels, sizeof *state->depth);
+    state->visible = arena_take(scratch, pixels, sizeof *state->visible);
+    state->depth = arena_take(scratch, pixels, sizeof *state->depth);
     state->bands = arena_alloc(scratch, (size_t)state->band_count + 1, sizeof *state->bands);
     state->covered = arena_alloc(scratch, (size_t)state->band_count + 1, sizeof *state->covered);
     state->runs = arena_take(scratch, pixels, sizeof *state->runs);
