@@ -62,8 +62,8 @@ PyDoc_STRVAR(load_doc,
 "beside it give UVs and the mean texture), or an ICT-FaceKit FaceXModel folder; None is the built-in\n"
 "sample head. shape_count, expression_count: keep at most so many components; 0 keeps all.\n\n"
 "base_pose: what a pose of zero stands for, axis-angle rotations in radians, (J, 3) or up to 3 J\n"
-"numbers, that are added to every pose; None is the file's own, or none. 'average', of FLAME, whose\n"
-"template looks up: the pitch of joint 0 at which its forehead and chin are above each other.\n\n"
+"numbers, that are added to every pose; None is the file's own, or none. 'average', of FLAME,\n"
+"whose template looks up: the pitch of joint 0 at which forehead and chin are above each other.\n\n"
 "Raises FileNotFoundError, FormatError where the file is no head model, ValueError.");
 
 /* None, "average" or rotations, which live as long as *in. */
