@@ -10,6 +10,7 @@
 #define HDS_RASTER_H
 
 #include "base/base.h"
+#include "mesh/mesh.h"
 
 /* Camera on a sphere around `target`, looking at it. Degrees and metres. Azimuth 0 sees the face,
  * positive azimuth moves the camera toward the head's own left (+x); elevation up is positive. */
@@ -109,11 +110,11 @@ typedef struct raster_picture {
 } raster_picture;
 /* sums (H,W,C) += weight * colour, weights (H,W) += weight, of what one picture shows at each texel
  * of the layout: begin with zeros, add all pictures, then divide. The weight of a texel is 0 where
- * no face is, outside of the picture, and where the surface is hidden or faces away; else the cosine
- * of the angle between normal and viewer, faded out smoothly from 60 to 80 degrees, and a 64th of
- * that within two pixels of an outline, where colours may be mixed: it counts where no other picture
- * does. normals (V,3): unit vertex normals. False when scratch memory runs out: nothing was
- * added. */
+ * no face is, outside of the picture, and where the surface is hidden or faces away; else the
+ * cosine of the angle between normal and viewer, faded out smoothly from 60 to 80 degrees, and a
+ * 64th of that within two pixels of an outline, where colours may be mixed: it counts where no
+ * other picture does. normals (V,3): unit vertex normals. False when scratch memory runs out:
+ * nothing was added. */
 bool raster_unwrap_add(const raster_uv_layout *layout, const raster_mesh *mesh, const real *normals,
                        const raster_picture *picture, arena *scratch, real *sums, real *weights);
 /* sums become colours where weights > 0; elsewhere they stay 0. */
@@ -123,11 +124,11 @@ void raster_unwrap_divide(const raster_uv_layout *layout, int channels, const re
 /* uv_mirror.c: left and right of a mesh that x -> -x maps onto itself. */
 /* partners (F,2): where the mirrored points of each face lie, on one face (named twice) or, where
  * two triangles are a quad that the other side splits along its other diagonal, on two. Corners
- * agree within the tolerance; of several that do the nearest are taken. A face without a partner
- * has UINT32_MAX, and *lonely counts those: a mesh is symmetric when there are none. False: out of
- * memory. */
-bool raster_uv_partners(const raster_mesh *mesh, real tolerance, arena *scratch, uint32_t *partners,
-                        size_t *lonely);
+ * agree within the tolerance (metres); of several that do the nearest are taken. A face without a
+ * partner has UINT32_MAX, and *lonely counts those: a mesh is symmetric when there are none. False:
+ * out of memory. */
+bool raster_uv_partners(const raster_mesh *mesh, const mesh_adjacency *adjacency, real tolerance,
+                        arena *scratch, uint32_t *partners, size_t *lonely);
 /* map (H,W,2): the uv of each texel's mirrored surface point; (-1,-1) where no face is or one
  * without a partner. raster_uv_look_up of a texture by it is the flipped texture. */
 void raster_uv_mirror(const raster_uv_layout *layout, const raster_mesh *mesh,

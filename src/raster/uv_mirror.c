@@ -4,9 +4,9 @@
  *   p = sum_k b_k v_k on face f  ->  p' = (-p_x, p_y, p_z) on f's partner g  ->  its uv there
  *
  * Faces pair up through their edges: an edge (p,q) of f is, mirrored and turned round, an edge of
- * g. Edges are sorted by a number of their middles that mirroring keeps, so that those that can be
- * meant stand together. Vertices alone would not do: kits have several in one place. */
-#include "raster/raster_priv.h"
+ * g. Vertices are sorted by a number that mirroring keeps, so that those that can be the image of
+ * one stand together; vertices alone would not do, as kits have several in one place. */
+#include "raster/raster.h"
 
 #include "math/math.h"
 
@@ -16,40 +16,39 @@
 enum { CHUNK = 256 };
 static const uint32_t none = UINT32_MAX;
 
-typedef struct edge {
-    real key;
-    uint32_t corner; /* 3 face + the corner that it begins at */
-} edge;
+typedef struct place {
+    real key, x; /* of the vertex; x is here to pass over most without a look at them */
+    uint32_t vertex;
+} place;
 
 typedef struct job {
     const raster_mesh *mesh;
+    const mesh_adjacency *adjacency;
     real tolerance;
-    edge *edges; /* (3F) by key */
-    size_t count;
+    place *places; /* (V) by key */
     uint32_t *partners;
 } job;
 
-/* The vertices of an edge and the third one of its face. */
-static void edge_vertices(const raster_mesh *mesh, size_t corner, uint32_t v[3])
-{
-    const uint32_t *face = mesh->faces + corner / 3 * 3;
-    for (size_t k = 0; k < 3; k++)
-        v[k] = face[(corner + k) % 3];
-}
+/* An edge that may be the image of another: those at a place, corner by corner. */
+typedef struct image {
+    size_t place;
+    uint32_t corner; /* of the place's, the next to be looked at */
+    uint32_t vertices[3], face;
+} image;
 
-/* Twice (y + g z) of the middle: apart also for meshes that are flat in y or in z. */
-static real key_of(const raster_mesh *mesh, const uint32_t v[2])
+/* y + g z: tells vertices apart also where they share y or z. */
+static real key_of(const raster_mesh *mesh, uint32_t vertex)
 {
-    const real *p = mesh->vertices + 3 * (size_t)v[0], *q = mesh->vertices + 3 * (size_t)v[1];
-    return p[1] + q[1] + (real)0.6180339887 * (p[2] + q[2]);
+    const real *p = mesh->vertices + 3 * (size_t)vertex;
+    return p[1] + (real)0.6180339887 * p[2];
 }
 
 static int by_key(const void *left, const void *right)
 {
-    const edge *a = left, *b = right;
+    const place *a = left, *b = right;
     if (a->key != b->key)
         return a->key < b->key ? -1 : 1;
-    return a->corner < b->corner ? -1 : a->corner > b->corner;
+    return a->vertex < b->vertex ? -1 : a->vertex > b->vertex;
 }
 
 /* Distance of vertex a from the mirrored vertex b. */
@@ -57,56 +56,71 @@ static real apart(const job *j, uint32_t a, uint32_t b)
 {
     const real *p = j->mesh->vertices + 3 * (size_t)a, *q = j->mesh->vertices + 3 * (size_t)b;
     const real d[3] = { p[0] + q[0], p[1] - q[1], p[2] - q[2] };
-    return sqrt(d[0] * d[0] + d[1] * d[1] + d[2] * d[2]);
+    return sqrt(vec3_dot(d, d));
 }
 
-/* The first edge whose key is at least `key`. */
-static size_t lower_bound(const job *j, real key)
+/* The vertices of an edge and the third one of its face. */
+static void edge_vertices(const raster_mesh *mesh, size_t face, size_t corner, uint32_t v[3])
 {
-    size_t low = 0, high = j->count;
+    for (size_t k = 0; k < 3; k++)
+        v[k] = mesh->faces[3 * face + (corner + k) % 3];
+}
+
+/* Keys of a vertex and its image differ by at most sqrt(1 + g^2) times the tolerance. */
+static real reach(const job *j)
+{
+    return (real)1.2 * j->tolerance;
+}
+
+/* Before the images of the edge v (3). */
+static image first_image(const job *j, const uint32_t v[3])
+{
+    real key = key_of(j->mesh, v[0]) - reach(j);
+    size_t low = 0, high = j->mesh->vertex_count;
     while (low < high) {
         size_t middle = (low + high) / 2;
-        if (j->edges[middle].key < key)
+        if (j->places[middle].key < key)
             low = middle + 1;
         else
             high = middle;
     }
-    return low;
+    return (image){ .place = low };
 }
 
-/* The next edge at or after *at whose mirror image is the edge of v (3), turned round; its three
- * vertices and *at behind it, or false. */
-static bool next_image(const job *j, const uint32_t v[3], real key, size_t *at, uint32_t image[3])
+/* The next: vertices 0 and 1 are the images of v[1] and v[0]. False: there are no more. */
+static bool next_image(const job *j, const uint32_t v[3], image *i)
 {
-    const real reach = 4 * j->tolerance; /* of keys: 2 (1 + g) tolerance and rounding */
-    for (; *at < j->count && j->edges[*at].key <= key + reach; ++*at) {
-        edge_vertices(j->mesh, j->edges[*at].corner, image);
-        if (apart(j, image[0], v[1]) <= j->tolerance && apart(j, image[1], v[0]) <= j->tolerance) {
-            ++*at;
-            return true;
+    const mesh_adjacency *a = j->adjacency;
+    real last = key_of(j->mesh, v[0]) + reach(j), x = j->mesh->vertices[3 * (size_t)v[0]];
+    for (; i->place < j->mesh->vertex_count && j->places[i->place].key <= last; i->place++) {
+        if (fabs(j->places[i->place].x + x) > j->tolerance)
+            continue;
+        uint32_t vertex = j->places[i->place].vertex;
+        uint32_t count = a->start[vertex + 1] - a->start[vertex];
+        while (i->corner < count && apart(j, vertex, v[0]) <= j->tolerance) {
+            uint32_t at = a->faces[a->start[vertex] + i->corner++];
+            i->face = at / 3;
+            edge_vertices(j->mesh, i->face, at % 3 + 2, i->vertices);
+            if (apart(j, i->vertices[0], v[1]) <= j->tolerance)
+                return true;
         }
+        i->corner = 0;
     }
     return false;
-}
-
-static size_t first_image(const job *j, real key)
-{
-    return lower_bound(j, key - 4 * j->tolerance);
 }
 
 /* The face whose corners are nearest to the mirrored ones of f. */
 static uint32_t find_triangle(const job *j, size_t f)
 {
-    uint32_t best = none, v[3], image[3];
+    uint32_t best = none, v[3];
     real least = 0;
     for (size_t k = 0; k < 3; k++) {
-        edge_vertices(j->mesh, 3 * f + k, v);
-        real key = key_of(j->mesh, v);
-        for (size_t at = first_image(j, key); next_image(j, v, key, &at, image);) {
-            real third = apart(j, image[2], v[2]);
-            real sum = third + apart(j, image[0], v[1]) + apart(j, image[1], v[0]);
+        edge_vertices(j->mesh, f, k, v);
+        for (image i = first_image(j, v); next_image(j, v, &i);) {
+            real third = apart(j, i.vertices[2], v[2]);
+            real sum = third + apart(j, i.vertices[0], v[1]) + apart(j, i.vertices[1], v[0]);
             if (third <= j->tolerance && (best == none || sum < least)) {
-                best = j->edges[at - 1].corner / 3;
+                best = i.face;
                 least = sum;
             }
         }
@@ -117,16 +131,15 @@ static uint32_t find_triangle(const job *j, size_t f)
 /* Two faces on the images of two edges of f that have their third vertex in common. */
 static bool find_quad(const job *j, size_t f, uint32_t partners[2])
 {
-    uint32_t v[2][3], image[2][3];
+    uint32_t v[2][3];
     for (size_t k = 0; k < 3; k++) {
-        edge_vertices(j->mesh, 3 * f + k, v[0]);
-        edge_vertices(j->mesh, 3 * f + (k + 1) % 3, v[1]);
-        real keys[2] = { key_of(j->mesh, v[0]), key_of(j->mesh, v[1]) };
-        for (size_t a = first_image(j, keys[0]); next_image(j, v[0], keys[0], &a, image[0]);)
-            for (size_t b = first_image(j, keys[1]); next_image(j, v[1], keys[1], &b, image[1]);) {
-                partners[0] = j->edges[a - 1].corner / 3;
-                partners[1] = j->edges[b - 1].corner / 3;
-                if (image[0][2] == image[1][2] && partners[0] != partners[1])
+        edge_vertices(j->mesh, f, k, v[0]);
+        edge_vertices(j->mesh, f, k + 1, v[1]);
+        for (image a = first_image(j, v[0]); next_image(j, v[0], &a);)
+            for (image b = first_image(j, v[1]); next_image(j, v[1], &b);) {
+                partners[0] = a.face;
+                partners[1] = b.face;
+                if (a.vertices[2] == b.vertices[2] && a.face != b.face)
                     return true;
             }
     }
@@ -146,22 +159,17 @@ static void find_partners(void *context, size_t chunk)
     }
 }
 
-bool raster_uv_partners(const raster_mesh *mesh, real tolerance, arena *scratch, uint32_t *partners,
-                        size_t *lonely)
+bool raster_uv_partners(const raster_mesh *mesh, const mesh_adjacency *adjacency, real tolerance,
+                        arena *scratch, uint32_t *partners, size_t *lonely)
 {
-    job j = {
-        .mesh = mesh, .tolerance = tolerance, .count = 3 * mesh->face_count, .partners = partners
-    };
+    job j = { .mesh = mesh, .adjacency = adjacency, .tolerance = tolerance, .partners = partners };
     arena_mark mark = arena_enter(scratch);
-    j.edges = arena_alloc(scratch, j.count, sizeof *j.edges);
-    if (!j.edges)
+    j.places = arena_alloc(scratch, mesh->vertex_count, sizeof *j.places);
+    if (!j.places)
         return false;
-    for (size_t corner = 0; corner < j.count; corner++) {
-        uint32_t v[3];
-        edge_vertices(mesh, corner, v);
-        j.edges[corner] = (edge){ .key = key_of(mesh, v), .corner = (uint32_t)corner };
-    }
-    qsort(j.edges, j.count, sizeof *j.edges, by_key);
+    for (uint32_t i = 0; i < mesh->vertex_count; i++)
+        j.places[i] = (place){ key_of(mesh, i), mesh->vertices[3 * (size_t)i], i };
+    qsort(j.places, mesh->vertex_count, sizeof *j.places, by_key);
     threads_parallel((mesh->face_count + CHUNK - 1) / CHUNK, find_partners, &j);
     *lonely = 0;
     for (size_t f = 0; f < mesh->face_count; f++)
@@ -223,10 +231,10 @@ static void mirror_texel(const map_job *j, size_t at, real uv[2])
         sum += b[which][k];
     }
     for (int c = 0; c < 2; c++) {
-        double place = 0;
+        double coordinate = 0;
         for (int k = 0; k < 3; k++)
-            place += b[which][k] / sum * (double)j->mesh->uvs[2 * (size_t)t[k] + (size_t)c];
-        uv[c] = (real)place;
+            coordinate += b[which][k] / sum * (double)j->mesh->uvs[2 * (size_t)t[k] + (size_t)c];
+        uv[c] = (real)coordinate;
     }
 }
 

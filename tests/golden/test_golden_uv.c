@@ -119,14 +119,19 @@ static bool mirror(const test_mesh *m, const raster_uv_layout *layout, subject w
     static real texture[3 * TEXELS], map[2 * TEXELS];
     uint32_t *partners = calloc(2 * m->mesh.face_count, sizeof *partners);
     size_t lonely = 1;
-    bool good =
-        partners && raster_uv_partners(&m->mesh, (real)1e-4, a, partners, &lonely) && !lonely;
+    mesh_adjacency adjacency = { 0 };
+    bool good = partners &&
+                mesh_adjacency_init(&adjacency, m->mesh.faces, m->mesh.face_count,
+                                    m->mesh.vertex_count, NULL) == HDS_OK &&
+                raster_uv_partners(&m->mesh, &adjacency, (real)1e-4, a, partners, &lonely) &&
+                !lonely;
     paint_subject(which, texture);
     raster_uv_mirror(layout, &m->mesh, partners, map);
     raster_uv_look_up(texture, SIZE, SIZE, 3, map, TEXELS, out);
     for (int i = 0; i < 3 * TEXELS; i++)
         out[i] = layout->faces[i / 3] ? out[i] : 0;
     image_to_srgb(out, 3 * TEXELS, out);
+    mesh_adjacency_finish(&adjacency);
     free(partners);
     return good;
 }

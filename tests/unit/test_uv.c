@@ -285,7 +285,7 @@ static void run_everything(const test_mesh *m, const raster_picture *picture, ev
                                               e->map, e->back));
     assert_true(
         raster_unwrap_add(&e->layout, &m->mesh, m->normals, picture, a, e->sums, e->weights));
-    assert_true(raster_uv_partners(&m->mesh, (real)1e-5, a, e->partners, &lonely));
+    find_partners(m, 1e-5, a, e->partners, &lonely);
     raster_uv_mirror(&e->layout, &m->mesh, e->partners, e->mirrored);
     threads_set_count(0);
 }

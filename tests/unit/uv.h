@@ -56,4 +56,17 @@ static inline void surface(const test_mesh *m, const raster_uv_layout *layout, s
         n[c] /= sqrt(length);
 }
 
+/* partners (F,2) */
+static inline void find_partners(const test_mesh *m, double tolerance, arena *a, uint32_t *partners,
+                                 size_t *lonely)
+{
+    mesh_adjacency adjacency;
+    hds_error error = { 0 };
+    assert_int_equal(
+        mesh_adjacency_init(&adjacency, m->faces, m->mesh.face_count, m->mesh.vertex_count, &error),
+        HDS_OK);
+    assert_true(raster_uv_partners(&m->mesh, &adjacency, (real)tolerance, a, partners, lonely));
+    mesh_adjacency_finish(&adjacency);
+}
+
 #endif
