@@ -4,8 +4,8 @@
 set -eu
 
 packages="gcc g++ meson ninja-build pkg-config libtorch-dev libopenblas0-pthread libassimp-dev
-libpng-dev libjansson-dev libzip-dev libutf8proc-dev libcmocka-dev python3 python3-dev python3-numpy
-python3-pytest clang libclang-rt-14-dev blender xvfb xauth libgl1-mesa-dri"
+libpng-dev libjansson-dev libzip-dev zlib1g-dev libutf8proc-dev libcmocka-dev libmatio-dev python3
+python3-dev python3-numpy python3-pytest clang libclang-rt-14-dev blender xvfb xauth libgl1-mesa-dri"
 
 missing=
 for package in $packages; do

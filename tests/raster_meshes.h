@@ -113,6 +113,22 @@ static inline test_mesh test_sphere(int rings, int open, real radius, real bumps
     return m;
 }
 
+/* Whether face f has the corners of an earlier one: which of them is seen would be up to rounding.
+ */
+static inline bool test_face_repeats(const uint32_t *faces, size_t f)
+{
+    for (size_t other = 0; other < f; other++) {
+        int shared = 0;
+        for (int k = 0; k < 9; k++)
+            shared |= faces[3 * f + (size_t)(k / 3)] == faces[3 * other + (size_t)(k % 3)]
+                          ? 1 << k / 3 | 8 << k % 3
+                          : 0;
+        if (shared == 63)
+            return true;
+    }
+    return false;
+}
+
 /* Faces of random corners in a cube of side 2 `size`: slivers, both sides, shared vertices. */
 static inline test_mesh test_soup(rng *r, size_t vertices, size_t faces, double size)
 {
@@ -126,9 +142,13 @@ static inline test_mesh test_soup(rng *r, size_t vertices, size_t faces, double 
         m.vertices[i] = (real)rng_range(r, -size, size);
     for (size_t i = 0; i < 2 * vertices; i++)
         m.uvs[i] = (float)rng_uniform(r);
-    for (size_t i = 0; i < 3 * faces; i++) {
-        m.faces[i] = rng_below(r, (uint32_t)vertices);
-        m.uv_faces[i] = rng_below(r, (uint32_t)vertices);
+    for (size_t f = 0; f < faces; f++) {
+        do
+            for (size_t i = 3 * f; i < 3 * f + 3; i++) {
+                m.faces[i] = rng_below(r, (uint32_t)vertices);
+                m.uv_faces[i] = rng_below(r, (uint32_t)vertices);
+            }
+        while (test_face_repeats(m.faces, f));
     }
     for (size_t i = 0; i < vertices; i++) { /* normals of their own, so that none is near zero */
         real *n = m.normals + 3 * i;
@@ -152,7 +172,7 @@ static inline raster_view test_view(int size, raster_mode mode)
                       .mode = mode,
                       .albedo = { (real)0.5, (real)0.5, (real)0.5 },
                       .background = { (real)0.2, (real)0.25, (real)0.3 } };
-    raster_light_preset(0, v.light);
+    raster_light_preset(0, v.light_kind, v.light);
     return v;
 }
 

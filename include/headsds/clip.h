@@ -14,17 +14,29 @@
 
 typedef struct hds_clip hds_clip;
 
-/* path: a folder as openai/clip-vit-base-patch32 is published, with config.json, model.safetensors
- * (or its shards or fp16 variant), preprocessor_config.json and the tokenizer's files. On success
- * *clip is new. */
-HDS_API HDS_NODISCARD hds_status hds_clip_load(hds_clip **clip, const char *path, hds_error *error);
+typedef struct hds_clip_params {
+    /* A folder as openai/clip-vit-base-patch32 is published, with config.json, model.safetensors
+     * (or its shards or fp16 variant), preprocessor_config.json and the tokenizer's files. */
+    const char *path;
+    /* Where it runs: "cpu", "cuda" or "cuda:N"; NULL or "auto": CUDA where there is one. */
+    const char *device;
+    /* What the matrices of both towers are kept in, and computed in where the device has
+     * instructions for it, else in float32: "float32", "bfloat16" or "float16". NULL or "auto": of
+     * a vision tower of 256 channels or more float16 on CUDA and bfloat16 on a processor that
+     * computes in it, else float32. */
+    const char *dtype;
+} hds_clip_params;
+/* On success *clip is new. */
+HDS_API HDS_NODISCARD hds_status hds_clip_load(hds_clip **clip, const hds_clip_params *params,
+                                               hds_error *error);
 HDS_API void hds_clip_destroy(hds_clip **clip);
 
 typedef struct hds_clip_info {
-    const char *path;    /* borrowed */
-    int embedding_width; /* D */
-    int image_size;      /* side of the square that is seen of a picture */
-    float logit_scale;   /* what training multiplied similarities by: about 100 */
+    const char *path;           /* borrowed */
+    int embedding_width;        /* D */
+    int image_size;             /* side of the square that is seen of a picture */
+    float logit_scale;          /* what training multiplied similarities by: about 100 */
+    const char *device, *dtype; /* that it runs with: never "auto"; borrowed */
 } hds_clip_info;
 HDS_API void hds_clip_get_info(const hds_clip *clip, hds_clip_info *info);
 

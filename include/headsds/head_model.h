@@ -8,22 +8,38 @@
 
 #include "headsds/error.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 typedef struct hds_head_model hds_head_model;
 
 typedef struct hds_head_model_params {
-    const char *path;     /* NULL: the built-in sample head. Else a headsds .npz file, a FLAME
-                             .pkl or .npz file (head_template.obj and FLAME_texture.npz beside it
-                             give UVs and the mean texture) or an ICT-FaceKit FaceXModel folder */
-    int shape_count;      /* keep at most so many shape components; 0: all */
-    int expression_count; /* likewise */
+    const char *path;         /* NULL: the built-in sample head. Else a headsds .npz file, a FLAME
+                                 .pkl or .npz file, a HIFI3D or HIFI3D++ .mat file, or an
+                                 ICT-FaceKit FaceXModel folder */
+    int shape_count;          /* keep at most so many shape components; 0: all */
+    int expression_count;     /* likewise */
+    const char *uv_template;  /* FLAME's UVs: an .obj with its faces and texture coordinates; NULL:
+                                 head_template.obj beside it, or none. Others have their own */
+    const char *mean_texture; /* any model with UVs: a .png, row 0 at v = 1; FLAME: also
+                                 FLAME_texture.npz, which NULL looks for beside it */
+    const float
+        *base_pose;         /* what a pose of zero stands for: axis-angle rotations (J,3) in
+                               radians that are added to every pose; NULL: the file's own, or none */
+    size_t base_pose_count; /* numbers, at most 3 for each joint; what is missing is zero */
+    bool average_pose;      /* instead, for FLAME, whose template looks up: the pitch of joint 0 at
+                               which forehead and chin are above each other, as in a portrait */
 } hds_head_model_params;
 
 /* params: NULL for the defaults. On success *model is new; release it with hds_head_model_unref. */
 HDS_API HDS_NODISCARD hds_status hds_head_model_load(hds_head_model **model,
                                                      const hds_head_model_params *params,
+                                                     hds_error *error);
+/* Writes a model of whatever origin as a headsds .npz file (docs/head-format.md), numbers as f4:
+ * loaded again, it gives the same vertices to the last bit. The file is there whole or not at all.
+ */
+HDS_API HDS_NODISCARD hds_status hds_head_model_save(const hds_head_model *model, const char *path,
                                                      hds_error *error);
 HDS_API hds_head_model *hds_head_model_ref(hds_head_model *model);
 HDS_API void hds_head_model_unref(hds_head_model *model); /* NULL is fine */
@@ -42,6 +58,10 @@ typedef struct hds_head_model_info {
     const uint8_t *mean_texture;         /* (texture_height, texture_width, 3) sRGB, row 0 at v = 1;
                                             or NULL */
     size_t texture_width, texture_height;
+    size_t part_count;             /* eyeballs, teeth ...; 0: the model does not say */
+    const char *const *part_names; /* (part_count) */
+    const uint32_t *face_parts;    /* (face_count) the part that each face belongs to; or NULL */
+    const float *base_pose;        /* (joint_count, 3) added to every pose; or NULL: zeros */
 } hds_head_model_info;
 HDS_API void hds_head_model_get_info(const hds_head_model *model, hds_head_model_info *info);
 
@@ -60,5 +80,23 @@ typedef struct hds_coefficients {
 HDS_API HDS_NODISCARD hds_status hds_head_model_vertices(const hds_head_model *model,
                                                          const hds_coefficients *coefficients,
                                                          float *vertices, hds_error *error);
+
+/* The same of several heads, which costs less a head than a call for each: coefficients[count] ->
+ * vertices (count, vertex_count, 3), to the last byte what each is alone. */
+HDS_API HDS_NODISCARD hds_status hds_head_model_vertices_batch(const hds_head_model *model,
+                                                               const hds_coefficients *coefficients,
+                                                               size_t count, float *vertices,
+                                                               hds_error *error);
+
+/* The gradient of sum(dvertices * vertices) with respect to the coefficients of `count` heads, of
+ * all the model has: dvertices (count, vertex_count, 3) is added to gradients[count], whose arrays
+ * have shape_count, expression_count and 3 joint_count numbers. One that is NULL is left out; heads
+ * that share one add up in it. */
+typedef struct hds_gradients {
+    float *shape, *expression, *pose;
+} hds_gradients;
+HDS_API HDS_NODISCARD hds_status hds_head_model_vertices_adjoint(
+    const hds_head_model *model, const hds_coefficients *coefficients, size_t count,
+    const float *dvertices, const hds_gradients *gradients, hds_error *error);
 
 #endif

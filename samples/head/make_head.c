@@ -340,6 +340,18 @@ static void add_texture(archive *z)
     painter_destroy(p);
 }
 
+static void add_parts(archive *z)
+{
+    static const char *const names[] = { [SCULPT_SKIN] = "skin",
+                                         [SCULPT_EYEBALL_LEFT] = "eye_left",
+                                         [SCULPT_EYEBALL_RIGHT] = "eye_right" };
+    const sculpt_topology *t = sculpt_get_topology();
+    add_names(z, "part_names", names, sizeof names / sizeof *names);
+    uint32_t *parts = add(z, "face_parts", 'u', 4, 1, (int64_t[]){ (int64_t)t->face_count });
+    for (size_t i = 0; parts && i < t->face_count; i++)
+        parts[i] = t->regions[t->faces[3 * i]];
+}
+
 static hds_status save(product *p, const char *path, hds_error *error)
 {
     archive z = { .scratch = &p->scratch };
@@ -348,6 +360,7 @@ static hds_status save(product *p, const char *path, hds_error *error)
     add_motion(&z, p);
     add_measure(&z, p);
     add_texture(&z);
+    add_parts(&z);
     if (z.failed)
         return hds_raise(error, HDS_ERROR_MEMORY, "%s: out of memory", path);
     return io_npz_write(path, z.arrays, z.count, error);

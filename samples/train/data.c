@@ -97,8 +97,8 @@ static bool draw(const data *d, rng *r, const float *shape, const real *texture,
         fit_view_random(r, &d->framing, range, (real)rng_uniform(r),
                         sample->medium == CAPTION_NORMALS ? RASTER_NORMALS : RASTER_SHADED,
                         DATA_SIZE, &view);
-        view.texture = texture;
-        view.texture_width = view.texture_height = TEXTURE;
+        const raster_texture map = { TEXTURE, TEXTURE, 3, 1, texture };
+        view.texture = texture ? &map : NULL;
         sample->azimuth = view.camera.azimuth;
         raster_mesh mesh = { t->vertex_count, t->face_count, t->uv_count, vertices,
                              t->faces,        t->uvs,        t->uv_faces };

@@ -19,11 +19,23 @@ typedef double real;
 typedef float real;
 #endif
 
+/* Marks functions with plain loops that gain from wider vectors: compiled for each kind of machine,
+ * the kind is chosen when the program starts. */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define HDS_WIDE __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define HDS_WIDE
+#endif
+
 /* ---- error.c ---- */
 
-/* The one place where errors are born: set a breakpoint here. Returns `status`. */
+/* The one place where errors are born: set a breakpoint here. Returns `status`. The message is one
+ * line of UTF-8 whatever it repeats: control characters become spaces, ill-formed bytes "?". */
 hds_status hds_raise(hds_error *error, hds_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* Bytes of the well-formed UTF-8 character at `text`, 1 to 4: no overlong form, no surrogate,
+ * nothing above U+10FFFF. 0: there is none, or the end. */
+size_t hds_utf8_length(const char *text);
 
 /* ---- memory.c ---- */
 
@@ -47,6 +59,8 @@ typedef struct arena_mark {
 } arena_mark;
 /* Zeroed, 64-byte aligned; NULL: out of memory. */
 void *arena_alloc(arena *a, size_t count, size_t size);
+/* The same with whatever was there: for what is written before it is read. */
+void *arena_take(arena *a, size_t count, size_t size);
 arena_mark arena_enter(const arena *a);
 void arena_leave(arena *a, arena_mark mark);
 void arena_finish(arena *a);

@@ -44,7 +44,7 @@ char *hds_format(const char *format, ...)
     return text;
 }
 
-void *arena_alloc(arena *a, size_t count, size_t size)
+void *arena_take(arena *a, size_t count, size_t size)
 {
     if (size && count > (SIZE_MAX / 2) / size)
         return NULL;
@@ -65,7 +65,13 @@ void *arena_alloc(arena *a, size_t count, size_t size)
     }
     void *result = a->block->memory + a->used;
     a->used += bytes;
-    return memset(result, 0, bytes);
+    return result;
+}
+
+void *arena_alloc(arena *a, size_t count, size_t size)
+{
+    void *result = arena_take(a, count, size);
+    return result ? memset(result, 0, count * size) : NULL;
 }
 
 arena_mark arena_enter(const arena *a)

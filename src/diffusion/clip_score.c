@@ -18,6 +18,8 @@ struct hds_clip {
     text_tokenizer *tokenizer;
     clip_pair_config config;
     clip_pixels_config pixels;
+    char *device;
+    tn_type type; /* of the matrices of both towers */
     tn_context *cx;
     weights *weights;
     float logit_scale;
@@ -79,12 +81,10 @@ static hds_status check_configs(const hds_clip *c, hds_error *error)
 
 static hds_status load_weights(hds_clip *c, hds_error *error)
 {
-    hds_status status = tn_context_create(&c->cx, 0, error);
-    if (status != HDS_OK)
-        return status;
     size_t scope = tn_enter(c->cx);
     c->weights = part_open(c->cx, c->path, "model");
     if (!tn_failed(c->cx)) {
+        weights_set_type(c->weights, c->type);
         at root = at_root(c->cx, c->weights);
         clip_pair_survey(&c->config, &root);
         c->logit_scale = tn_scalar(c->cx, clip_pair_logit_scale(&root));
@@ -93,23 +93,31 @@ static hds_status load_weights(hds_clip *c, hds_error *error)
     return tn_check(c->cx, error);
 }
 
-hds_status hds_clip_load(hds_clip **clip, const char *path, hds_error *error)
+hds_status hds_clip_load(hds_clip **clip, const hds_clip_params *params, hds_error *error)
 {
-    hds_clip *c = hds_alloc(1, sizeof *c);
     *clip = NULL;
+    if (!params || !params->path)
+        return hds_raise(error, HDS_ERROR_ARGUMENT, "path is NULL, expected CLIP's folder");
+    hds_clip *c = hds_alloc(1, sizeof *c);
     if (!c)
         return hds_raise(error, HDS_ERROR_MEMORY, "clip: out of memory");
     pthread_mutex_init(&c->lock, NULL);
-    c->path = hds_strdup(path);
+    c->path = hds_strdup(params->path);
     hds_status status = c->path ? HDS_OK : no_memory(c, error);
-    if (status == HDS_OK && !io_is_folder(path))
+    if (status == HDS_OK && !io_is_folder(c->path))
         status = hds_raise(error, HDS_ERROR_NOT_FOUND,
                            "%s: %s, expected a folder as openai/clip-vit-base-patch32 is published",
-                           path, io_exists(path) ? "not a folder" : "no such folder");
+                           c->path, io_exists(c->path) ? "not a folder" : "no such folder");
     if (status == HDS_OK)
         status = load_configs(c, error);
     if (status == HDS_OK)
         status = check_configs(c, error);
+    if (status == HDS_OK)
+        status = place_open(&c->cx, &c->device, &c->type,
+                            &(place_params){ .device = params->device,
+                                             .dtype = params->dtype,
+                                             .channels = c->config.vision.width },
+                            error);
     if (status == HDS_OK)
         status = load_weights(c, error);
     if (status == HDS_OK)
@@ -129,6 +137,7 @@ void hds_clip_destroy(hds_clip **clip)
     tn_context_destroy(&c->cx);
     text_tokenizer_destroy(&c->tokenizer);
     pthread_mutex_destroy(&c->lock);
+    hds_free(c->device);
     hds_free(c->path);
     hds_free(c);
 }
@@ -138,7 +147,9 @@ void hds_clip_get_info(const hds_clip *c, hds_clip_info *info)
     *info = (hds_clip_info){ .path = c->path,
                              .embedding_width = c->config.projection,
                              .image_size = c->pixels.size,
-                             .logit_scale = c->logit_scale };
+                             .logit_scale = c->logit_scale,
+                             .device = c->device,
+                             .dtype = place_type_name(c->type) };
 }
 
 /* ---- what all calls do ---- */

@@ -102,6 +102,21 @@ void single_adopt_vae(void *vae_config, weights *w, const io_tensor *tensor);
 void single_adopt_unet(void *unet_config, weights *w, const io_tensor *tensor);
 void single_adopt_control(void *controlnet_config, weights *w, const io_tensor *tensor);
 
+/* ---- place.c: where networks run, and in what numbers ---- */
+
+typedef struct place_params {
+    const char *device, *dtype; /* as in hds_prior_params */
+    int channels;               /* of the network, by which dtype "auto" decides */
+} place_params;
+/* Makes a context on the device, whose name is new; *kept: what matrices are to be kept in. On
+ * failure the caller destroys and frees what is not NULL. */
+HDS_NODISCARD hds_status place_open(tn_context **cx, char **name, tn_type *kept,
+                                    const place_params *params, hds_error *error);
+const char *place_type_name(tn_type type);
+/* In place of "auto" and NULL what they come to on this machine; *dtype NULL: it depends on the
+ * network. */
+void place_resolve(const char **device, const char **dtype);
+
 /* ---- clip.c ---- */
 
 /* ids (count, length), on the host -> states (count, length, width) after the first `layers` of

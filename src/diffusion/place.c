@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where a prior runs, and in what numbers. */
-#include "diffusion/prior_priv.h"
+/* Where a network runs, and in what numbers. */
+#include "diffusion/diffusion.h"
 
 #include <string.h>
 
@@ -10,7 +10,7 @@ enum {
     LARGE = 256
 }; /* channels from which fewer bits are worth their rounding: Stable Diffusion has 320 */
 
-const char *prior_type_name(tn_type type)
+const char *place_type_name(tn_type type)
 {
     return names[type];
 }
@@ -20,22 +20,21 @@ static bool is_auto(const char *name)
     return !name || !strcmp(name, "auto");
 }
 
-void prior_resolve(const hds_prior_params *params, const char **device, const char **dtype)
+void place_resolve(const char **device, const char **dtype)
 {
-    *device = params ? params->device : NULL;
-    *dtype = params ? params->dtype : NULL;
     if (is_auto(*device))
         *device = tn_has_cuda() ? "cuda" : "cpu";
     if (is_auto(*dtype))
         *dtype = !strcmp(*device, "cpu") && !tn_has_bfloat16() ? names[TN_FLOAT32] : NULL;
 }
 
-hds_status prior_place(hds_prior *p, const hds_prior_params *params, hds_error *error)
+hds_status place_open(tn_context **cx, char **name, tn_type *kept, const place_params *params,
+                      hds_error *error)
 {
-    const char *device, *dtype;
-    prior_resolve(params, &device, &dtype);
+    const char *device = params->device, *dtype = params->dtype;
+    place_resolve(&device, &dtype);
     int type = TN_FLOAT32;
-    if (!dtype && p->unet.channels[0] >= LARGE)
+    if (!dtype && params->channels >= LARGE)
         type = !strcmp(device, "cpu") ? TN_BFLOAT16 : TN_FLOAT16;
     if (dtype)
         for (type = 0; type < TYPES && strcmp(dtype, names[type]);)
@@ -45,10 +44,10 @@ hds_status prior_place(hds_prior *p, const hds_prior_params *params, hds_error *
                          "dtype is \"%s\", expected \"auto\", \"float32\", \"bfloat16\" or "
                          "\"float16\"",
                          dtype);
-    p->type = (tn_type)type;
-    p->device = hds_strdup(device);
-    if (!p->device)
-        return hds_raise(error, HDS_ERROR_MEMORY, "prior: out of memory");
-    hds_status status = tn_context_create(&p->cx, 0, error);
-    return status == HDS_OK ? tn_set_device(p->cx, device, error) : status;
+    *kept = (tn_type)type;
+    *name = hds_strdup(device);
+    if (!*name)
+        return hds_raise(error, HDS_ERROR_MEMORY, "device \"%s\": out of memory", device);
+    hds_status status = tn_context_create(cx, 0, error);
+    return status == HDS_OK ? tn_set_device(*cx, device, error) : status;
 }

@@ -177,7 +177,11 @@ hds_status prior_open(hds_prior **prior, const hds_prior_params *params, hds_err
     if (status == HDS_OK)
         status = check_configs(p, error);
     if (status == HDS_OK)
-        status = prior_place(p, params, error);
+        status = place_open(&p->cx, &p->device, &p->type,
+                            &(place_params){ .device = params ? params->device : NULL,
+                                             .dtype = params ? params->dtype : NULL,
+                                             .channels = p->unet.channels[0] },
+                            error);
     if (status == HDS_OK)
         status = load_networks(p, error);
     for (size_t i = 0; status == HDS_OK && params && i < params->lora_count; i++)
@@ -224,7 +228,7 @@ void hds_prior_get_info(const hds_prior *p, hds_prior_info *info)
                               .edits = prior_edits(p),
                               .neutral_prompt = p->card.neutral,
                               .device = p->device,
-                              .dtype = prior_type_name(p->type) };
+                              .dtype = place_type_name(p->type) };
 }
 
 hds_status hds_prior_tokenize(hds_prior *p, const char *const *texts, size_t count, int64_t *ids,

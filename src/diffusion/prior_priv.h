@@ -51,13 +51,6 @@ HDS_NODISCARD hds_status prior_open(hds_prior **prior, const hds_prior_params *p
                                     hds_error *error);
 void prior_close(hds_prior *p);
 
-/* place.c: makes the context, sets device and type */
-HDS_NODISCARD hds_status prior_place(hds_prior *p, const hds_prior_params *params,
-                                     hds_error *error);
-const char *prior_type_name(tn_type type);
-/* What "auto" comes to on this machine; *dtype NULL: it depends on the model. Borrowed. */
-void prior_resolve(const hds_prior_params *params, const char **device, const char **dtype);
-
 void prior_forget_all(hds_prior *p); /* memo.c */
 
 /* lora.c: before the weights are first used */

@@ -41,8 +41,8 @@ static char *key_of(const hds_prior_params *params)
     for (size_t i = 0; i < p->lora_count; i++)
         append(&key, p->loras[i].path, p->loras[i].scale);
     hds_free(built_in);
-    const char *device, *dtype;
-    prior_resolve(p, &device, &dtype);
+    const char *device = p->device, *dtype = p->dtype;
+    place_resolve(&device, &dtype);
     char *whole = key ? hds_format("%s\n%s %s", key, device, dtype ? dtype : "auto") : NULL;
     hds_free(key);
     return whole;

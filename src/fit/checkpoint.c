@@ -65,6 +65,8 @@ hds_status fit_checkpoint_save(const fit_run *run, const char *path, hds_error *
     add(&l, "shape", 'f', 4, m->shape_count, run->shape);
     add(&l, "expression", 'f', 4, m->expression_count, run->expression);
     add(&l, "pose", 'f', 4, 3 * m->joint_count, run->pose);
+    if (m->base_pose)
+        add(&l, "base_pose", 'f', 4, 3 * m->joint_count, m->base_pose);
     add(&l, "texture", 'f', 4, texels, run->texture);
     add(&l, "moment", 'f', 4, run->optimiser.count, run->optimiser.m);
     add(&l, "second_moment", 'f', 8, 1, &run->optimiser.v);
@@ -118,17 +120,21 @@ static hds_status compare(const fit_run *run, const io_npz *npz, hds_error *erro
     return status;
 }
 
-/* Coefficients that the run was given must be those of the file. */
+/* Coefficients that the run was given and the model's base pose must be those of the file. */
 static hds_status compare_start(const fit_run *run, const io_npz *npz, hds_error *error)
 {
     const head_model *m = run->model;
-    const char *const names[] = { "start", "expression", "pose" };
-    const float *const given[] = { run->start, run->expression, run->pose };
-    const size_t counts[] = { m->shape_count, m->expression_count, 3 * m->joint_count };
-    for (int i = 0; i < 3; i++) {
+    const char *const names[] = { "start", "expression", "pose", "base_pose" };
+    const float *const given[] = { run->start, run->expression, run->pose, m->base_pose };
+    const size_t counts[] = { m->shape_count, m->expression_count, 3 * m->joint_count,
+                              3 * m->joint_count };
+    for (int i = 0; i < 4; i++) {
         const io_array *a = io_npz_find(npz, names[i]);
         size_t size = counts[i] * sizeof(float);
-        if (!a || a->kind != 'f' || a->size != size || (size && memcmp(a->data, given[i], size)))
+        if (!a && !given[i])
+            continue;
+        if (!a || !given[i] || a->kind != 'f' || a->size != size ||
+            (size && memcmp(a->data, given[i], size)))
             return hds_raise(
                 error, HDS_ERROR_ARGUMENT,
                 "%s: the checkpoint is of another run: its %s coefficients are others; "

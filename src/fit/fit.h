@@ -58,6 +58,7 @@ void fit_optimiser_step(fit_optimiser *o, double rate, double decay, const float
 /* ---- geometry.c, texture.c: one step of a stage ---- */
 
 enum { FIT_GEOMETRY, FIT_TEXTURE, FIT_STAGES };
+enum { FIT_MOST_VIEWS = 64 }; /* a step */
 
 /* Defaults filled in. */
 typedef struct fit_settings {
@@ -81,7 +82,7 @@ typedef struct fit_run {
     hds_prior *prior;  /* referenced */
     fit_framing framing;
     mesh_adjacency adjacency;
-    arena scratch;
+    arena scratch, view_scratch[FIT_MOST_VIEWS];
     sds_text text;
     bool knows_maps; /* the prior knows texture maps in the model's layout */
     /* The state that a checkpoint holds: */
@@ -106,6 +107,7 @@ typedef struct fit_views {
     size_t count;
     int size;
     real *vertices, *normals; /* (V,3) of the head as it is */
+    raster_texture *texture;  /* that the views look at */
     raster_view *views;       /* (count) */
     raster_state **states;
     sds_side *sides;
@@ -114,9 +116,12 @@ typedef struct fit_views {
     head_pose pose;
 } fit_views;
 /* Draws settings.views views of the current head; texture (linear) or NULL for the geometry stage.
- * Everything lies in run->scratch. */
+ * Everything lies in run->scratch and view_scratch. */
 HDS_NODISCARD hds_status fit_views_draw(fit_run *run, const real *texture, fit_views *views,
                                         hds_error *error);
+/* dimages -> += dvertices (V,3), dnormals (V,3), dtexels; each may be NULL. False: no memory. */
+HDS_NODISCARD bool fit_views_adjoint(fit_run *run, const fit_views *views, real *dvertices,
+                                     real *dnormals, real *dtexels);
 /* Fills dimages by score distillation; each view's gradient is scaled down to `gradient_clip` times
  * the mean norm. */
 HDS_NODISCARD hds_status fit_views_distil(fit_run *run, fit_views *views, hds_error *error);

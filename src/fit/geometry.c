@@ -11,16 +11,11 @@ hds_status fit_geometry_adjoint(fit_run *run, const fit_views *v, real *dshape, 
     arena *a = &run->scratch;
     real *dvertices = arena_alloc(a, 3 * m->vertex_count, sizeof(real));
     real *dnormals = arena_alloc(a, 3 * m->vertex_count, sizeof(real));
-    bool complete = dvertices && dnormals;
-    raster_mesh mesh = fit_mesh(m, v->vertices);
-    size_t each = (size_t)v->size * (size_t)v->size * 3;
-    for (size_t i = 0; complete && i < v->count; i++)
-        complete = raster_draw_adjoint(&mesh, v->normals, &v->views[i], a, v->states[i],
-                                       v->dimages + i * each, dvertices, dnormals, NULL);
+    bool complete = dvertices && dnormals && fit_views_adjoint(run, v, dvertices, dnormals, NULL);
     complete = complete && mesh_normals_adjoint(&run->adjacency, m->faces, v->vertices, v->normals,
                                                 dnormals, a, dvertices);
-    complete = complete && head_skin_adjoint(m, run->shape, run->expression, run->pose, a, &v->pose,
-                                             dvertices, dshape, NULL, NULL);
+    complete = complete && head_skin_adjoint(m, 1, run->shape, run->expression, run->pose, a,
+                                             &v->pose, dvertices, dshape, NULL, NULL);
     if (!complete)
         return hds_raise(error, HDS_ERROR_MEMORY, "out of memory for the gradient of %zu views",
                          v->count);

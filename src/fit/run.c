@@ -128,6 +128,25 @@ static hds_status take_state(fit_run *run, const hds_coefficients *c, hds_error 
     return status;
 }
 
+/* Around the template in its base pose. */
+static hds_status take_framing(fit_run *run, hds_error *error)
+{
+    const head_model *m = run->model;
+    if (!m->base_pose) {
+        run->framing = fit_framing_of(m->vertices, m->vertex_count);
+        return HDS_OK;
+    }
+    float *vertices = hds_alloc(m->vertex_count, 3 * sizeof *vertices);
+    hds_status status =
+        vertices
+            ? hds_head_model_vertices(m, &(hds_coefficients){ 0 }, vertices, error)
+            : hds_raise(error, HDS_ERROR_MEMORY, "out of memory for %zu vertices", m->vertex_count);
+    if (status == HDS_OK)
+        run->framing = fit_framing_of(vertices, m->vertex_count);
+    hds_free(vertices);
+    return status;
+}
+
 static hds_status take_text(fit_run *run, hds_error *error)
 {
     hds_prior_info prior;
@@ -142,8 +161,9 @@ hds_status fit_run_init(fit_run *run, const hds_generate_params *params, hds_err
 {
     *run = (fit_run){ .model = hds_head_model_ref(params->model),
                       .prior = hds_prior_ref(params->prior) };
-    run->framing = fit_framing_of(run->model->vertices, run->model->vertex_count);
-    hds_status status = take_settings(run, params, error);
+    hds_status status = take_framing(run, error);
+    if (status == HDS_OK)
+        status = take_settings(run, params, error);
     if (status == HDS_OK)
         status = take_state(run, &params->start, error);
     if (status == HDS_OK)
@@ -164,6 +184,8 @@ void fit_run_finish(fit_run *run)
     fit_optimiser_finish(&run->optimiser);
     mesh_adjacency_finish(&run->adjacency);
     arena_finish(&run->scratch);
+    for (int i = 0; i < FIT_MOST_VIEWS; i++)
+        arena_finish(&run->view_scratch[i]);
     hds_free(run->settings.prompt);
     hds_free(run->settings.negative_prompt);
     hds_free(run->start);

@@ -33,14 +33,15 @@ static hds_status allocate(fit_run *run, fit_views *v, hds_error *error)
     size_t pixels = v->count * (size_t)v->size * (size_t)v->size * 3;
     v->vertices = arena_alloc(a, 3 * run->model->vertex_count, sizeof(real));
     v->normals = arena_alloc(a, 3 * run->model->vertex_count, sizeof(real));
+    v->texture = arena_alloc(a, 1, sizeof *v->texture);
     v->views = arena_alloc(a, v->count, sizeof *v->views);
     v->states = arena_alloc(a, v->count, sizeof *v->states);
     v->sides = arena_alloc(a, v->count, sizeof *v->sides);
     v->timesteps = arena_alloc(a, v->count, sizeof *v->timesteps);
     v->images = arena_alloc(a, pixels, sizeof(real));
     v->dimages = arena_alloc(a, pixels, sizeof(real));
-    if (!v->vertices || !v->normals || !v->views || !v->states || !v->sides || !v->timesteps ||
-        !v->images || !v->dimages)
+    if (!v->vertices || !v->normals || !v->texture || !v->views || !v->states || !v->sides ||
+        !v->timesteps || !v->images || !v->dimages)
         return no_memory(error, v);
     return HDS_OK;
 }
@@ -54,10 +55,20 @@ static void choose(const fit_run *run, rng *r, const real *texture, size_t i, fi
     raster_view *view = &v->views[i];
     fit_view_random(r, &run->framing, azimuths, stratum, normals ? RASTER_NORMALS : RASTER_SHADED,
                     v->size, view);
-    view->texture = texture;
-    view->texture_width = (int)run->texture_width;
-    view->texture_height = (int)run->texture_height;
+    view->texture = texture ? v->texture : NULL;
     v->sides[i] = sds_side_of((float)view->camera.azimuth);
+}
+
+bool fit_views_adjoint(fit_run *run, const fit_views *v, real *dvertices, real *dnormals,
+                       real *dtexels)
+{
+    raster_mesh mesh = fit_mesh(run->model, v->vertices);
+    size_t each = (size_t)v->size * (size_t)v->size * 3;
+    const real *dimages[FIT_MOST_VIEWS];
+    for (size_t i = 0; i < v->count; i++)
+        dimages[i] = v->dimages + i * each;
+    return raster_draw_views_adjoint(&mesh, v->normals, v->views, v->count, run->view_scratch,
+                                     v->states, dimages, dvertices, dnormals, dtexels, NULL);
 }
 
 float fit_timestep_random(const fit_run *run, rng *r, size_t i, size_t count)
@@ -78,22 +89,29 @@ hds_status fit_views_draw(fit_run *run, const real *texture, fit_views *v, hds_e
     hds_status status = allocate(run, v, error);
     if (status != HDS_OK)
         return status;
-    if (!head_skin(run->model, run->shape, run->expression, run->pose, &run->scratch, &v->pose,
+    if (!head_skin(run->model, 1, run->shape, run->expression, run->pose, &run->scratch, &v->pose,
                    v->vertices))
         return no_memory(error, v);
     mesh_normals(&run->adjacency, run->model->faces, v->vertices, v->normals);
     raster_mesh mesh = fit_mesh(run->model, v->vertices);
     size_t each = (size_t)v->size * (size_t)v->size * 3;
+    real *images[FIT_MOST_VIEWS];
+    *v->texture = (raster_texture){ .width = (int)run->texture_width,
+                                    .height = (int)run->texture_height,
+                                    .channels = 3,
+                                    .levels = 1,
+                                    .texels = texture };
     for (size_t i = 0; i < v->count; i++) {
         rng r = rng_make(run->settings.seed, fit_stream(run, i, false));
         v->timesteps[i] = fit_timestep_random(run, &r, i, v->count);
         choose(run, &r, texture, i, v);
-        v->states[i] =
-            raster_draw(&mesh, v->normals, &v->views[i], &run->scratch, v->images + i * each);
-        if (!v->states[i])
-            return no_memory(error, v);
+        images[i] = v->images + i * each;
+        arena_leave(&run->view_scratch[i], (arena_mark){ 0 });
     }
-    return HDS_OK;
+    return raster_draw_views(&mesh, v->normals, v->views, v->count, run->view_scratch, v->states,
+                             images)
+               ? HDS_OK
+               : no_memory(error, v);
 }
 
 /* Where a value leaves [0,1] the encoder sees it clamped: no step goes there further outward. */
@@ -112,8 +130,8 @@ static void stop_outward(fit_views *v, size_t count)
 
 static void clip(fit_views *v, size_t each, double limit)
 {
-    double mean = 0, norms[64];
-    size_t counted = v->count < 64 ? v->count : 64;
+    double mean = 0, norms[FIT_MOST_VIEWS];
+    size_t counted = v->count;
     for (size_t i = 0; i < counted; i++) {
         norms[i] = 0;
         for (size_t k = i * each; k < (i + 1) * each; k++)

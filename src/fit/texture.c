@@ -60,13 +60,7 @@ hds_status fit_texture_adjoint(fit_run *run, const fit_views *v, real *dtexture,
     arena *a = &run->scratch;
     size_t texels = run->texture_width * run->texture_height * 3;
     real *dlinear = arena_alloc(a, texels, sizeof *dlinear);
-    bool complete = dlinear != NULL;
-    raster_mesh mesh = fit_mesh(run->model, v->vertices);
-    size_t each = (size_t)v->size * (size_t)v->size * 3;
-    for (size_t i = 0; complete && i < v->count; i++)
-        complete = raster_draw_adjoint(&mesh, v->normals, &v->views[i], a, v->states[i],
-                                       v->dimages + i * each, NULL, NULL, dlinear);
-    if (!complete)
+    if (!dlinear || !fit_views_adjoint(run, v, NULL, NULL, dlinear))
         return hds_raise(error, HDS_ERROR_MEMORY, "out of memory for the gradient of %zu views",
                          v->count);
     image_to_linear_adjoint(run->texture, texels, dlinear, dtexture);

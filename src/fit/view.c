@@ -41,7 +41,7 @@ void fit_view_random(rng *r, const fit_framing *framing, real azimuth_range, rea
     };
     for (int k = 0; k < 3; k++)
         view->camera.target[k] = sphere->centre[k];
-    raster_light_random(r, view->light);
+    raster_light_random(r, view->light_kind, view->light);
     real grey = (real)rng_range(r, 0.3, 0.7);
     for (int k = 0; k < 3; k++)
         view->background[k] = mode == RASTER_NORMALS ? (real)0.5 : grey;

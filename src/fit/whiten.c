@@ -44,13 +44,14 @@ static char *key_of(const fit_run *run)
     const fit_settings *s = &run->settings;
     const hds_stage_params *p = &s->stages[FIT_GEOMETRY];
     uint64_t hash = 14695981039346656037u;
-    const void *const parts[] = { m->vertices, m->shape_basis, run->start, run->expression,
-                                  run->pose };
+    const void *const parts[] = { m->vertices,     m->shape_basis, run->start,
+                                  run->expression, run->pose,      m->base_pose };
     const size_t sizes[] = { 3 * m->vertex_count * sizeof *m->vertices,
                              m->shape_count * 3 * m->vertex_count * sizeof *m->shape_basis,
                              m->shape_count * sizeof *run->start,
                              m->expression_count * sizeof *run->expression,
-                             3 * m->joint_count * sizeof *run->pose };
+                             3 * m->joint_count * sizeof *run->pose,
+                             m->base_pose ? 3 * m->joint_count * sizeof *m->base_pose : 0 };
     for (size_t k = 0; k < sizeof parts / sizeof *parts; k++)
         for (size_t i = 0; i < sizes[k]; i++)
             hash = (hash ^ ((const uint8_t *)parts[k])[i]) * 1099511628211u;

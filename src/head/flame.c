@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* FLAME's own files: a pickle of Python 2 or 3 with chumpy and scipy objects, or an .npz of the
- * same names, and beside it the UV template (head_template.obj) and the mean texture
- * (FLAME_texture.npz).
+ * same names. UVs and mean texture lie in other files (looks.c).
  *
  *   v_template (V,3)  shapedirs (V,3,S+E)  posedirs (V,3,9(J-1))  weights (V,J)  f (F,3)
  *   J_regressor (J,V): joints = J_regressor vertices, so that joints follow shape and expression
@@ -46,55 +45,42 @@ static void fail(source *s, hds_status status, const char *name, const char *wha
         s->status = hds_raise(s->error, status, "%s: %s: %s", s->path, name, what);
 }
 
-static double number_at(const io_array *a, size_t i)
+/* That number i of an array of this shape is not what is expected there. */
+static void fail_number(source *s, const char *name, int dims, const int64_t *shape, size_t i,
+                        double found, const char *expected)
 {
-    const unsigned char *at = (const unsigned char *)a->data + i * (size_t)a->itemsize;
-    double wide = 0;
-    float narrow = 0;
-    int64_t integer = 0;
-    if (a->kind == 'f' && a->itemsize == 8)
-        memcpy(&wide, at, sizeof wide);
-    else if (a->kind == 'f' && a->itemsize == 4)
-        memcpy(&narrow, at, sizeof narrow);
-    else if (a->kind == 'f')
-        io_to_f32(at, IO_F16, &narrow, 1);
-    else
-        memcpy(&integer, at, (size_t)a->itemsize);
-    if (a->kind == 'i' && a->itemsize < 8) { /* the sign */
-        int64_t top = (int64_t)1 << (8 * a->itemsize - 1);
-        integer = (integer ^ top) - top;
+    int64_t place[IO_MAX_DIMS];
+    char text[160];
+    if (s->status)
+        return;
+    for (int d = dims - 1; d >= 0; d--) {
+        place[d] = (int64_t)(i % (size_t)shape[d]);
+        i /= (size_t)shape[d];
     }
-    return a->kind == 'f' ? wide + (double)narrow : (double)integer;
+    head_format_shape(text, sizeof text, dims, place);
+    s->status = hds_raise(s->error, HDS_ERROR_FORMAT, "%s: %s[%.*s] is %.10g, expected %s", s->path,
+                          name, (int)strlen(text) - 2, text + 1, found, expected);
 }
 
 static table from_array(source *s, const char *name, const io_array *a, int dims,
                         const int64_t *shape)
 {
     table t = { 0 };
-    size_t count = 1;
-    bool numeric = (a->kind == 'f' && a->itemsize >= 2 && a->itemsize <= 8) ||
-                   ((a->kind == 'i' || a->kind == 'u') && a->itemsize <= 8);
-    bool same = a->dims == dims && numeric;
-    for (int d = 0; same && d < dims; d++) {
-        same = shape[d] == HEAD_ANY ? a->shape[d] > 0 : a->shape[d] == shape[d];
-        t.shape[d] = a->shape[d];
-        count *= (size_t)a->shape[d];
-    }
-    if (!same) {
-        char expected[160], found[160];
-        head_format_shape(expected, sizeof expected, dims, shape);
-        head_format_shape(found, sizeof found, a->dims, a->shape);
-        if (!s->status)
-            s->status = hds_raise(s->error, HDS_ERROR_FORMAT,
-                                  "%s: %s: %c%d of shape %s, expected numbers of shape %s", s->path,
-                                  name, a->kind, a->itemsize, found, expected);
-        return (table){ 0 };
-    }
+    if (!s->status)
+        s->status = head_check_array(a, name, dims, shape, s->path, s->error);
+    if (s->status)
+        return t;
+    size_t count = a->size / (size_t)a->itemsize;
+    memcpy(t.shape, a->shape, (size_t)dims * sizeof *t.shape);
     t.numbers = hds_alloc(count, sizeof *t.numbers);
     if (!t.numbers)
         fail(s, HDS_ERROR_MEMORY, name, "no memory for it");
-    for (size_t i = 0; t.numbers && i < count; i++)
-        t.numbers[i] = number_at(a, i);
+    for (size_t i = 0; t.numbers && i < count; i++) {
+        t.numbers[i] = io_number(a, i);
+        if (!isfinite((float)t.numbers[i]))
+            fail_number(s, name, dims, t.shape, i, t.numbers[i],
+                        "a finite number, within a float's range");
+    }
     return t;
 }
 
@@ -140,22 +126,28 @@ static table expand_sparse(source *s, const io_value *matrix, bool by_column, in
 {
     static const char name[] = "J_regressor";
     const int64_t lines = by_column ? columns : rows, across = by_column ? rows : columns;
-    table data = from_value(s, name, io_value_get(matrix, "data"), 1, (int64_t[]){ HEAD_ANY });
+    table data =
+        from_value(s, "J_regressor.data", io_value_get(matrix, "data"), 1, (int64_t[]){ HEAD_ANY });
     table indices = { 0 }, starts = { 0 }, dense = { .shape = { rows, columns } };
     if (!s->status)
-        indices = from_value(s, name, io_value_get(matrix, "indices"), 1, data.shape);
+        indices =
+            from_value(s, "J_regressor.indices", io_value_get(matrix, "indices"), 1, data.shape);
     if (!s->status)
-        starts = from_value(s, name, io_value_get(matrix, "indptr"), 1, (int64_t[]){ lines + 1 });
+        starts = from_value(s, "J_regressor.indptr", io_value_get(matrix, "indptr"), 1,
+                            (int64_t[]){ lines + 1 });
     if (!s->status && !(dense.numbers = hds_alloc((size_t)(rows * columns), sizeof(double))))
         fail(s, HDS_ERROR_MEMORY, name, "no memory for it");
     for (int64_t l = 0; !s->status && l < lines; l++) {
         double first = starts.numbers[l], end = starts.numbers[l + 1];
         if (!(first >= 0 && first <= end && end <= (double)data.shape[0]))
-            fail(s, HDS_ERROR_FORMAT, name, "its indptr does not rise within its data");
+            fail_number(s, "J_regressor.indptr", 1, starts.shape, (size_t)l + 1, end,
+                        "numbers that rise from 0 to the count of its data");
         for (int64_t i = (int64_t)first; !s->status && i < (int64_t)end; i++) {
             double place = indices.numbers[i];
             if (!(place >= 0 && place < (double)across))
-                fail(s, HDS_ERROR_FORMAT, name, "one of its indices is out of range");
+                fail_number(s, "J_regressor.indices", 1, indices.shape, (size_t)i, place,
+                            by_column ? "0 or more, below the joints"
+                                      : "0 or more, below the vertices");
             else if (by_column)
                 dense.numbers[(int64_t)place * columns + l] += data.numbers[i];
             else
@@ -234,10 +226,14 @@ static void read_shape(source *s)
         m->faces = hds_alloc(m->face_count, 3 * sizeof *m->faces);
         if (!m->faces)
             fail(s, HDS_ERROR_MEMORY, "f", "no memory for it");
-        for (size_t i = 0; m->faces && i < 3 * m->face_count; i++)
-            m->faces[i] = faces.numbers[i] >= 0 && faces.numbers[i] < UINT32_MAX
-                              ? (uint32_t)faces.numbers[i]
-                              : UINT32_MAX; /* which validation refuses by place */
+        for (size_t i = 0; m->faces && i < 3 * m->face_count; i++) {
+            double vertex = faces.numbers[i];
+            if (vertex >= 0 && vertex < (double)m->vertex_count && vertex == floor(vertex))
+                m->faces[i] = (uint32_t)vertex;
+            else
+                fail_number(s, "f", 2, faces.shape, i, vertex,
+                            "a whole number below the count of v_template");
+        }
         m->shape_count = dirs.shape[2] < SHAPES ? (size_t)dirs.shape[2] : SHAPES;
         m->shape_basis = take_columns(s, "shapedirs", &dirs, 0, m->shape_count);
         size_t expressions = (size_t)dirs.shape[2] - m->shape_count;
@@ -251,6 +247,25 @@ static void read_shape(source *s)
     hds_free(dirs.numbers);
 }
 
+/* Of the root: -1, or the same as an unsigned number. */
+static void take_parents(source *s, const table *tree)
+{
+    head_model *m = s->model;
+    size_t joints = (size_t)tree->shape[1];
+    m->joint_parents = hds_alloc(joints, sizeof *m->joint_parents);
+    if (!m->joint_parents)
+        fail(s, HDS_ERROR_MEMORY, "kintree_table", "no memory for it");
+    for (size_t j = 0; m->joint_parents && j < joints; j++) {
+        double parent = tree->numbers[j];
+        if (j > 0 && !(parent >= 0 && parent < (double)j && parent == floor(parent)))
+            fail_number(s, "kintree_table", 2, tree->shape, j, parent, "an earlier joint");
+        if (j == 0 && parent >= 0 && parent < UINT32_MAX)
+            fail_number(s, "kintree_table", 2, tree->shape, j, parent,
+                        "-1 or 4294967295: joint 0 is the root");
+        m->joint_parents[j] = j && !s->status ? (int32_t)parent : -1;
+    }
+}
+
 static void read_joints(source *s)
 {
     static const char *const names[] = { "root", "neck", "jaw", "eye_left", "eye_right" };
@@ -258,6 +273,10 @@ static void read_joints(source *s)
     table tree = take(s, "kintree_table", 2, (int64_t[]){ 2, HEAD_ANY });
     size_t joints = (size_t)tree.shape[1];
     int64_t vertices = (int64_t)m->vertex_count;
+    if (!s->status && joints > m->vertex_count) /* else those of all components know no bound */
+        s->status = hds_raise(s->error, HDS_ERROR_FORMAT,
+                              "%s: kintree_table: %zu joints, expected at most %zu, the vertices",
+                              s->path, joints, m->vertex_count);
     table weights = take(s, "weights", 2, (int64_t[]){ vertices, (int64_t)joints });
     table regressor = { 0 }, dirs = { 0 };
     if (!s->status)
@@ -272,17 +291,14 @@ static void read_joints(source *s)
                 regress(s, &regressor, m->expression_basis, m->expression_count);
         if (joints > 1)
             m->pose_basis = take_columns(s, "posedirs", &dirs, 0, 9 * (joints - 1));
-        m->joint_parents = hds_alloc(joints, sizeof *m->joint_parents);
+        take_parents(s, &tree);
         m->joint_names = hds_alloc(joints, sizeof *m->joint_names);
-        for (size_t j = 0; m->joint_parents && m->joint_names && j < joints; j++) {
-            double parent = tree.numbers[j]; /* of the root: -1 or 2^32 - 1 */
-            m->joint_parents[j] = parent >= 0 && parent < (double)joints ? (int32_t)parent : -1;
+        for (size_t j = 0; m->joint_names && j < joints; j++)
             m->joint_names[m->joint_count++] =
                 joints == 5 ? hds_strdup(names[j]) : hds_format("joint_%zu", j);
-        }
         real *dense = copy_reals(s, "weights", weights.numbers, m->vertex_count * joints);
-        if (!s->status && !head_pack_weights(m, dense))
-            fail(s, HDS_ERROR_MEMORY, "weights", "no memory for it");
+        if (!s->status)
+            s->status = head_pack_weights(m, dense, s->path, "weights", s->error);
         hds_free(dense);
     }
     hds_free(tree.numbers);
@@ -291,87 +307,17 @@ static void read_joints(source *s)
     hds_free(dirs.numbers);
 }
 
-/* A file of this name in the folder of the model's, or NULL; new. */
-static char *beside(const source *s, const char *name)
-{
-    const char *slash = strrchr(s->path, '/');
-    char *path =
-        slash ? hds_format("%.*s/%s", (int)(slash - s->path), s->path, name) : hds_strdup(name);
-    if (path && !io_exists(path)) {
-        hds_free(path);
-        path = NULL;
-    }
-    return path;
-}
-
-static void read_template(source *s)
-{
-    head_model *m = s->model;
-    char *path = beside(s, "head_template.obj");
-    head_obj obj = { 0 };
-    if (!path || s->status) {
-        hds_free(path);
-        return;
-    }
-    s->status = head_obj_read(&obj, path, HEAD_OBJ_ALL, s->error);
-    if (!s->status && (obj.face_count != m->face_count || !obj.uv_faces ||
-                       memcmp(obj.faces, m->faces, 3 * m->face_count * sizeof *m->faces) != 0))
-        s->status = hds_raise(s->error, HDS_ERROR_FORMAT,
-                              "%s: its faces are not those of %s, or have no texture coordinates; "
-                              "take the template that belongs to the model, or move it away",
-                              path, s->path);
-    if (!s->status) {
-        m->uv_count = obj.uv_count;
-        m->uvs = obj.uvs;
-        m->uv_faces = obj.uv_faces;
-        obj.uvs = NULL;
-        obj.uv_faces = NULL;
-    }
-    head_obj_finish(&obj);
-    hds_free(path);
-}
-
-/* "mean" (H,W,3), blue first, row 0 at v = 1. */
-static void read_texture(source *s)
-{
-    head_model *m = s->model;
-    char *path = m->uvs ? beside(s, "FLAME_texture.npz") : NULL;
-    io_npz npz = { 0 };
-    source t = { .path = path, .npz = &npz, .error = s->error };
-    if (path && !s->status)
-        s->status = io_npz_open(&npz, path, 0, s->error);
-    if (path && !s->status) {
-        table mean = take(&t, "mean", 3, (int64_t[]){ HEAD_ANY, HEAD_ANY, 3 });
-        size_t pixels = (size_t)(mean.shape[0] * mean.shape[1]);
-        m->mean_texture = mean.numbers ? hds_alloc(pixels, 3) : NULL;
-        if (mean.numbers && !m->mean_texture)
-            fail(&t, HDS_ERROR_MEMORY, "mean", "no memory for it");
-        for (size_t i = 0; m->mean_texture && i < 3 * pixels; i++) {
-            double value = mean.numbers[i / 3 * 3 + (2 - i % 3)];
-            m->mean_texture[i] = (uint8_t)(value > 0 ? value < 255 ? value + 0.5 : 255 : 0);
-        }
-        if (m->mean_texture) {
-            m->texture_height = (size_t)mean.shape[0];
-            m->texture_width = (size_t)mean.shape[1];
-        }
-        s->status = t.status;
-        hds_free(mean.numbers);
-    }
-    io_npz_close(&npz);
-    hds_free(path);
-}
-
 static hds_status build(head_model **model, source *s)
 {
     s->status = head_begin(&s->model, s->path, s->error);
     if (!s->status && !(s->model->name = hds_strdup("FLAME")))
         fail(s, HDS_ERROR_MEMORY, "name", "no memory for it");
     if (!s->status)
+        s->model->is_flame = true;
+    if (!s->status)
         read_shape(s);
     if (!s->status)
         read_joints(s);
-    read_template(s);
-    read_texture(s);
     if (!s->status)
         s->status = head_complete(s->model, s->path, s->error);
     if (s->status)

@@ -6,6 +6,7 @@
  *   joint = joint_template + sum_k shape_k J_k + sum_k expression_k K_k       (J,3)
  *   v_i   = sum_j w_ij (W_j (rest_i - joint_j) + W_p joint_j + t_p)           linear blend skinning
  *   W_j   = R_root ... R_p R_j,  p the parent, (W_p, t_p) its own transform   (skin.c)
+ *   R_j   = rotation by base_pose_j + pose_j
  *
  * FLAME: Li et al., "Learning a model of facial shape and expression from 4D scans", 2017. */
 #ifndef HDS_HEAD_H
@@ -18,7 +19,9 @@
 struct hds_head_model {
     int references; /* atomic */
     char *name;
-    char *path; /* as given to load; NULL: the built-in sample head */
+    char *path;                            /* as given to load; NULL: the built-in sample head */
+    char *uv_template, *mean_texture_path; /* likewise; NULL: not given */
+    bool is_flame;                         /* from FLAME's own files */
     size_t vertex_count, face_count, uv_count;
     size_t shape_count, expression_count, joint_count, skin_count;
     size_t texture_width, texture_height;
@@ -40,6 +43,10 @@ struct hds_head_model {
     char **expression_names; /* (E) */
     char **joint_names;      /* (J) */
     uint8_t *mean_texture;   /* (H,W,3) sRGB, row 0 at v = 1; or NULL */
+    size_t part_count;       /* 0: nothing is known of parts */
+    char **part_names;       /* (part_count) */
+    uint32_t *face_parts;    /* (F) of part_names; or NULL */
+    float *base_pose;        /* (J,3) axis-angle, added to every pose; or NULL: zeros */
 };
 typedef struct hds_head_model head_model;
 
@@ -53,16 +60,23 @@ typedef struct hds_head_model head_model;
  *   joints (J,3) f, joint_parents (J) i4, joint_names (J) S,
  *   joint_shape_basis (S,J,3) f, skin_weights (V,J) f                         optional, all
  *   joint_expression_basis (E,J,3) f, pose_basis (9(J-1),V,3) f               optional, with joints
+ *   base_pose            (J,3) f                                              optional, with joints
  *   mean_texture         (H,W,3) u1                                           optional
+ *   part_names (N) S, face_parts (F) u4                                       optional, both
  * `f` is f2, f4 or f8. A model without joints gets one root joint at the origin. */
 /* Also an .npz with the names of FLAME's pickle. */
 HDS_NODISCARD hds_status head_load_npz(head_model **model, const char *path, hds_error *error);
 HDS_NODISCARD hds_status head_save_npz(const head_model *model, const char *path, hds_error *error);
 /* An ICT-FaceKit FaceXModel folder: quads are split, centimetres become metres, UV indices are
- * separate; identityNNN become shape components, every other .obj an expression. */
+ * separate; identityNNN become shape components, every other .obj an expression, materials
+ * parts. */
 HDS_NODISCARD hds_status head_load_ict(head_model **model, const char *folder, hds_error *error);
-/* FLAME's own pickles; UVs and mean texture from files beside it (flame.c). */
+/* FLAME's own pickles (flame.c), without UVs and mean texture. */
 HDS_NODISCARD hds_status head_load_flame(head_model **model, const char *path, hds_error *error);
+/* A .mat file of HIFI3D or HIFI3D++ (hifi3d.c). */
+HDS_NODISCARD hds_status head_load_hifi3d(head_model **model, const char *path, hds_error *error);
+/* The pitch of joint 0, radians, by which a FLAME model looks straight ahead (average.c). */
+HDS_NODISCARD hds_status head_flame_average(const head_model *m, float *pitch, hds_error *error);
 /* Refuses what the kernels assume away: indices out of range, a cyclic tree, non-finite numbers. */
 HDS_NODISCARD hds_status head_validate(const head_model *model, const char *path, hds_error *error);
 
@@ -78,23 +92,24 @@ struct hds_head {
     size_t history_count;
 };
 
-/* State that head_skin leaves for its adjoint; arrays come from the arena. */
+/* State that head_skin leaves for its adjoint, of N heads; arrays come from the arena. */
 typedef struct head_pose {
-    real *rest;       /* (V,3) */
-    real *joints;     /* (J,3) */
-    real *rotations;  /* (J,9) local */
-    real *transforms; /* (J,12) world rotation (row-major 3x3) then translation, to apply to rest */
+    real *rest;       /* (N,V,3) */
+    real *joints;     /* (N,J,3) */
+    real *rotations;  /* (N,J,9) local */
+    real *transforms; /* (N,J,12) world rotation (row-major 3x3), translation, to apply to rest */
 } head_pose;
 
-/* shape (S), expression (E), pose (J,3) -> vertices (V,3). Saves state in *saved; the vertices must
- * be apart from it. False, with nothing written to the results, when scratch memory runs out; so
- * the adjoint. */
-HDS_NODISCARD bool head_skin(const head_model *m, const real *shape, const real *expression,
-                             const real *pose, arena *scratch, head_pose *saved, real *vertices);
-/* dvertices (V,3) -> += dshape (S), dexpression (E), dpose (J,3); each may be NULL. */
-HDS_NODISCARD bool head_skin_adjoint(const head_model *m, const real *shape, const real *expression,
-                                     const real *pose, arena *scratch, const head_pose *saved,
-                                     const real *dvertices, real *dshape, real *dexpression,
-                                     real *dpose);
+/* N = count heads: shape (N,S), expression (N,E), pose (N,J,3) -> vertices (N,V,3), each the same
+ * as alone. Saves state in *saved; NULL: no adjoint will follow. Vertices NULL: only the state.
+ * False, with nothing written to the results, when scratch memory runs out; so the adjoint. */
+HDS_NODISCARD bool head_skin(const head_model *m, size_t count, const real *shape,
+                             const real *expression, const real *pose, arena *scratch,
+                             head_pose *saved, real *vertices);
+/* dvertices (N,V,3) -> += dshape (N,S), dexpression (N,E), dpose (N,J,3); each may be NULL. */
+HDS_NODISCARD bool head_skin_adjoint(const head_model *m, size_t count, const real *shape,
+                                     const real *expression, const real *pose, arena *scratch,
+                                     const head_pose *saved, const real *dvertices, real *dshape,
+                                     real *dexpression, real *dpose);
 
 #endif

@@ -16,19 +16,38 @@ HDS_NODISCARD hds_status head_begin(head_model **model /* new */, const char *pa
 /* The end of every loader: a model without joints gets its root, and all is validated. */
 HDS_NODISCARD hds_status head_complete(head_model *m, const char *path, hds_error *error);
 
+/* ---- vertices.c ---- */
+
+/* values (count) -> out (limit), what is missing is 0. Refuses more than limit and, by place, what
+ * is not finite. */
+HDS_NODISCARD hds_status head_expand(const char *name, const float *values, size_t count,
+                                     size_t limit, float *out, hds_error *error);
 /* Refuses counts beyond the model's and non-finite numbers by place. The results hold S, E and 3J
  * floats; what the caller leaves out is 0. */
 HDS_NODISCARD hds_status head_expand_coefficients(const head_model *m, const hds_coefficients *c,
                                                   float *shape, float *expression, float *pose,
                                                   hds_error *error);
 
+bool head_ends_with(const char *text, const char *ending); /* whatever its case */
+
+/* ---- looks.c ---- */
+
+/* UVs and mean texture from the named files (NULL: not named), or from those beside FLAME's. */
+HDS_NODISCARD hds_status head_take_looks(head_model *m, const char *uv_template,
+                                         const char *mean_texture, hds_error *error);
+
 /* ---- npz.c ---- */
 
 enum { HEAD_ANY = -1 }; /* an extent that the array itself decides */
 /* "(any,5023,3)" */
 void head_format_shape(char *text, size_t size, int dims, const int64_t *shape);
-/* weights (V,J) -> skin_count, skin_joints, skin_weights. False: out of memory. */
-HDS_NODISCARD bool head_pack_weights(head_model *m, const real *weights);
+/* That an array holds numbers in this shape; HEAD_ANY: at least one. */
+HDS_NODISCARD hds_status head_check_array(const io_array *array, const char *name, int dims,
+                                          const int64_t *shape, const char *path, hds_error *error);
+/* weights (V,J) -> skin_count, skin_joints, skin_weights. Refuses, by their `name` in the file,
+ * those that are negative or do not add up to 1. */
+HDS_NODISCARD hds_status head_pack_weights(head_model *m, const real *weights, const char *path,
+                                           const char *name, hds_error *error);
 
 /* ---- flame.c ---- */
 
@@ -44,8 +63,13 @@ typedef struct head_obj {
     float *uvs;         /* (T,2) */
     uint32_t *faces;    /* (F,3) polygons split as fans */
     uint32_t *uv_faces; /* (F,3), or NULL when no face has texture coordinates */
+    /* Names of materials (usemtl) or, in a file without them, of groups (g), in the order in which
+     * faces use them; NULL when there is neither. Faces before the first are of "default". */
+    size_t part_count;
+    char **part_names;
+    uint32_t *face_parts; /* (F), or NULL */
 } head_obj;
-/* Reads v, vt and f lines; errors name path and line. */
+/* Reads v, vt, f, usemtl and g lines; errors name path and line. */
 HDS_NODISCARD hds_status head_obj_read(head_obj *obj, const char *path, head_obj_parts parts,
                                        hds_error *error);
 void head_obj_finish(head_obj *obj);

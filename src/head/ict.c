@@ -4,8 +4,9 @@
  *   shape_basis_k = 0.01 (identityNNN - neutral), expression_basis_k = 0.01 (other - neutral)
  *
  * in metres, where the files have centimetres. Whichever targets are there are taken: identities by
- * number, expressions by name. Li et al., "Learning formation of physically-based face attributes",
- * 2020. */
+ * number, expressions by name. The materials of the neutral mesh become parts. Its UVs are kept as
+ * they are: several tiles side by side in u. Li et al., "Learning formation of physically-based
+ * face attributes", 2020. */
 #include "head/head_priv.h"
 #include "io/io.h"
 
@@ -124,13 +125,20 @@ static hds_status take_neutral(head_model *m, kit *k, const char *folder, hds_er
     char *path = io_join(folder, neutral_name);
     hds_status status = path ? head_obj_read(o, path, HEAD_OBJ_ALL, error)
                              : hds_raise(error, HDS_ERROR_MEMORY, "%s: no memory", folder);
+    if (!status && !o->face_count)
+        status = hds_raise(error, HDS_ERROR_FORMAT, "%s: no faces, expected a whole mesh", path);
     hds_free(path);
     if (status)
         return status;
     m->vertex_count = o->vertex_count;
     m->face_count = o->face_count;
     m->faces = o->faces;
-    o->faces = NULL;
+    m->part_count = o->part_count;
+    m->part_names = o->part_names;
+    m->face_parts = o->face_parts;
+    o->faces = o->face_parts = NULL;
+    o->part_names = NULL;
+    o->part_count = 0;
     if (o->uv_faces) {
         m->uv_count = o->uv_count;
         m->uvs = o->uvs;

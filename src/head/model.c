@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Head models as handles: recognising and loading one, its description, and its vertices. */
+/* Head models as handles: recognising and loading one, and its description. */
 #include "head/head_priv.h"
 #include "io/io.h"
 
-#include <math.h>
 #include <string.h>
 #include <strings.h>
 
@@ -48,7 +47,7 @@ hds_status head_complete(head_model *m, const char *path, hds_error *error)
 
 /* ---- recognising ---- */
 
-static bool ends_with(const char *text, const char *ending)
+bool head_ends_with(const char *text, const char *ending)
 {
     size_t length = strlen(text), tail = strlen(ending);
     return length >= tail && strcasecmp(text + length - tail, ending) == 0;
@@ -86,21 +85,24 @@ static hds_status load_path(head_model **model, const char *path, hds_error *err
     if (!io_exists(path))
         return hds_raise(error, HDS_ERROR_NOT_FOUND,
                          "%s: no such file or folder, expected a headsds or FLAME .npz file, a "
-                         "FLAME .pkl file or an ICT-FaceKit FaceXModel folder",
+                         "FLAME .pkl file, a HIFI3D .mat file or an ICT-FaceKit FaceXModel folder",
                          path);
-    if (!io_is_folder(path) && ends_with(path, ".pkl"))
+    if (!io_is_folder(path) && head_ends_with(path, ".pkl"))
         return head_load_flame(model, path, error);
-    if (!io_is_folder(path) && ends_with(path, ".npz"))
+    if (!io_is_folder(path) && head_ends_with(path, ".npz"))
         return head_load_npz(model, path, error);
+    if (!io_is_folder(path) && head_ends_with(path, ".mat"))
+        return head_load_hifi3d(model, path, error);
     hds_status status = io_is_folder(path) ? find_ict(&folder, path, error) : HDS_OK;
     if (status)
         return status;
     if (!folder)
-        return hds_raise(error, HDS_ERROR_FORMAT,
-                         "%s: not a known head model; looked for a file that ends in .npz or "
-                         ".pkl (FLAME), and for a folder with generic_neutral_mesh.obj or "
-                         "FaceXModel/generic_neutral_mesh.obj in it (ICT-FaceKit)",
-                         path);
+        return hds_raise(
+            error, HDS_ERROR_FORMAT,
+            "%s: not a known head model; looked for a file that ends in .npz, .pkl "
+            "(FLAME) or .mat (HIFI3D), and for a folder with generic_neutral_mesh.obj or "
+            "FaceXModel/generic_neutral_mesh.obj in it (ICT-FaceKit)",
+            path);
     status = head_load_ict(model, folder, error);
     hds_free(folder);
     return status;
@@ -129,6 +131,23 @@ static void limit(head_model *m, size_t shape_count, size_t expression_count)
         hds_free(m->expression_names[--m->expression_count]);
 }
 
+static hds_status set_base_pose(head_model *m, const hds_head_model_params *p, hds_error *error)
+{
+    if (!p->base_pose && !p->base_pose_count && !p->average_pose)
+        return HDS_OK;
+    if (p->average_pose && (p->base_pose || p->base_pose_count))
+        return hds_raise(error, HDS_ERROR_ARGUMENT,
+                         "base_pose and average_pose, expected one of them");
+    float *pose = hds_alloc(m->joint_count, 3 * sizeof *pose);
+    if (!pose)
+        return hds_raise(error, HDS_ERROR_MEMORY, "no memory for %zu joints", m->joint_count);
+    hds_free(m->base_pose);
+    m->base_pose = pose;
+    return p->average_pose ? head_flame_average(m, pose, error)
+                           : head_expand("base_pose", p->base_pose, p->base_pose_count,
+                                         3 * m->joint_count, pose, error);
+}
+
 static hds_status keep_path(head_model *m, const char *path, hds_error *error)
 {
     char *copy = hds_strdup(path);
@@ -154,6 +173,10 @@ hds_status hds_head_model_load(hds_head_model **model, const hds_head_model_para
         params->path ? load_path(&m, params->path, error) : load_built_in(&m, error);
     if (!status && params->path)
         status = keep_path(m, params->path, error);
+    if (!status)
+        status = head_take_looks(m, params->uv_template, params->mean_texture, error);
+    if (!status)
+        status = set_base_pose(m, params, error);
     if (status) {
         hds_head_model_unref(m);
         return status;
@@ -179,8 +202,12 @@ void hds_head_model_unref(hds_head_model *m)
         hds_free(m->expression_names[i]);
     for (size_t i = 0; m->joint_names && i < m->joint_count; i++)
         hds_free(m->joint_names[i]);
+    for (size_t i = 0; m->part_names && i < m->part_count; i++)
+        hds_free(m->part_names[i]);
     void *arrays[] = { m->name,
                        m->path,
+                       m->uv_template,
+                       m->mean_texture_path,
                        m->vertices,
                        m->shape_basis,
                        m->expression_basis,
@@ -196,10 +223,23 @@ void hds_head_model_unref(hds_head_model *m)
                        m->skin_weights,
                        m->expression_names,
                        m->joint_names,
-                       m->mean_texture };
+                       m->mean_texture,
+                       m->part_names,
+                       m->face_parts,
+                       m->base_pose };
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         hds_free(arrays[i]);
     hds_free(m);
+}
+
+hds_status hds_head_model_save(const hds_head_model *model, const char *path, hds_error *error)
+{
+    if (!model || !path || !head_ends_with(path, ".npz"))
+        return hds_raise(error, HDS_ERROR_ARGUMENT,
+                         "%s: expected a head model and a path that ends in .npz, by which it will "
+                         "be known again",
+                         path ? path : "no path");
+    return head_save_npz(model, path, error);
 }
 
 void hds_head_model_get_info(const hds_head_model *m, hds_head_model_info *info)
@@ -220,70 +260,9 @@ void hds_head_model_get_info(const hds_head_model *m, hds_head_model_info *info)
         .mean_texture = m->mean_texture,
         .texture_width = m->texture_width,
         .texture_height = m->texture_height,
+        .part_count = m->part_count,
+        .part_names = (const char *const *)m->part_names,
+        .face_parts = m->face_parts,
+        .base_pose = m->base_pose,
     };
-}
-
-/* ---- vertices ---- */
-
-static hds_status expand(const char *name, const float *values, size_t count, size_t limit_count,
-                         float *out, hds_error *error)
-{
-    if (count > limit_count)
-        return hds_raise(error, HDS_ERROR_ARGUMENT,
-                         "%s has %zu numbers, expected at most the model's %zu", name, count,
-                         limit_count);
-    if (!values && count)
-        return hds_raise(error, HDS_ERROR_ARGUMENT, "%s is NULL, expected %zu numbers", name,
-                         count);
-    memset(out, 0, limit_count * sizeof *out);
-    for (size_t i = 0; i < count; i++) {
-        if (!isfinite(values[i]))
-            return hds_raise(error, HDS_ERROR_ARGUMENT, "%s[%zu] is %s, expected a finite number",
-                             name, i,
-                             isnan(values[i]) ? "nan"
-                             : values[i] > 0  ? "inf"
-                                              : "-inf");
-        out[i] = values[i];
-    }
-    return HDS_OK;
-}
-
-hds_status head_expand_coefficients(const head_model *m, const hds_coefficients *c, float *shape,
-                                    float *expression, float *pose, hds_error *error)
-{
-    hds_status status = expand("shape", c->shape, c->shape_count, m->shape_count, shape, error);
-    if (!status)
-        status = expand("expression", c->expression, c->expression_count, m->expression_count,
-                        expression, error);
-    if (!status)
-        status = expand("pose", c->pose, c->pose_count, 3 * m->joint_count, pose, error);
-    return status;
-}
-
-hds_status hds_head_model_vertices(const hds_head_model *m, const hds_coefficients *coefficients,
-                                   float *vertices, hds_error *error)
-{
-    arena scratch = { 0 };
-    head_pose saved;
-    size_t shapes = m->shape_count, expressions = m->expression_count;
-    size_t count = shapes + expressions + 3 * m->joint_count;
-    float *given = arena_alloc(&scratch, count, sizeof *given);
-    real *all = arena_alloc(&scratch, count, sizeof *all);
-    real *out = arena_alloc(&scratch, m->vertex_count, 3 * sizeof *out);
-    hds_status status = HDS_ERROR_MEMORY;
-    bool done = false;
-    if (given && all && out) {
-        status = head_expand_coefficients(m, coefficients, given, given + shapes,
-                                          given + shapes + expressions, error);
-        for (size_t i = 0; i < count; i++)
-            all[i] = given[i];
-        done = !status &&
-               head_skin(m, all, all + shapes, all + shapes + expressions, &scratch, &saved, out);
-    }
-    for (size_t i = 0; done && i < 3 * m->vertex_count; i++)
-        vertices[i] = (float)out[i];
-    if (!done && (status == HDS_OK || status == HDS_ERROR_MEMORY))
-        status = hds_raise(error, HDS_ERROR_MEMORY, "no memory for %zu vertices", m->vertex_count);
-    arena_finish(&scratch);
-    return status;
 }

@@ -35,6 +35,22 @@ void head_format_shape(char *text, size_t size, int dims, const int64_t *shape)
     snprintf(text + length, size - length, ")");
 }
 
+hds_status head_check_array(const io_array *array, const char *name, int dims, const int64_t *shape,
+                            const char *path, hds_error *error)
+{
+    char expected[160], found[160];
+    bool same = array->dims == dims && io_is_numeric(array);
+    for (int d = 0; same && d < dims; d++)
+        same = shape[d] == HEAD_ANY ? array->shape[d] > 0 : array->shape[d] == shape[d];
+    if (same)
+        return HDS_OK;
+    head_format_shape(expected, sizeof expected, dims, shape);
+    head_format_shape(found, sizeof found, array->dims, array->shape);
+    return hds_raise(error, HDS_ERROR_FORMAT,
+                     "%s: %s: %c%d of shape %s, expected numbers of shape %s", path, name,
+                     array->kind, array->itemsize, found, expected);
+}
+
 /* The named array if it has this kind, one of the item sizes (a set of bits: 2 | 4 | 8; 0: any) and
  * this shape; otherwise NULL and a failure. */
 static const io_array *take(reader *r, const char *name, char kind, int sizes, int dims,
@@ -100,6 +116,19 @@ static real *take_reals(reader *r, const char *name, int dims, const int64_t *sh
     return out;
 }
 
+static float *take_floats(reader *r, const char *name, int dims, const int64_t *shape)
+{
+    real *numbers = take_reals(r, name, dims, shape);
+    size_t count = numbers ? count_of(io_npz_find(&r->npz, name)) : 0;
+    float *out = numbers ? hds_alloc(count, sizeof *out) : NULL;
+    if (!out)
+        fail_memory(r, name);
+    for (size_t i = 0; out && i < count; i++)
+        out[i] = (float)numbers[i];
+    hds_free(numbers);
+    return out;
+}
+
 /* A copy of an array of integers as it is. */
 static void *take_integers(reader *r, const char *name, char kind, int size, int dims,
                            const int64_t *shape)
@@ -117,6 +146,11 @@ static char *take_text(reader *r, const io_array *a, size_t index)
 {
     const char *from = (const char *)a->data + index * (size_t)a->itemsize;
     size_t length = strnlen(from, (size_t)a->itemsize);
+    for (size_t i = length; i < (size_t)a->itemsize; i++)
+        if (from[i] && !r->status)
+            r->status = hds_raise(r->error, HDS_ERROR_FORMAT,
+                                  "%s: %s[%zu] goes on after a zero byte, expected text",
+                                  r->npz.path, a->name, index);
     char *text = hds_alloc(length + 1, 1);
     if (text)
         memcpy(text, from, length);
@@ -179,18 +213,24 @@ static void read_shape(reader *r)
     }
 }
 
+static void read_parts(reader *r)
+{
+    head_model *m = r->model;
+    if (!any_of(r, (const char *[]){ "part_names", "face_parts" }, 2))
+        return;
+    m->face_parts =
+        take_integers(r, "face_parts", 'u', 4, 1, (int64_t[]){ (int64_t)m->face_count });
+    size_t count = rows_of(r, "part_names");
+    m->part_names = take_names(r, "part_names", count);
+    m->part_count = m->part_names ? count : 0;
+}
+
 static void read_appearance(reader *r)
 {
     head_model *m = r->model;
     if (any_of(r, (const char *[]){ "uvs", "uv_faces" }, 2)) {
-        real *uvs = take_reals(r, "uvs", 2, (int64_t[]){ HEAD_ANY, 2 });
+        m->uvs = take_floats(r, "uvs", 2, (int64_t[]){ HEAD_ANY, 2 });
         m->uv_count = rows_of(r, "uvs");
-        m->uvs = hds_alloc(m->uv_count, 2 * sizeof *m->uvs);
-        if (!m->uvs)
-            fail_memory(r, "uvs");
-        for (size_t i = 0; uvs && m->uvs && i < 2 * m->uv_count; i++)
-            m->uvs[i] = (float)uvs[i];
-        hds_free(uvs);
         m->uv_faces =
             take_integers(r, "uv_faces", 'u', 4, 2, (int64_t[]){ (int64_t)m->face_count, 3 });
     }
@@ -205,28 +245,51 @@ static void read_appearance(reader *r)
     }
 }
 
-/* weights (V,J) -> K pairs a vertex, joints rising, unused pairs with weight 0. Rounded weights (of
- * half precision) are scaled to a sum of 1; a sum far from it is left for validation. */
-bool head_pack_weights(head_model *m, const real *weights)
+/* Weights of vertex i; *used of them are not 0. */
+static hds_status check_weights(const real *weights, size_t joints, size_t i, size_t *used,
+                                double *sum, const char *path, const char *name, hds_error *error)
 {
-    size_t joints = m->joint_count;
+    *used = 0;
+    *sum = 0;
+    for (size_t j = 0; j < joints; j++) {
+        double weight = (double)weights[j];
+        if (!(weight >= 0) || !isfinite(weight))
+            return hds_raise(error, HDS_ERROR_FORMAT, "%s: %s[%zu,%zu] is %g, expected 0 or more",
+                             path, name, i, j, weight);
+        *used += weight != 0;
+        *sum += weight;
+    }
+    if (!(fabs(*sum - 1) < 1e-2))
+        return hds_raise(error, HDS_ERROR_FORMAT, "%s: %s[%zu] add up to %g, expected 1", path,
+                         name, i, *sum);
+    return HDS_OK;
+}
+
+/* weights (V,J) -> K pairs a vertex, joints rising, unused pairs with weight 0. Rounded weights (of
+ * half precision) are scaled to a sum of 1. */
+hds_status head_pack_weights(head_model *m, const real *weights, const char *path, const char *name,
+                             hds_error *error)
+{
+    size_t joints = m->joint_count, used;
+    double sum;
+    hds_status status = HDS_OK;
     m->skin_count = 1;
-    for (size_t i = 0; i < m->vertex_count; i++) {
-        size_t used = 0;
-        for (size_t j = 0; j < joints; j++)
-            used += weights[i * joints + j] != 0;
+    for (size_t i = 0; !status && i < m->vertex_count; i++) {
+        status = check_weights(weights + i * joints, joints, i, &used, &sum, path, name, error);
         if (used > m->skin_count)
             m->skin_count = used;
     }
+    if (status)
+        return status;
     m->skin_joints = hds_alloc(m->vertex_count, m->skin_count * sizeof *m->skin_joints);
     m->skin_weights = hds_alloc(m->vertex_count, m->skin_count * sizeof *m->skin_weights);
     if (!m->skin_joints || !m->skin_weights)
-        return false;
+        return hds_raise(error, HDS_ERROR_MEMORY, "%s: %s: no memory for it", path, name);
     for (size_t i = 0; i < m->vertex_count; i++) {
-        double sum = 0;
+        sum = 0;
         for (size_t j = 0; j < joints; j++)
             sum += (double)weights[i * joints + j];
-        double scale = fabs(sum - 1) > 1e-6 && fabs(sum - 1) < 1e-2 ? 1 / sum : 1;
+        double scale = fabs(sum - 1) > 1e-6 ? 1 / sum : 1;
         size_t at = i * m->skin_count;
         for (size_t j = 0; j < joints; j++)
             if (weights[i * joints + j] != 0) {
@@ -234,7 +297,7 @@ bool head_pack_weights(head_model *m, const real *weights)
                 m->skin_weights[at++] = (real)((double)weights[i * joints + j] * scale);
             }
     }
-    return true;
+    return HDS_OK;
 }
 
 static void read_joints(reader *r)
@@ -243,7 +306,7 @@ static void read_joints(reader *r)
     static const char *const names[] = { "joints",       "joint_parents",
                                          "joint_names",  "joint_shape_basis",
                                          "skin_weights", "joint_expression_basis",
-                                         "pose_basis" };
+                                         "base_pose",    "pose_basis" };
     if (!any_of(r, names, sizeof names / sizeof *names))
         return;
     m->joints = take_reals(r, "joints", 2, (int64_t[]){ HEAD_ANY, 3 });
@@ -259,10 +322,12 @@ static void read_joints(reader *r)
     if (io_npz_find(&r->npz, "pose_basis"))
         m->pose_basis = take_reals(r, "pose_basis", 3,
                                    (int64_t[]){ 9 * (joints - 1), (int64_t)m->vertex_count, 3 });
+    if (io_npz_find(&r->npz, "base_pose"))
+        m->base_pose = take_floats(r, "base_pose", 2, (int64_t[]){ joints, 3 });
     real *weights =
         take_reals(r, "skin_weights", 2, (int64_t[]){ (int64_t)m->vertex_count, joints });
-    if (weights && !head_pack_weights(m, weights))
-        fail_memory(r, "skin_weights");
+    if (weights && !r->status)
+        r->status = head_pack_weights(m, weights, r->npz.path, "skin_weights", r->error);
     hds_free(weights);
 }
 
@@ -282,6 +347,8 @@ hds_status head_load_npz(head_model **model, const char *path, hds_error *error)
     if (!r.status)
         read_shape(&r);
     if (!r.status)
+        read_parts(&r);
+    if (!r.status)
         read_appearance(&r);
     if (!r.status)
         read_joints(&r);
@@ -297,11 +364,11 @@ hds_status head_load_npz(head_model **model, const char *path, hds_error *error)
 
 /* ---- writing ---- */
 
-enum { MAX_ARRAYS = 18 };
+enum { MAX_ARRAYS = 21 };
 typedef struct writer {
     io_array arrays[MAX_ARRAYS];
     size_t count;
-    void *owned[3]; /* names and weights that were made for the file */
+    void *owned[4]; /* names and weights that were made for the file */
     size_t owned_count;
     bool failed; /* out of memory */
 } writer;
@@ -374,10 +441,16 @@ hds_status head_save_npz(const head_model *m, const char *path, hds_error *error
     if (m->pose_basis)
         put(&w, "pose_basis", 'f', sizeof(real), 3, (size_t[]){ 9 * (joints - 1), vertices, 3 },
             m->pose_basis);
+    if (m->base_pose)
+        put(&w, "base_pose", 'f', sizeof *m->base_pose, 2, (size_t[]){ joints, 3 }, m->base_pose);
     put_weights(&w, m);
     if (m->mean_texture)
         put(&w, "mean_texture", 'u', 1, 3, (size_t[]){ m->texture_height, m->texture_width, 3 },
             m->mean_texture);
+    if (m->face_parts) {
+        put_names(&w, "part_names", m->part_names, m->part_count);
+        put(&w, "face_parts", 'u', 4, 1, &m->face_count, m->face_parts);
+    }
     hds_status status = w.failed
                             ? hds_raise(error, HDS_ERROR_MEMORY, "%s: no memory to write it", path)
                             : io_npz_write(path, w.arrays, w.count, error);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A reader of Wavefront OBJ: positions, texture coordinates and polygons; the rest is skipped.
+/* A reader of Wavefront OBJ: positions, texture coordinates, polygons and the names of their
+ * materials or groups; the rest is skipped.
  *
  * Numbers are read independently of the locale. Indices may be negative (from the end of what has
  * been read so far). One pass counts, a second one fills. */
@@ -21,9 +22,14 @@ typedef struct reader {
     size_t vertices, uvs, faces;                      /* read so far */
     size_t positions, coordinates, triangles;         /* in the whole file */
     enum { UNDECIDED, WITH_UVS, WITHOUT_UVS } layout; /* the first corner decides */
+    const char *part_keyword; /* of the lines whose names are the file's parts, or NULL */
+    const char *part_name;    /* of the faces that follow; not terminated */
+    size_t part_length;
+    uint32_t part; /* its number once a face has used it */
+    bool part_entered;
 } reader;
 
-enum { MAX_TRIANGLES = INT32_MAX / 3 };
+enum { MAX_TRIANGLES = INT32_MAX / 3, MAX_PARTS = 1024 };
 
 /* ---- tokens ---- */
 
@@ -88,6 +94,7 @@ static bool parse_short(const char *at, const char *end, double *out)
     return digits > 0;
 }
 
+/* Kept as doubles, so that differences are exact, but none that a float could not hold. */
 static hds_status read_number(reader *r, double *out)
 {
     enum { LONGEST = 63 };
@@ -99,8 +106,8 @@ static hds_status read_number(reader *r, double *out)
             text[length] = 0;
             *out = strtod_l(text, &stop, r->locale);
         }
-        if (!length || length > LONGEST || stop != text + length || !isfinite(*out))
-            return wrong(r, "a finite number");
+        if (!length || length > LONGEST || stop != text + length || !isfinite((float)*out))
+            return wrong(r, "a finite number, within a float's range");
     }
     r->at += length;
     return HDS_OK;
@@ -180,10 +187,47 @@ static hds_status read_corner(reader *r, uint32_t corner[2])
     return HDS_OK;
 }
 
+/* The rest of the line, blanks within included; OBJ's own word where there is nothing. */
+static void read_part(reader *r)
+{
+    while (r->at < r->end && is_blank(*r->at))
+        r->at++;
+    while (r->at < r->end && is_blank(r->end[-1]))
+        r->end--;
+    r->part_name = r->at < r->end ? r->at : "default";
+    r->part_length = strnlen(r->part_name, r->at < r->end ? (size_t)(r->end - r->at) : SIZE_MAX);
+    r->part_entered = false;
+}
+
+static hds_status enter_part(reader *r)
+{
+    head_obj *o = r->obj;
+    r->part_entered = true;
+    for (r->part = 0; r->part < o->part_count; r->part++) {
+        const char *name = o->part_names[r->part];
+        if (strlen(name) == r->part_length && !memcmp(name, r->part_name, r->part_length))
+            return HDS_OK;
+    }
+    if (r->part == MAX_PARTS)
+        return hds_raise(r->error, HDS_ERROR_FORMAT,
+                         "%s:%zu: one %s more, expected at most %d of different names", r->path,
+                         r->line, r->part_keyword, MAX_PARTS);
+    char *copy = o->part_names[o->part_count++] = hds_alloc(r->part_length + 1, 1);
+    if (!copy)
+        return hds_raise(r->error, HDS_ERROR_MEMORY, "%s: no memory for it", r->path);
+    memcpy(copy, r->part_name, r->part_length);
+    return HDS_OK;
+}
+
 static hds_status read_face(reader *r)
 {
     uint32_t first[2] = { 0 }, previous[2] = { 0 }, corner[2] = { 0 };
     size_t corners = 0;
+    if (r->obj->face_parts && !r->part_entered) {
+        hds_status status = enter_part(r);
+        if (status)
+            return status;
+    }
     for (; next_token(r); corners++) {
         hds_status status = read_corner(r, corner);
         if (status)
@@ -194,6 +238,8 @@ static hds_status read_face(reader *r)
             out[1] = previous[i];
             out[2] = corner[i];
         }
+        if (corners >= 2 && r->obj->face_parts)
+            r->obj->face_parts[r->faces] = r->part;
         r->faces += corners >= 2;
         memcpy(corners ? previous : first, corner, sizeof corner);
     }
@@ -211,6 +257,10 @@ static hds_status count_line(reader *r, head_obj_parts parts)
     bool whole = parts == HEAD_OBJ_ALL;
     r->positions += is_keyword(r, "v");
     r->coordinates += whole && is_keyword(r, "vt");
+    if (whole && is_keyword(r, "usemtl"))
+        r->part_keyword = "usemtl";
+    else if (whole && !r->part_keyword && is_keyword(r, "g"))
+        r->part_keyword = "g";
     if (whole && is_keyword(r, "f")) {
         size_t corners = 0;
         for (r->at++; next_token(r); r->at += token_length(r))
@@ -225,7 +275,10 @@ static hds_status fill_line(reader *r, head_obj_parts parts)
     bool whole = parts == HEAD_OBJ_ALL;
     bool position = is_keyword(r, "v"), coordinates = whole && is_keyword(r, "vt");
     bool face = whole && is_keyword(r, "f");
+    bool part = whole && r->part_keyword && is_keyword(r, r->part_keyword);
     r->at += token_length(r);
+    if (part)
+        read_part(r);
     return position      ? read_position(r)
            : coordinates ? read_coordinates(r)
            : face        ? read_face(r)
@@ -234,7 +287,7 @@ static hds_status fill_line(reader *r, head_obj_parts parts)
 
 static hds_status each_line(reader *r, const io_map *map, head_obj_parts parts, line_reader body)
 {
-    const char *at = (const char *)map->bytes, *end = at + map->size;
+    const char *at = (const char *)map->bytes, *end = at ? at + map->size : at;
     r->line = 0;
     while (at < end) {
         const char *stop = memchr(at, '\n', (size_t)(end - at));
@@ -263,7 +316,12 @@ static hds_status allocate(reader *r)
     o->uvs = hds_alloc(r->coordinates, 2 * sizeof *o->uvs);
     o->faces = hds_alloc(r->triangles, 3 * sizeof *o->faces);
     o->uv_faces = hds_alloc(r->triangles, 3 * sizeof *o->uv_faces);
-    if (!o->vertices || !o->uvs || !o->faces || !o->uv_faces)
+    if (r->part_keyword) {
+        o->part_names = hds_alloc(MAX_PARTS, sizeof *o->part_names);
+        o->face_parts = hds_alloc(r->triangles, sizeof *o->face_parts);
+    }
+    if (!o->vertices || !o->uvs || !o->faces || !o->uv_faces ||
+        (r->part_keyword && (!o->part_names || !o->face_parts)))
         return hds_raise(r->error, HDS_ERROR_MEMORY, "%s: no memory for it", r->path);
     return HDS_OK;
 }
@@ -272,6 +330,8 @@ hds_status head_obj_read(head_obj *obj, const char *path, head_obj_parts parts, 
 {
     io_map map;
     reader r = { .path = path, .error = error, .obj = obj };
+    r.at = r.end = "";
+    read_part(&r);
     *obj = (head_obj){ 0 };
     hds_status status = io_map_open(&map, path, error);
     if (status)
@@ -297,6 +357,12 @@ hds_status head_obj_read(head_obj *obj, const char *path, head_obj_parts parts, 
         hds_free(obj->uv_faces);
         obj->uv_faces = NULL;
     }
+    if (!status && !obj->part_count) {
+        hds_free(obj->part_names);
+        hds_free(obj->face_parts);
+        obj->part_names = NULL;
+        obj->face_parts = NULL;
+    }
     return status;
 }
 
@@ -306,5 +372,9 @@ void head_obj_finish(head_obj *obj)
     hds_free(obj->uvs);
     hds_free(obj->faces);
     hds_free(obj->uv_faces);
+    for (size_t i = 0; i < obj->part_count; i++)
+        hds_free(obj->part_names[i]);
+    hds_free(obj->part_names);
+    hds_free(obj->face_parts);
     *obj = (head_obj){ 0 };
 }

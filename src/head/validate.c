@@ -34,6 +34,7 @@ static hds_status check_counts(const validator *v, const head_model *m)
         { "joints", m->joint_count, 1, max_count },
         { "joints a vertex", m->skin_count, 1, max_count },
         { "columns of mean_texture", m->texture_width, m->mean_texture ? 1 : 0, HEAD_MAX_TEXTURE },
+        { "parts", m->part_count, m->face_parts ? 1 : 0, max_count },
         { "rows of mean_texture", m->texture_height, m->mean_texture ? 1 : 0, HEAD_MAX_TEXTURE },
     };
     hds_status status = HDS_OK;
@@ -61,6 +62,8 @@ static hds_status check_present(const validator *v, const head_model *m)
         { "joint_parents", true, m->joint_parents },
         { "joint_names", true, m->joint_names },
         { "skin_weights", true, m->skin_joints && m->skin_weights },
+        { "face_parts", m->part_count, m->face_parts },
+        { "part_names", m->part_count, m->part_names },
     };
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         if (arrays[i].wanted && !arrays[i].present)
@@ -113,6 +116,9 @@ static hds_status check_numbers(const validator *v, const head_model *m)
     if (!status && m->pose_basis)
         status = check_finite(v, "pose_basis", m->pose_basis, 9 * (m->joint_count - 1),
                               m->vertex_count, true);
+    for (size_t i = 0; !status && m->base_pose && i < 3 * m->joint_count; i++)
+        if (!isfinite(m->base_pose[i]))
+            status = not_finite(v, "base_pose", 0, 0, i, (double)m->base_pose[i]);
     for (size_t i = 0; !status && i < 2 * m->uv_count; i++)
         if (!isfinite(m->uvs[i]))
             status = hds_raise(v->error, HDS_ERROR_FORMAT,
@@ -129,6 +135,16 @@ static hds_status check_faces(const validator *v, const char *name, const uint32
             return hds_raise(v->error, HDS_ERROR_FORMAT,
                              "%s: %s[%zu,%zu] is %u, expected less than %zu", v->path, name, i / 3,
                              i % 3, faces[i], limit);
+    return HDS_OK;
+}
+
+static hds_status check_parts(const validator *v, const head_model *m)
+{
+    for (size_t i = 0; m->face_parts && i < m->face_count; i++)
+        if (m->face_parts[i] >= m->part_count)
+            return hds_raise(v->error, HDS_ERROR_FORMAT,
+                             "%s: face_parts[%zu] is %u, expected less than %zu", v->path, i,
+                             m->face_parts[i], m->part_count);
     return HDS_OK;
 }
 
@@ -171,20 +187,11 @@ static hds_status check_skin(const validator *v, const head_model *m)
     return HDS_OK;
 }
 
-/* Well-formed UTF-8: no overlong form, no surrogate, nothing above U+10FFFF. */
 static bool is_utf8(const char *text)
 {
-    const unsigned char *s = (const unsigned char *)text;
-    while (*s) {
-        unsigned low = *s == 0xE0 ? 0xA0 : *s == 0xF0 ? 0x90 : 0x80;
-        unsigned high = *s == 0xED ? 0x9F : *s == 0xF4 ? 0x8F : 0xBF;
-        int more = *s < 0x80 ? 0 : *s < 0xE0 ? 1 : *s < 0xF0 ? 2 : 3;
-        if ((*s >= 0x80 && *s < 0xC2) || *s > 0xF4)
+    for (size_t length; *text; text += length)
+        if (!(length = hds_utf8_length(text)))
             return false;
-        for (s++; more > 0; more--, s++, low = 0x80, high = 0xBF)
-            if (*s < low || *s > high)
-                return false;
-    }
     return true;
 }
 
@@ -211,6 +218,8 @@ hds_status head_validate(const head_model *m, const char *path, hds_error *error
     if (!status && m->uvs)
         status = check_faces(&v, "uv_faces", m->uv_faces, m->face_count, m->uv_count);
     if (!status)
+        status = check_parts(&v, m);
+    if (!status)
         status = check_numbers(&v, m);
     if (!status)
         status = check_tree(&v, m);
@@ -220,5 +229,7 @@ hds_status head_validate(const head_model *m, const char *path, hds_error *error
         status = check_names(&v, "expression_names", m->expression_names, m->expression_count);
     if (!status)
         status = check_names(&v, "joint_names", m->joint_names, m->joint_count);
+    if (!status)
+        status = check_names(&v, "part_names", m->part_names, m->part_count);
     return status;
 }

@@ -17,15 +17,6 @@ enum {
     ENCRYPTED = 1
 };
 
-/* Little-endian numbers of 2, 4 and 8 bytes. */
-static uint64_t number(const unsigned char *at, int bytes)
-{
-    uint64_t value = 0;
-    while (bytes-- > 0)
-        value = value << 8 | at[bytes];
-    return value;
-}
-
 /* The end record: the last place with its signature whose comment reaches to the end. */
 static const unsigned char *find_end(const io_map *map)
 {
@@ -33,7 +24,7 @@ static const unsigned char *find_end(const io_map *map)
     size_t first = last > LONGEST_COMMENT ? last - LONGEST_COMMENT : 0;
     for (size_t i = last + 1; map->size >= END_SIZE && i-- > first;) {
         const unsigned char *at = map->bytes + i;
-        if (!memcmp(at, "PK\5\6", 4) && number(at + 20, 2) == map->size - END_SIZE - i)
+        if (!memcmp(at, "PK\5\6", 4) && io_little(at + 20, 2) == map->size - END_SIZE - i)
             return at;
     }
     return NULL;
@@ -48,19 +39,19 @@ static hds_status find_directory(const io_map *map, uint64_t *offset, uint64_t *
                          "%s: zip archive without an end record; it may be cut short: fetch it "
                          "again",
                          path);
-    *count = number(end + 10, 2);
-    *size = number(end + 12, 4);
-    *offset = number(end + 16, 4);
+    *count = io_little(end + 10, 2);
+    *size = io_little(end + 12, 4);
+    *offset = io_little(end + 16, 4);
     size_t before = (size_t)(end - map->bytes);
     if (before >= LOCATOR_SIZE && !memcmp(end - LOCATOR_SIZE, "PK\6\7", 4)) {
-        uint64_t place = number(end - LOCATOR_SIZE + 8, 8);
+        uint64_t place = io_little(end - LOCATOR_SIZE + 8, 8);
         if (before < END64_SIZE || place > before - END64_SIZE ||
             memcmp(map->bytes + place, "PK\6\6", 4))
             return hds_raise(error, HDS_ERROR_FORMAT, "%s: zip archive: no 64-bit end record",
                              path);
-        *count = number(map->bytes + place + 32, 8);
-        *size = number(map->bytes + place + 40, 8);
-        *offset = number(map->bytes + place + 48, 8);
+        *count = io_little(map->bytes + place + 32, 8);
+        *size = io_little(map->bytes + place + 40, 8);
+        *offset = io_little(map->bytes + place + 48, 8);
     }
     if (*offset > before || *size > before - *offset || *count > *size / ENTRY_SIZE)
         return hds_raise(error, HDS_ERROR_FORMAT,
@@ -73,8 +64,8 @@ static hds_status find_directory(const io_map *map, uint64_t *offset, uint64_t *
 static bool read_wide(const unsigned char *at, const unsigned char *end, uint64_t *numbers[3])
 {
     while (end - at >= 4) {
-        size_t size = number(at + 2, 2);
-        bool wide = number(at, 2) == 1;
+        size_t size = io_little(at + 2, 2);
+        bool wide = io_little(at, 2) == 1;
         at += 4;
         if (size > (size_t)(end - at))
             return false;
@@ -82,7 +73,7 @@ static bool read_wide(const unsigned char *at, const unsigned char *end, uint64_
             if (*numbers[i] == UINT32_MAX) {
                 if (size < 8)
                     return false;
-                *numbers[i] = number(at, 8);
+                *numbers[i] = io_little(at, 8);
                 at += 8;
                 size -= 8;
             }
@@ -98,16 +89,16 @@ static hds_status read_entry(io_member *member, const io_map *map, const unsigne
     if (left < ENTRY_SIZE || memcmp(entry, "PK\1\2", 4))
         return hds_raise(error, HDS_ERROR_FORMAT, "%s: zip archive: byte %zu: expected a member",
                          path, (size_t)(entry - map->bytes));
-    size_t name = number(entry + 28, 2), extra = number(entry + 30, 2);
-    *used = ENTRY_SIZE + name + extra + number(entry + 32, 2);
-    uint64_t packed = number(entry + 20, 4), size = number(entry + 24, 4);
-    uint64_t offset = number(entry + 42, 4), *numbers[] = { &size, &packed, &offset };
+    size_t name = io_little(entry + 28, 2), extra = io_little(entry + 30, 2);
+    *used = ENTRY_SIZE + name + extra + io_little(entry + 32, 2);
+    uint64_t packed = io_little(entry + 20, 4), size = io_little(entry + 24, 4);
+    uint64_t offset = io_little(entry + 42, 4), *numbers[] = { &size, &packed, &offset };
     const unsigned char *after = entry + ENTRY_SIZE + name;
     if (*used > left || !read_wide(after, after + extra, numbers))
         return hds_raise(error, HDS_ERROR_FORMAT, "%s: zip archive: byte %zu: a broken member",
                          path, (size_t)(entry - map->bytes));
     const char *text = (const char *)entry + ENTRY_SIZE;
-    if (number(entry + 8, 2) & ENCRYPTED)
+    if (io_little(entry + 8, 2) & ENCRYPTED)
         return hds_raise(error, HDS_ERROR_FORMAT, "%s: %s: is encrypted", path,
                          io_print(text, name).text);
     if (map->size < LOCAL_SIZE || offset > map->size - LOCAL_SIZE ||
@@ -115,8 +106,9 @@ static hds_status read_entry(io_member *member, const io_map *map, const unsigne
         return hds_raise(error, HDS_ERROR_FORMAT, "%s: %s: expected a member at byte %llu", path,
                          io_print(text, name).text, (unsigned long long)offset);
     const unsigned char *local = map->bytes + offset;
-    size_t start = (size_t)offset + LOCAL_SIZE + number(local + 26, 2) + number(local + 28, 2);
-    int method = (int)number(entry + 10, 2);
+    size_t start =
+        (size_t)offset + LOCAL_SIZE + io_little(local + 26, 2) + io_little(local + 28, 2);
+    int method = (int)io_little(entry + 10, 2);
     if (start > map->size || packed > map->size - start || (!method && packed != size))
         return hds_raise(error, HDS_ERROR_FORMAT,
                          "%s: %s: claims %llu bytes from byte %zu on, the file has %zu; it may be "

@@ -114,6 +114,36 @@ void io_npz_close(io_npz *npz);
 const io_array *io_npz_find(const io_npz *npz, const char *name);
 HDS_NODISCARD hds_status io_npz_write(const char *path, const io_array *arrays, size_t count,
                                       hds_error *error);
+/* Is it of a kind and size that io_number reads: 'f', 'i' or 'u'? */
+bool io_is_numeric(const io_array *array);
+double io_number(const io_array *array, size_t index); /* in the order of the data */
+
+/* ---- mat.c, mat_hdf.c (zlib) ---- */
+enum { IO_MAT_NAME = 64 }; /* MATLAB's names have 63 characters at most */
+typedef struct io_mat_variable {
+    char name[IO_MAT_NAME];
+    const unsigned char *at; /* into the map */
+    size_t size;
+    bool packed;
+} io_mat_variable;
+typedef struct io_mat {
+    char *path;
+    io_map map;
+    io_mat_variable *variables; /* in the order of the file */
+    size_t count;
+    bool hdf; /* of version 7.3 */
+} io_mat;
+/* Opens a MATLAB file of version 5 (save -v6, -v7) or 7.3 and lists its variables. Refuses files of
+ * version 4, big-endian ones, HDF5 other than MATLAB's own, a name twice. */
+HDS_NODISCARD hds_status io_mat_open(io_mat *mat, const char *path, hds_error *error);
+void io_mat_close(io_mat *mat);
+bool io_mat_has(const io_mat *mat, const char *name);
+/* A full array of real numbers, of whatever type the file stores them as: array->data (new,
+ * hds_free) in MATLAB's order, the first index fastest; name stays NULL. Refuses what is something
+ * else, sizes that disagree with the dimensions, and by what it claims, before any memory is asked
+ * for, what the bytes of the file can't unpack to or is more than 2 GiB. */
+HDS_NODISCARD hds_status io_mat_read(io_array *array, const io_mat *mat, const char *name,
+                                     hds_error *error);
 
 /* ---- pickle.c, pickle_text.c, pickle_value.c, pickle_array.c ---- */
 /* Python pickles of protocols 0 to 5, as a tree of values. Nothing is ever imported or called: a

@@ -30,6 +30,28 @@ hds_status io_npy_dtype(io_array *array, const char *descr, const char *where, h
 hds_status io_npy_fill(io_array *array, bool fortran, const void *in, const char *where,
                        hds_error *error);
 
+/* Deflate packs 1032 to 1 at best: what claims more is a lie or a bomb. */
+enum { IO_DEFLATE_LIMIT = 1032 };
+
+/* A little-endian number of up to 8 bytes. */
+static inline uint64_t io_little(const unsigned char *at, int bytes)
+{
+    uint64_t value = 0;
+    while (bytes-- > 0)
+        value = value << 8 | at[bytes];
+    return value;
+}
+
+/* ---- mat.c, mat_hdf.c ---- */
+enum { IO_MAT_MOST = 1024 };                        /* variables of a file */
+static const size_t IO_MAT_LIMIT = (size_t)2 << 30; /* bytes of one */
+hds_status io_mat_add(io_mat *mat, const char *name, const unsigned char *at, size_t size,
+                      hds_error *error);
+HDS_NODISCARD hds_status io_mat_list_hdf(io_mat *mat, hds_error *error);
+HDS_NODISCARD hds_status io_mat_read_hdf(io_array *array, const io_mat *mat,
+                                         const io_mat_variable *variable, const char *where,
+                                         hds_error *error);
+
 /* Up to 60 bytes of what a file says, as printable ASCII. */
 typedef struct io_printable {
     char text[64];

@@ -81,8 +81,9 @@ hds_status io_npy_dtype(io_array *array, const char *descr, const char *where, h
                          "%s: holds Python objects, which are not read; save numbers instead",
                          where);
     if (order == '>' && size > 1)
-        return hds_raise(error, HDS_ERROR_FORMAT, "%s: dtype %s is big-endian, expected '<'", where,
-                         descr);
+        return hds_raise(error, HDS_ERROR_FORMAT,
+                         "%s: dtype %s is big-endian, expected '<': save it with .astype('<%s')",
+                         where, descr, descr + 1);
     bool known =
         (kind == 'f' && (size == 2 || size == 4 || size == 8)) ||
         ((kind == 'i' || kind == 'u') && (size == 1 || size == 2 || size == 4 || size == 8)) ||
@@ -95,6 +96,35 @@ hds_status io_npy_dtype(io_array *array, const char *descr, const char *where, h
     array->kind = kind;
     array->itemsize = kind == 'U' ? 4 * (int)size : (int)size;
     return HDS_OK;
+}
+
+bool io_is_numeric(const io_array *a)
+{
+    bool whole = a->kind == 'i' || a->kind == 'u';
+    return (whole || (a->kind == 'f' && a->itemsize > 1)) &&
+           (a->itemsize == 1 || a->itemsize == 2 || a->itemsize == 4 || a->itemsize == 8);
+}
+
+double io_number(const io_array *a, size_t index)
+{
+    const unsigned char *at = (const unsigned char *)a->data + index * (size_t)a->itemsize;
+    double wide = 0;
+    float narrow = 0;
+    if (a->kind == 'f' && a->itemsize == 8) {
+        memcpy(&wide, at, sizeof wide);
+        return wide;
+    }
+    if (a->kind == 'f' && a->itemsize == 4)
+        memcpy(&narrow, at, sizeof narrow);
+    else if (a->kind == 'f')
+        io_to_f32(at, IO_F16, &narrow, 1);
+    if (a->kind == 'f')
+        return (double)narrow;
+    uint64_t integer = io_little(at, a->itemsize);
+    if (a->kind == 'u')
+        return (double)integer;
+    uint64_t sign = (uint64_t)1 << (8 * a->itemsize - 1);
+    return (double)(int64_t)((integer ^ sign) - sign);
 }
 
 static hds_status parse_header(io_array *array, bool *fortran, reader r, const char *where,
@@ -128,7 +158,7 @@ static hds_status parse_header(io_array *array, bool *fortran, reader r, const c
         return hds_raise(
             error, HDS_ERROR_FORMAT,
             "%s: array header: expected descr, fortran_order and a shape of at most %d "
-            "dimensions",
+            "lengths, none negative",
             where, IO_MAX_DIMS);
     return io_npy_dtype(array, descr, where, error);
 }

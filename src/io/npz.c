@@ -6,23 +6,39 @@
 #include <string.h>
 #include <zip.h>
 
-/* Deflate packs 1032 to 1 at best: a member that claims more is a lie or a bomb. */
-enum { DEFLATE_LIMIT = 1032, NAME_ROOM = 512, HEADER_ROOM = 512 };
+enum { NAME_ROOM = 512, HEADER_ROOM = 512 };
 static const size_t default_limit = (size_t)2 << 30;
 
-/* Unpacks member `index` into *bytes (new), having checked that its claims can be true. */
-static hds_status unpack(zip_t *zip, zip_uint64_t index, const zip_stat_t *info, const char *where,
-                         unsigned char **bytes, hds_error *error)
+/* What is claimed must be possible before memory is taken for it: `packed` is the size of the file,
+ * `left` what its members may still unfold to. */
+static hds_status check_claims(const zip_stat_t *info, size_t packed, size_t left,
+                               const char *where, hds_error *error)
 {
-    *bytes = NULL;
     if (info->comp_method != ZIP_CM_STORE && info->comp_method != ZIP_CM_DEFLATE)
         return hds_raise(error, HDS_ERROR_FORMAT,
                          "%s: packed by method %d, expected deflate or none", where,
                          (int)info->comp_method);
-    if (info->size / DEFLATE_LIMIT > info->comp_size + 1)
+    if (info->comp_size > packed)
+        return hds_raise(error, HDS_ERROR_FORMAT,
+                         "%s: claims %llu packed bytes, the file has %zu; it may be cut short: "
+                         "fetch it again",
+                         where, (unsigned long long)info->comp_size, packed);
+    if (info->size / IO_DEFLATE_LIMIT > info->comp_size + 1)
         return hds_raise(error, HDS_ERROR_FORMAT,
                          "%s: claims %llu bytes from %llu packed ones, which cannot be", where,
                          (unsigned long long)info->size, (unsigned long long)info->comp_size);
+    if (info->size > left)
+        return hds_raise(error, HDS_ERROR_FORMAT,
+                         "%s: claims %llu bytes, more than the %zu that are left to this file",
+                         where, (unsigned long long)info->size, left);
+    return HDS_OK;
+}
+
+/* Unpacks member `index` into *bytes (new). */
+static hds_status unpack(zip_t *zip, zip_uint64_t index, const zip_stat_t *info, const char *where,
+                         unsigned char **bytes, hds_error *error)
+{
+    *bytes = NULL;
     zip_file_t *member = zip_fopen_index(zip, index, 0);
     if (!member)
         return hds_raise(error, HDS_ERROR_FORMAT, "%s: %s", where, zip_strerror(zip));
@@ -47,8 +63,8 @@ static hds_status unpack(zip_t *zip, zip_uint64_t index, const zip_stat_t *info,
     return status;
 }
 
-static hds_status read_member(io_npz *npz, zip_t *zip, zip_uint64_t index, size_t *left,
-                              hds_error *error)
+static hds_status read_member(io_npz *npz, zip_t *zip, zip_uint64_t index, size_t packed,
+                              size_t *left, hds_error *error)
 {
     zip_stat_t info;
     const zip_uint64_t needed =
@@ -61,14 +77,13 @@ static hds_status read_member(io_npz *npz, zip_t *zip, zip_uint64_t index, size_
     size_t length = strlen(info.name);
     if (length < 5 || strcmp(info.name + length - 4, ".npy"))
         return hds_raise(error, HDS_ERROR_FORMAT, "%s: expected the name of an .npy array", where);
-    if (info.size > *left)
-        return hds_raise(error, HDS_ERROR_FORMAT,
-                         "%s: claims %llu bytes, more than the %zu that are left to this file",
-                         where, (unsigned long long)info.size, *left);
+    hds_status status = check_claims(&info, packed, *left, where, error);
+    if (status)
+        return status;
     *left -= info.size;
     unsigned char *bytes = NULL;
     io_array *array = &npz->arrays[npz->count];
-    hds_status status = unpack(zip, index, &info, where, &bytes, error);
+    status = unpack(zip, index, &info, where, &bytes, error);
     if (!status)
         status = io_npy_parse(array, bytes, info.size, where, error);
     hds_free(bytes);
@@ -85,16 +100,21 @@ static int by_name(const void *a, const void *b)
     return strcmp(x->name, y->name);
 }
 
-static hds_status read_members(io_npz *npz, zip_t *zip, size_t limit, hds_error *error)
+/* Members may lie over each other, so that all of them together are held to what the file could
+ * unfold to. */
+static hds_status read_members(io_npz *npz, zip_t *zip, size_t packed, size_t limit,
+                               hds_error *error)
 {
     zip_int64_t count = zip_get_num_entries(zip, 0);
     size_t left = limit ? limit : default_limit;
+    if (packed < left / IO_DEFLATE_LIMIT)
+        left = packed * IO_DEFLATE_LIMIT;
     hds_status status = HDS_OK;
     npz->arrays = hds_alloc((size_t)count, sizeof *npz->arrays);
     if (!npz->arrays)
         return hds_raise(error, HDS_ERROR_MEMORY, "%s: out of memory", npz->path);
     for (zip_int64_t i = 0; i < count && !status; i++)
-        status = read_member(npz, zip, (zip_uint64_t)i, &left, error);
+        status = read_member(npz, zip, (zip_uint64_t)i, packed, &left, error);
     if (status)
         return status;
     qsort(npz->arrays, npz->count, sizeof *npz->arrays, by_name);
@@ -139,7 +159,7 @@ hds_status io_npz_open(io_npz *npz, const char *path, size_t limit, hds_error *e
     else
         status = open_zip(&zip, map.bytes, map.size, path, error);
     if (!status)
-        status = read_members(npz, zip, limit, error);
+        status = read_members(npz, zip, map.size, limit, error);
     if (zip)
         zip_discard(zip);
     io_map_close(&map);

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LARGEST_SIDE = 16384, DEFLATE_LIMIT = 1032 };
+enum { LARGEST_SIDE = 16384 };
 
 static png_uint_32 format_of(int channels, bool alpha)
 {
@@ -21,7 +21,7 @@ static hds_status check_claims(const png_image *image, size_t bytes, const char 
         return hds_raise(error, HDS_ERROR_FORMAT, "%s: %u x %u pixels, expected at most %d a side",
                          path, image->width, image->height, LARGEST_SIDE);
     /* a pixel takes a bit at least */
-    if ((size_t)image->width * image->height / 8 / DEFLATE_LIMIT > bytes)
+    if ((size_t)image->width * image->height / 8 / IO_DEFLATE_LIMIT > bytes)
         return hds_raise(error, HDS_ERROR_FORMAT,
                          "%s: claims %u x %u pixels in %zu bytes, which cannot be", path,
                          image->width, image->height, bytes);

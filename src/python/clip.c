@@ -33,27 +33,33 @@ static PyObject *clip_repr(PyObject *self)
 }
 
 PyDoc_STRVAR(load_doc,
-"load($type, /, path)\n--\n\n"
+"load($type, /, path, *, device='auto', dtype='auto')\n--\n\n"
 "Load CLIP's text and vision towers.\n\n"
 "path: a folder as openai/clip-vit-base-patch32 is published, with config.json,\n"
-"model.safetensors, preprocessor_config.json and the tokenizer's files.\n\n"
-"Raises FileNotFoundError; FormatError naming a tensor that is missing, left over or of another\n"
-"shape, or a configuration that is not this kind of network.");
+"model.safetensors, preprocessor_config.json and the tokenizer's files.\n"
+"device: 'cpu', 'cuda' or 'cuda:N'; 'auto' is CUDA where there is one.\n"
+"dtype: what the matrices of both towers are kept in, and computed in where the device has\n"
+"instructions for it, else in float32: 'float32', 'bfloat16', 'float16'. 'auto' is, of a vision\n"
+"tower of 256 channels or more, float16 on CUDA and bfloat16 on a processor that computes in it,\n"
+"else float32.\n\n"
+"Raises ValueError; FileNotFoundError; FormatError naming a tensor that is missing, left over or\n"
+"of another shape, or a configuration that is not this kind of network.");
 
 static PyObject *clip_load(PyObject *type, PyObject *arguments, PyObject *keywords)
 {
-    static char *names[] = { "path", NULL };
+    static char *names[] = { "path", "device", "dtype", NULL };
     const python_state *state = PyType_GetModuleState((PyTypeObject *)type);
     PyObject *path = NULL;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O&:load", names, PyUnicode_FSConverter,
-                                     &path))
+    hds_clip_params params = { .path = NULL };
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O&|$ss:load", names,
+                                     PyUnicode_FSConverter, &path, &params.device, &params.dtype))
         return NULL;
-    const char *folder = PyBytes_AsString(path);
+    params.path = PyBytes_AsString(path);
     hds_clip *clip = NULL;
     hds_error error = { .status = HDS_OK };
     hds_status status;
     Py_BEGIN_ALLOW_THREADS
-    status = hds_clip_load(&clip, folder, &error);
+    status = hds_clip_load(&clip, &params, &error);
     Py_END_ALLOW_THREADS
     Py_DECREF(path);
     if (status != HDS_OK)
@@ -237,6 +243,16 @@ static PyObject *get_logit_scale(PyObject *self, void *closure)
     return PyFloat_FromDouble((double)info_of(self).logit_scale);
 }
 
+static PyObject *get_device(PyObject *self, void *closure)
+{
+    return PyUnicode_FromString(info_of(self).device);
+}
+
+static PyObject *get_dtype(PyObject *self, void *closure)
+{
+    return PyUnicode_FromString(info_of(self).dtype);
+}
+
 static PyMethodDef clip_methods[] = {
     { "load", (PyCFunction)(void (*)(void))clip_load, METH_VARARGS | METH_KEYWORDS | METH_CLASS,
       load_doc },
@@ -254,6 +270,9 @@ static PyGetSetDef clip_getters[] = {
     { "embedding_width", get_embedding_width, NULL, "Numbers of an embedding.", NULL },
     { "image_size", get_image_size, NULL, "Side of the square that is seen of a picture.", NULL },
     { "logit_scale", get_logit_scale, NULL, "What training multiplied similarities by.", NULL },
+    { "device", get_device, NULL, "Where it runs: 'cpu', 'cuda' or 'cuda:N'.", NULL },
+    { "dtype", get_dtype, NULL,
+      "What the matrices of both towers are kept in: 'float32', 'bfloat16', 'float16'.", NULL },
     { NULL, NULL, NULL, NULL, NULL },
 };
 

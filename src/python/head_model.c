@@ -56,71 +56,98 @@ static PyObject *head_model_repr(PyObject *self)
 }
 
 PyDoc_STRVAR(load_doc,
-"load($type, /, path=None, *, shape_count=0, expression_count=0)\n--\n\n"
+"load($type, /, path=None, *, shape_count=0, expression_count=0, uv_template=None,\n"
+"     mean_texture=None, base_pose=None)\n--\n\n"
 "Load a head model.\n\n"
-"path: a headsds .npz file, a FLAME .pkl or .npz file (head_template.obj and FLAME_texture.npz\n"
-"beside it give UVs and the mean texture), or an ICT-FaceKit FaceXModel folder; None is the built-in\n"
-"sample head. shape_count, expression_count: keep at most so many components; 0 keeps all.\n\n"
-"Raises FileNotFoundError, FormatError where the file is no head model, ValueError.");
+"path: a headsds .npz file, a FLAME .pkl or .npz file, a HIFI3D or HIFI3D++ .mat file, or an\n"
+"ICT-FaceKit FaceXModel folder; None is the built-in sample head. shape_count, expression_count:\n"
+"keep at most so many components; 0 keeps all. uv_template: FLAME's UVs, an .obj with its faces\n"
+"and texture coordinates; None looks for head_template.obj beside it. mean_texture: a .png, row 0\n"
+"at v = 1, for any model with UVs, or FLAME_texture.npz for FLAME, which None looks for beside it.\n\n"
+"base_pose: what a pose of zero stands for, axis-angle rotations in radians, (J, 3) or up to 3 J\n"
+"numbers, that are added to every pose; None is the file's own, or none. 'average', of FLAME, whose\n"
+"template looks up: the pitch of joint 0 at which its forehead and chin are above each other.\n\n"
+"Raises FileNotFoundError, FormatError where a file is not what it should be, ValueError also for a\n"
+"uv_template or mean_texture that this kind of model can't use.");
+
+/* None, "average" or rotations, which live as long as *in. */
+static bool get_base_pose(python_input *in, PyObject *object, hds_head_model_params *params)
+{
+    if (object == Py_None)
+        return true;
+    if (PyUnicode_Check(object)) {
+        params->average_pose = PyUnicode_CompareWithASCIIString(object, "average") == 0;
+        if (!params->average_pose)
+            PyErr_Format(PyExc_ValueError, "base_pose: %R, expected 'average' or rotations (J, 3)",
+                         object);
+        return params->average_pose;
+    }
+    int dims = python_input_dims(object);
+    if (dims < 0 || !python_input_get(in, object, "base_pose", 'f', dims == 1 ? "(N,)" : "(J, 3)"))
+        return false;
+    params->base_pose = in->data;
+    params->base_pose_count = in->count;
+    return true;
+}
 
 static PyObject *head_model_load(PyObject *type, PyObject *arguments, PyObject *keywords)
 {
-    static char *names[] = { "path", "shape_count", "expression_count", NULL };
+    enum { PATHS = 3 };
+    static char *names[] = { "path",        "shape_count",  "expression_count",
+                             "uv_template", "mean_texture", "base_pose",
+                             NULL };
     const python_state *state = PyType_GetModuleState((PyTypeObject *)type);
-    PyObject *path_object = Py_None, *path = NULL;
+    PyObject *objects[PATHS] = { Py_None, Py_None, Py_None }, *paths[PATHS] = { NULL };
+    PyObject *base_pose = Py_None;
+    python_input turns = { .held = false };
     hds_head_model_params params = { .path = NULL };
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|O$ii:load", names, &path_object,
-                                     &params.shape_count, &params.expression_count))
-        return NULL;
-    if (path_object != Py_None && !PyUnicode_FSConverter(path_object, &path))
-        return NULL;
-    params.path = path ? PyBytes_AsString(path) : NULL;
+    const char **places[PATHS] = { &params.path, &params.uv_template, &params.mean_texture };
+    bool good = PyArg_ParseTupleAndKeywords(
+        arguments, keywords, "|O$iiOOO:load", names, &objects[0], &params.shape_count,
+        &params.expression_count, &objects[1], &objects[2], &base_pose);
+    for (int i = 0; good && i < PATHS; i++) {
+        good = objects[i] == Py_None || PyUnicode_FSConverter(objects[i], &paths[i]);
+        *places[i] = paths[i] ? PyBytes_AsString(paths[i]) : NULL;
+    }
+    good = good && get_base_pose(&turns, base_pose, &params);
     hds_head_model *model = NULL;
     hds_error error = { .status = HDS_OK };
-    hds_status status;
-    Py_BEGIN_ALLOW_THREADS
-    status = hds_head_model_load(&model, &params, &error);
-    Py_END_ALLOW_THREADS
-    Py_XDECREF(path);
+    hds_status status = HDS_OK;
+    if (good) {
+        Py_BEGIN_ALLOW_THREADS
+        status = hds_head_model_load(&model, &params, &error);
+        Py_END_ALLOW_THREADS
+    }
+    for (int i = 0; i < PATHS; i++)
+        Py_XDECREF(paths[i]);
+    python_input_finish(&turns);
+    if (!good)
+        return NULL;
     return status == HDS_OK ? python_head_model_wrap(state, model)
                             : python_raise(state, status, &error);
 }
 
-PyDoc_STRVAR(vertices_doc,
-"vertices($self, /, shape=None, expression=None, pose=None)\n--\n\n"
-"Vertices (V, 3), float32: metres, y up, right-handed, the face looks to +z.\n\n"
-"shape: at most shape_count numbers, in standard deviations; expression: at most\n"
-"expression_count weights; pose: axis-angle rotations in radians, (J, 3) or 3 J numbers, joint 0\n"
-"turns the whole head. What is missing is zero. Raises ValueError for too many or for NaN.");
+PyDoc_STRVAR(save_doc,
+"save($self, path, /)\n--\n\n"
+"Save as a headsds .npz file (docs/head-format.md), whatever it was loaded from.\n\n"
+"Numbers are float32: loaded again, the model gives the same vertices to the last bit. A file is\n"
+"replaced only when all is written. Raises ValueError for another ending than .npz, OSError.");
 
-static PyObject *head_model_vertices(PyObject *self, PyObject *arguments, PyObject *keywords)
+static PyObject *head_model_save(PyObject *self, PyObject *path_object)
 {
-    static char *names[] = { "shape", "expression", "pose", NULL };
-    const python_state *state = python_state_of(self);
-    PyObject *shape = NULL, *expression = NULL, *pose = NULL;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|OOO:vertices", names, &shape,
-                                     &expression, &pose))
+    PyObject *path;
+    if (!PyUnicode_FSConverter(path_object, &path))
         return NULL;
-    python_coefficients c = { .values = { .shape = NULL } };
-    size_t extents[2] = { info_of(self).vertex_count, 3 };
-    void *vertices;
-    PyObject *view = NULL;
-    if (python_coefficients_get(&c, shape, expression, pose))
-        view = python_array_new(state, 'f', 2, extents, &vertices);
-    if (view) {
-        hds_error error = { .status = HDS_OK };
-        hds_status status;
-        Py_BEGIN_ALLOW_THREADS
-        status = hds_head_model_vertices(((head_model_object *)self)->model, &c.values, vertices,
-                                         &error);
-        Py_END_ALLOW_THREADS
-        if (status != HDS_OK) {
-            Py_DECREF(view);
-            view = python_raise(state, status, &error);
-        }
-    }
-    python_coefficients_finish(&c);
-    return view;
+    const char *file = PyBytes_AsString(path);
+    hds_error error = { .status = HDS_OK };
+    hds_status status;
+    Py_BEGIN_ALLOW_THREADS
+    status = hds_head_model_save(((head_model_object *)self)->model, file, &error);
+    Py_END_ALLOW_THREADS
+    Py_DECREF(path);
+    if (status != HDS_OK)
+        return python_raise(python_state_of(self), status, &error);
+    Py_RETURN_NONE;
 }
 
 static PyObject *get_name(PyObject *self, void *closure)
@@ -175,11 +202,34 @@ static PyObject *get_joint_names(PyObject *self, void *closure)
     return python_strings(info.joint_names, info.joint_count);
 }
 
+static PyObject *get_part_names(PyObject *self, void *closure)
+{
+    hds_head_model_info info = info_of(self);
+    return python_strings(info.part_names, info.part_count);
+}
+
+static PyObject *get_face_parts(PyObject *self, void *closure)
+{
+    hds_head_model_info info = info_of(self);
+    return python_array_borrow(python_state_of(self), self, info.face_parts, 'I', 1,
+                               &info.face_count);
+}
+
+static PyObject *get_base_pose_view(PyObject *self, void *closure)
+{
+    hds_head_model_info info = info_of(self);
+    size_t extents[2] = { info.joint_count, 3 };
+    return python_array_borrow(python_state_of(self), self, info.base_pose, 'f', 2, extents);
+}
+
 static PyMethodDef head_model_methods[] = {
     { "load", (PyCFunction)(void (*)(void))head_model_load,
       METH_VARARGS | METH_KEYWORDS | METH_CLASS, load_doc },
-    { "vertices", (PyCFunction)(void (*)(void))head_model_vertices, METH_VARARGS | METH_KEYWORDS,
-      vertices_doc },
+    { "save", head_model_save, METH_O, save_doc },
+    { "vertices", (PyCFunction)(void (*)(void))python_vertices, METH_VARARGS | METH_KEYWORDS,
+      python_vertices_doc },
+    { "vertices_gradient", (PyCFunction)(void (*)(void))python_vertices_gradient,
+      METH_VARARGS | METH_KEYWORDS, python_vertices_gradient_doc },
     { NULL, NULL, 0, NULL },
 };
 
@@ -197,6 +247,11 @@ static PyGetSetDef head_model_getters[] = {
     { "uv_faces", get_uv_faces, NULL, "(F, 3) uint32, indices of uvs; None without.", NULL },
     { "expression_names", get_expression_names, NULL, "A tuple of str.", NULL },
     { "joint_names", get_joint_names, NULL, "A tuple of str; joint 0 turns the whole head.", NULL },
+    { "base_pose", get_base_pose_view, NULL,
+      "(J, 3) float32, axis-angle in radians, added to every pose; None: zeros.", NULL },
+    { "part_names", get_part_names, NULL,
+      "A tuple of str: eyeballs, teeth ...; empty where the model does not say.", NULL },
+    { "face_parts", get_face_parts, NULL, "(F,) uint32, of part_names; None without.", NULL },
     { "mean_texture", get_mean_texture, NULL, "(H, W, 3) uint8 sRGB, row 0 at v = 1; or None.",
       NULL },
     { NULL, NULL, NULL, NULL, NULL },

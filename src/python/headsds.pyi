@@ -40,14 +40,29 @@ class Progress(NamedTuple):
 class HeadModel:
     @classmethod
     def load(
-        cls, path: _Path | None = None, *, shape_count: int = 0, expression_count: int = 0
+        cls,
+        path: _Path | None = None,
+        *,
+        shape_count: int = 0,
+        expression_count: int = 0,
+        uv_template: _Path | None = None,
+        mean_texture: _Path | None = None,
+        base_pose: Literal["average"] | _Floats | None = None,
     ) -> HeadModel: ...
+    def save(self, path: _Path, /) -> None: ...
     def vertices(
         self,
         shape: _Floats | None = None,
         expression: _Floats | None = None,
         pose: _Floats | None = None,
     ) -> memoryview: ...
+    def vertices_gradient(
+        self,
+        upstream: Buffer,
+        shape: _Floats | None = None,
+        expression: _Floats | None = None,
+        pose: _Floats | None = None,
+    ) -> tuple[memoryview, memoryview, memoryview]: ...
     @property
     def name(self) -> str: ...
     @property
@@ -70,6 +85,12 @@ class HeadModel:
     def expression_names(self) -> tuple[str, ...]: ...
     @property
     def joint_names(self) -> tuple[str, ...]: ...
+    @property
+    def base_pose(self) -> memoryview | None: ...
+    @property
+    def part_names(self) -> tuple[str, ...]: ...
+    @property
+    def face_parts(self) -> memoryview | None: ...
     @property
     def mean_texture(self) -> memoryview | None: ...
 
@@ -158,7 +179,13 @@ class Prior:
 @final
 class Clip:
     @classmethod
-    def load(cls, path: _Path) -> Clip: ...
+    def load(
+        cls,
+        path: _Path,
+        *,
+        device: str = "auto",
+        dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
+    ) -> Clip: ...
     def embed_images(self, images: Buffer, /) -> memoryview: ...
     def embed_texts(self, texts: Sequence[str], /) -> memoryview: ...
     def similarity(self, images: Buffer, texts: Sequence[str]) -> memoryview: ...
@@ -173,6 +200,10 @@ class Clip:
     def image_size(self) -> int: ...
     @property
     def logit_scale(self) -> float: ...
+    @property
+    def device(self) -> str: ...
+    @property
+    def dtype(self) -> str: ...
 
 @final
 class Head:

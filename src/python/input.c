@@ -204,18 +204,23 @@ void python_input_finish(python_input *in)
     *in = (python_input){ .held = false };
 }
 
+int python_input_dims(PyObject *object)
+{
+    Py_buffer view;
+    if (!PyObject_CheckBuffer(object))
+        return 1;
+    if (PyObject_GetBuffer(object, &view, PyBUF_FULL_RO) != 0)
+        return -1;
+    int dims = view.ndim;
+    PyBuffer_Release(&view);
+    return dims;
+}
+
 /* (J, 3), or the same numbers in a row. */
 static bool get_pose(python_input *in, PyObject *pose)
 {
-    bool row = PyList_Check(pose) || PyTuple_Check(pose);
-    if (!row && PyObject_CheckBuffer(pose)) {
-        Py_buffer view;
-        if (PyObject_GetBuffer(pose, &view, PyBUF_FULL_RO) != 0)
-            return false;
-        row = view.ndim == 1;
-        PyBuffer_Release(&view);
-    }
-    return python_input_get(in, pose, "pose", 'f', row ? "(N,)" : "(J, 3)");
+    int dims = python_input_dims(pose);
+    return dims >= 0 && python_input_get(in, pose, "pose", 'f', dims == 1 ? "(N,)" : "(J, 3)");
 }
 
 bool python_coefficients_get(python_coefficients *c, PyObject *shape, PyObject *expression,

@@ -59,6 +59,7 @@ typedef struct python_input {
 /* format: 'f' from float32 or float64, 'B' from uint8, 'q' and 'I' from any integers. pattern: the
  * shape wanted, as errors show it: "(N, 4, h, w)", letters stand for any extent. Flat sequences of
  * numbers are fine where the pattern has one dimension. */
+int python_input_dims(PyObject *object); /* of an argument; a list has one; -1: an exception */
 bool python_input_get(python_input *in, PyObject *object, const char *name, char format,
                       const char *pattern);
 /* Whether an input has these extents, one for each of its axes; else ValueError. */
@@ -126,6 +127,10 @@ bool python_add_records(PyObject *module, python_state *state); /* records.c */
 PyObject *python_history(const python_state *state, const hds_history *lines, size_t count);
 PyObject *python_progress(const python_state *state, const hds_job_progress *progress);
 
+PyObject *python_vertices(PyObject *head_model, PyObject *arguments, PyObject *keywords);
+extern const char python_vertices_doc[];
+PyObject *python_vertices_gradient(PyObject *head_model, PyObject *arguments, PyObject *keywords);
+extern const char python_vertices_gradient_doc[];
 PyObject *python_generate(PyObject *module, PyObject *arguments, PyObject *keywords);
 extern const char python_generate_doc[];
 PyObject *python_prior_load(PyObject *type, PyObject *arguments, PyObject *keywords);

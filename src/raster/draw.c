@@ -8,10 +8,18 @@ static const int largest_side = 16384;
 
 static bool fits(const raster_mesh *mesh, const raster_view *view)
 {
+    const raster_texture *t = view->texture;
     return view->width > 0 && view->height > 0 && view->width <= largest_side &&
            view->height <= largest_side && mesh->face_count < UINT32_MAX / 4 &&
-           (!view->texture ||
-            (mesh->uvs && mesh->uv_faces && view->texture_width > 0 && view->texture_height > 0));
+           (!t || (mesh->uvs && mesh->uv_faces && t->width > 0 && t->height > 0 && t->levels > 0 &&
+                   t->channels > 0 && t->channels <= RASTER_CHANNELS)) &&
+           (view->mode != RASTER_SHADED || !t || t->channels == 3) &&
+           (view->mode != RASTER_PARTS || (view->face_parts && view->part_colours));
+}
+
+int raster_channels(const raster_view *view)
+{
+    return view->mode == RASTER_UNLIT && view->texture ? view->texture->channels : 3;
 }
 
 raster_state *raster_draw(const raster_mesh *mesh, const real *normals, const raster_view *view,
@@ -23,41 +31,156 @@ raster_state *raster_draw(const raster_mesh *mesh, const real *normals, const ra
         return NULL;
     s->width = view->width;
     s->height = view->height;
+    s->channels = raster_channels(view);
     s->band_bits = view->height <= 256 ? 3 : 4;
     s->band_count = ((s->height - 1) >> s->band_bits) + 1;
-    s->screen = arena_alloc(scratch, mesh->vertex_count, 3 * sizeof *s->screen);
-    s->snapped = arena_alloc(scratch, mesh->vertex_count, 2 * sizeof *s->snapped);
+    s->screen = arena_take(scratch, mesh->vertex_count, 3 * sizeof *s->screen);
+    s->snapped = arena_take(scratch, mesh->vertex_count, 2 * sizeof *s->snapped);
     if (!s->screen || !s->snapped)
         return NULL;
     raster_lens_init(&s->lens, &view->camera, view->width, view->height);
     raster_project(&s->lens, mesh->vertices, mesh->vertex_count, s->screen, s->snapped);
-    if (!raster_visible(s, mesh, scratch))
-        return NULL;
-    raster_shade(s, mesh, normals, view, image);
-    if (view->mode != RASTER_DEPTH && !raster_blend(s, mesh, scratch, image))
-        return NULL;
-    return s;
+    bool drawn = raster_visible(s, mesh, scratch) &&
+                 raster_shade(s, mesh, normals, view, scratch, image) &&
+                 raster_blend(s, mesh, scratch, image);
+    return drawn ? s : NULL;
+}
+
+/* What one view gives; texels are not added up yet. False: out of memory, nothing was added. */
+static bool draw_adjoint(const raster_mesh *mesh, const real *normals, const raster_view *view,
+                         arena *scratch, const raster_state *state, const real *dimage,
+                         real *dvertices, real *dnormals, raster_texels *texels, real *dlight)
+{
+    real *dscreen = arena_alloc(scratch, mesh->vertex_count, 3 * sizeof *dscreen);
+    if (!dscreen || !raster_shade_adjoint(state, mesh, normals, view, scratch, dimage, dscreen,
+                                          dnormals, texels, dlight))
+        return false;
+    raster_blend_adjoint(state, dimage, dscreen);
+    if (dvertices)
+        raster_project_adjoint(&state->lens, mesh->vertices, mesh->vertex_count, dscreen,
+                               dvertices);
+    return true;
 }
 
 /* Scratch stays taken until the caller leaves the arena, so that the next round finds it large
  * enough. */
 bool raster_draw_adjoint(const raster_mesh *mesh, const real *normals, const raster_view *view,
                          arena *scratch, const raster_state *state, const real *dimage,
-                         real *dvertices, real *dnormals, real *dtexture)
+                         real *dvertices, real *dnormals, real *dtexels, real *dlight)
 {
-    if (view->mode == RASTER_DEPTH)
-        return true;
-    size_t pixels = (size_t)state->width * (size_t)state->height;
-    real *draw = arena_alloc(scratch, pixels, 3 * sizeof *draw);
-    real *dscreen = arena_alloc(scratch, mesh->vertex_count, 3 * sizeof *dscreen);
-    if (!draw || !dscreen)
+    raster_texels texels = { .bands = 0 };
+    if (!draw_adjoint(mesh, normals, view, scratch, state, dimage, dvertices, dnormals,
+                      dtexels ? &texels : NULL, dlight))
         return false;
-    raster_blend_adjoint(state, dimage, draw, dscreen);
-    if (!raster_shade_adjoint(state, mesh, normals, view, scratch, draw, dscreen, dnormals,
-                              dtexture))
-        return false;
-    if (dvertices)
-        raster_project_adjoint(&state->lens, mesh->vertices, mesh->vertex_count, dscreen,
-                               dvertices);
+    return !texels.bands || raster_texels_adjoint(view->texture, &texels, scratch, dtexels);
+}
+
+/* ---- several views ---- */
+
+typedef struct gradients {
+    real *vertices, *normals, *light;
+    raster_texels texels;
+    bool done;
+} gradients;
+
+typedef struct job {
+    const raster_mesh *mesh;
+    const real *normals;
+    const raster_view *views;
+    arena *scratch;
+    raster_state **states;
+    real *const *images;
+    raster_state *const *drawn;
+    const real *const *dimages;
+    gradients *gradients;
+    bool wants_texels;
+} job;
+
+/* As many views as keep all threads busy are drawn one a thread; the rest one after the other, each
+ * by all threads. */
+static void each_view(size_t count, threads_body body, job *j)
+{
+    size_t threads = (size_t)threads_count(), shared = count - count % (threads ? threads : 1);
+    threads_parallel(shared, body, j);
+    for (size_t i = shared; i < count; i++)
+        body(j, i);
+}
+
+static void draw_view(void *context, size_t i)
+{
+    const job *j = context;
+    j->states[i] = raster_draw(j->mesh, j->normals, &j->views[i], &j->scratch[i], j->images[i]);
+}
+
+bool raster_draw_views(const raster_mesh *mesh, const real *normals, const raster_view *views,
+                       size_t count, arena *scratch, raster_state **states, real *const *images)
+{
+    job j = { .mesh = mesh,
+              .normals = normals,
+              .views = views,
+              .scratch = scratch,
+              .states = states,
+              .images = images };
+    each_view(count, draw_view, &j);
+    for (size_t i = 0; i < count; i++)
+        if (!states[i])
+            return false;
     return true;
+}
+
+static void draw_view_adjoint(void *context, size_t i)
+{
+    const job *j = context;
+    gradients *g = &j->gradients[i];
+    g->done =
+        draw_adjoint(j->mesh, j->normals, &j->views[i], &j->scratch[i], j->drawn[i], j->dimages[i],
+                     g->vertices, g->normals, j->wants_texels ? &g->texels : NULL, g->light);
+}
+
+static void add(const real *from, size_t count, real *to)
+{
+    for (size_t i = 0; i < count && from && to; i++)
+        to[i] += from[i];
+}
+
+bool raster_draw_views_adjoint(const raster_mesh *mesh, const real *normals,
+                               const raster_view *views, size_t count, arena *scratch,
+                               raster_state *const *states, const real *const *dimages,
+                               real *dvertices, real *dnormals, real *dtexels, real (*dlights)[9])
+{
+    size_t numbers = 3 * mesh->vertex_count;
+    bool complete = true;
+    gradients *all = count ? arena_alloc(&scratch[0], count, sizeof *all) : NULL;
+    for (size_t i = 0; all && complete && i < count; i++) {
+        if (dvertices)
+            all[i].vertices = arena_alloc(&scratch[i], numbers, sizeof(real));
+        if (dnormals)
+            all[i].normals = arena_alloc(&scratch[i], numbers, sizeof(real));
+        if (dlights)
+            all[i].light = arena_alloc(&scratch[i], 9, sizeof(real));
+        complete = (all[i].vertices || !dvertices) && (all[i].normals || !dnormals) &&
+                   (all[i].light || !dlights);
+    }
+    if (count && (!all || !complete))
+        return false;
+    job j = { .mesh = mesh,
+              .normals = normals,
+              .views = views,
+              .scratch = scratch,
+              .drawn = states,
+              .dimages = dimages,
+              .gradients = all,
+              .wants_texels = dtexels != NULL };
+    each_view(count, draw_view_adjoint, &j);
+    for (size_t i = 0; i < count; i++)
+        complete &= all[i].done;
+    for (size_t i = 0; complete && i < count; i++) {
+        add(all[i].vertices, numbers, dvertices);
+        add(all[i].normals, numbers, dnormals);
+        add(all[i].light, 9, dlights ? dlights[i] : NULL);
+        if (all[i].texels.bands)
+            complete =
+                raster_texels_adjoint(views[i].texture, &all[i].texels, &scratch[i], dtexels);
+    }
+    return complete;
 }

@@ -47,7 +47,7 @@ static void basis(const real n[3], real y[9])
     y[8] = band22 * (n[0] * n[0] - n[1] * n[1]);
 }
 
-real raster_irradiance(const real light[9], const real normal[3])
+static real harmonics(const real light[9], const real normal[3])
 {
     real y[9], sum = 0;
     basis(normal, y);
@@ -56,12 +56,50 @@ real raster_irradiance(const real light[9], const real normal[3])
     return sum > 0 ? sum : 0;
 }
 
-void raster_irradiance_adjoint(const real light[9], const real normal[3], real dirradiance,
-                               real dnormal[3])
+static real dot(const real a[3], const real b[3])
 {
-    if (!(raster_irradiance(light, normal) > 0))
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
+}
+
+static real rig(const real light[9], const real normal[3])
+{
+    real key = dot(light + 1, normal), fill = dot(light + 4, normal);
+    return light[0] + (key > 0 ? key : 0) + (fill > 0 ? fill : 0);
+}
+
+real raster_irradiance(raster_light kind, const real light[9], const real normal[3])
+{
+    return kind == RASTER_RIG ? rig(light, normal) : harmonics(light, normal);
+}
+
+static void rig_adjoint(const real light[9], const real normal[3], real dirradiance,
+                        real dnormal[3], real dlight[9])
+{
+    dlight[0] += dirradiance;
+    for (int first = 1; first < 7; first += 3) {
+        if (!(dot(light + first, normal) > 0))
+            continue;
+        for (int c = 0; c < 3; c++) {
+            dnormal[c] += dirradiance * light[first + c];
+            dlight[first + c] += dirradiance * normal[c];
+        }
+    }
+}
+
+void raster_irradiance_adjoint(raster_light kind, const real light[9], const real normal[3],
+                               real dirradiance, real dnormal[3], real dlight[9])
+{
+    if (kind == RASTER_RIG) {
+        rig_adjoint(light, normal, dirradiance, dnormal, dlight);
+        return;
+    }
+    if (!(harmonics(light, normal) > 0))
         return;
     const real *l = light, x = normal[0], y = normal[1], z = normal[2];
+    real values[9];
+    basis(normal, values);
+    for (int i = 0; i < 9; i++)
+        dlight[i] += dirradiance * values[i];
     dnormal[0] +=
         dirradiance * (band1 * l[3] + band2 * (l[4] * y + l[7] * z) + 2 * band22 * l[8] * x);
     dnormal[1] +=
@@ -83,13 +121,31 @@ void raster_light_polynomial(const real light[9], real p[9])
     p[8] = band22 * light[8];
 }
 
-/* n' = R n with R the turn: the linear part turns as a vector, the quadratic n^T Q n to R Q R^T,
- * whose trace part e (xx + yy + zz) = e goes to the constant. */
-void raster_light_turn(real degrees, real light[9])
+void raster_light_polynomial_adjoint(const real dp[9], real dlight[9])
+{
+    dlight[0] += band0 * dp[0];
+    dlight[1] += band1 * dp[2];
+    dlight[2] += band1 * dp[3];
+    dlight[3] += band1 * dp[1];
+    dlight[4] += band2 * dp[4];
+    dlight[5] += band2 * dp[5];
+    dlight[6] += band20 * (3 * dp[7] - dp[0]);
+    dlight[7] += band2 * dp[6];
+    dlight[8] += band22 * dp[8];
+}
+
+static void turn_vector(real c, real s, real v[3])
+{
+    real x = v[0], z = v[2];
+    v[0] = c * x + s * z;
+    v[2] = c * z - s * x;
+}
+
+/* The linear part turns as a vector, the quadratic n^T Q n to R Q R^T, of whose trace
+ * e (xx + yy + zz) = e goes to the constant. */
+static void turn_harmonics(real c, real s, real light[9])
 {
     real p[9], turned[3][3] = { { 0 } };
-    double angle = fmod((double)degrees, 360) * 0.017453292519943295;
-    const real c = (real)cos(angle), s = (real)sin(angle);
     const real r[3][3] = { { c, 0, s }, { 0, 1, 0 }, { -s, 0, c } };
     raster_light_polynomial(light, p);
     const real q[3][3] = { { p[8], p[4] / 2, p[6] / 2 },
@@ -100,9 +156,9 @@ void raster_light_turn(real degrees, real light[9])
             for (int k = 0; k < 9; k++)
                 turned[i][j] += r[i][k / 3] * q[k / 3][k % 3] * r[j][k % 3];
     real trace = (turned[0][0] + turned[1][1]) / 2;
-    light[3] = (c * p[1] + s * p[3]) / band1;
-    light[1] = p[2] / band1;
-    light[2] = (c * p[3] - s * p[1]) / band1;
+    turn_vector(c, s, p + 1);
+    light[3] = p[1] / band1;
+    light[2] = p[3] / band1;
     light[4] = 2 * turned[0][1] / band2;
     light[5] = 2 * turned[1][2] / band2;
     light[7] = 2 * turned[0][2] / band2;
@@ -111,21 +167,36 @@ void raster_light_turn(real degrees, real light[9])
     light[0] = (p[0] + trace + band20 * light[6]) / band0;
 }
 
-static void make_light(const setting *s, real light[9])
+void raster_light_turn(real degrees, raster_light kind, real light[9])
+{
+    double angle = fmod((double)degrees, 360) * 0.017453292519943295;
+    real c = (real)cos(angle), s = (real)sin(angle);
+    if (kind == RASTER_HARMONICS) {
+        turn_harmonics(c, s, light);
+        return;
+    }
+    turn_vector(c, s, light + 1);
+    turn_vector(c, s, light + 4);
+}
+
+static void make_light(const setting *s, raster_light kind, real light[9])
 {
     const double pi = 3.14159265358979323846, degree = pi / 180;
     const double lobe[9] = { pi,     2 * pi / 3, 2 * pi / 3, 2 * pi / 3, pi / 4,
                              pi / 4, pi / 4,     pi / 4,     pi / 4 };
+    bool harmonic = kind == RASTER_HARMONICS;
     for (int i = 0; i < 9; i++)
-        light[i] = i ? 0 : (real)(s->ambient / (double)band0);
+        light[i] = i ? 0 : (real)(harmonic ? s->ambient / (double)band0 : s->ambient);
     for (int k = 0; k < LAMPS; k++) {
         const lamp *p = &s->lamps[k];
         double a = p->azimuth * degree, e = p->elevation * degree;
         const real d[3] = { (real)(sin(a) * cos(e)), (real)sin(e), (real)(cos(a) * cos(e)) };
         real y[9];
         basis(d, y);
-        for (int i = 0; i < 9; i++)
+        for (int i = 0; i < 9 && harmonic; i++)
             light[i] += (real)(p->strength * lobe[i]) * y[i];
+        for (int i = 0; i < 3 && !harmonic; i++)
+            light[1 + 3 * k + i] = (real)p->strength * d[i];
     }
 }
 
@@ -134,15 +205,15 @@ int raster_light_presets(void)
     return (int)(sizeof presets / sizeof *presets);
 }
 
-void raster_light_preset(int preset, real light[9])
+void raster_light_preset(int preset, raster_light kind, real light[9])
 {
     assert(preset >= 0 && preset < raster_light_presets());
-    make_light(&presets[preset], light);
+    make_light(&presets[preset], kind, light);
 }
 
 /* The fill stands on the other side of the key, so that a strong key never leaves one half
  * black. */
-void raster_light_random(rng *r, real light[9])
+void raster_light_random(rng *r, raster_light kind, real light[9])
 {
     setting s;
     s.ambient = rng_range(r, 0.18, 0.32);
@@ -153,5 +224,5 @@ void raster_light_random(rng *r, real light[9])
     s.lamps[1].azimuth = s.lamps[0].azimuth + (s.lamps[0].azimuth > 0 ? -away : away);
     s.lamps[1].elevation = rng_range(r, -20, 40);
     s.lamps[1].strength = rng_range(r, 0.08, 0.22);
-    make_light(&s, light);
+    make_light(&s, kind, light);
 }

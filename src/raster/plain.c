@@ -2,9 +2,8 @@
 /* The reference that the fast loops of visible.c and shade.c are tested against: every face at
  * every pixel, and one pixel at a time.
  *
- *   q_i = plane_i . (x, y, 1) >= 0,  b = q / sum q,  n = sum b_i n_i,  u = n / |n|
- *   normals: u / 2 + 1/2
- *   shaded:  sRGB(albedo(sum b_i uv_i) * E(u) / pi) */
+ *   q_i = plane_i . (x, y, 1),  attribute = sum_i q_i (attribute at corner i)
+ * and then the formulas at the head of shade.c. */
 #include "raster/raster_priv.h"
 
 #include <string.h>
@@ -33,6 +32,7 @@ static bool covers(const raster_state *s, const uint32_t *v, int x, int y)
 bool raster_visible_plain(raster_state *s, const raster_mesh *mesh, arena *scratch)
 {
     size_t pixels = (size_t)s->width * (size_t)s->height;
+    s->names = NULL;
     s->slots = arena_alloc(scratch, mesh->face_count, sizeof *s->slots);
     s->visible = arena_alloc(scratch, pixels, sizeof *s->visible);
     s->depth = arena_alloc(scratch, pixels, sizeof *s->depth);
@@ -72,18 +72,21 @@ typedef struct job {
     const raster_view *view;
     real *image;
     const real *draw; /* adjoint: gradient before blending */
-    real *dscreen, *dnormals, *dtexture;
-    real low, high; /* depth: range of 1/w */
+    real *dscreen, *dnormals, *dtexels, *dlight;
+    real least, most, dleast, dmost; /* depth: range of 1/w */
+    real frame[9];
 } job;
 
 /* Everything at one pixel that the adjoint needs again. */
 typedef struct fragment {
     const raster_slot *slot;
-    real x, y;
-    real q[3], b[3], sum;
+    real place[3]; /* x, y, 1 */
+    real corner[3][RASTER_ATTRIBUTES];
+    real q[3], a[RASTER_ATTRIBUTES];
+    real w; /* a[RASTER_A_W], limited */
     real normal[3], length;
-    real uv[2];
-    real albedo[3], slope[2][3];
+    real ux[2], uy[2]; /* slopes of uv */
+    raster_lookup lookup;
 } fragment;
 
 static real to_srgb(real x)
@@ -97,159 +100,278 @@ static real to_srgb_slope(real x)
     return x <= (real)0.0031308 ? (real)12.92 : (real)(1.055 / 2.4) * (real)pow(x, 1 / 2.4 - 1);
 }
 
-static void barycentrics(fragment *f)
+static bool is_textured(const job *j)
 {
-    f->sum = 0;
-    for (int i = 0; i < 3; i++) {
-        const real *p = f->slot->plane[i];
-        real q = p[0] * f->x + p[1] * f->y + p[2];
-        f->q[i] = q > 0 ? q : 0; /* snapped coverage can reach a little beyond the edges */
-        f->sum += f->q[i];
+    return j->view->texture && (j->view->mode == RASTER_SHADED || j->view->mode == RASTER_UNLIT);
+}
+
+static void set_corners(const job *j, fragment *f)
+{
+    const uint32_t *v = j->mesh->faces + 3 * (size_t)f->slot->face;
+    const uint32_t *t = is_textured(j) ? j->mesh->uv_faces + 3 * (size_t)f->slot->face : NULL;
+    for (int k = 0; k < 3; k++) {
+        for (int c = 0; c < 3; c++)
+            f->corner[k][c] = j->normals[3 * (size_t)v[k] + (size_t)c];
+        for (int c = 0; c < 2; c++)
+            f->corner[k][RASTER_A_U + c] = t ? (real)j->mesh->uvs[2 * (size_t)t[k] + (size_t)c] : 0;
+        f->corner[k][RASTER_A_W] = 1;
     }
-    for (int i = 0; i < 3; i++)
-        f->b[i] = f->sum > 0 ? f->q[i] / f->sum : (real)(1.0 / 3);
+}
+
+static void limit_depth(const job *j, fragment *f)
+{
+    const uint32_t *v = j->mesh->faces + 3 * (size_t)f->slot->face;
+    const real *screen = j->state->screen;
+    real a = screen[3 * (size_t)v[0] + 2], b = screen[3 * (size_t)v[1] + 2];
+    real c = screen[3 * (size_t)v[2] + 2];
+    f->w = fmin(fmax(f->a[RASTER_A_W], fmin(fmin(a, b), c)), fmax(fmax(a, b), c));
+}
+
+static void sample(const job *j, fragment *f)
+{
+    real unused[2][2];
+    const real(*plane)[3] = f->slot->plane;
+    for (int c = 0; c < 2; c++) {
+        real uv = f->lookup.uv[c] = f->a[RASTER_A_U + c] / f->w;
+        f->ux[c] = f->uy[c] = 0;
+        for (int k = 0; k < 3; k++) {
+            f->ux[c] += plane[k][0] * (f->corner[k][RASTER_A_U + c] - uv) / f->w;
+            f->uy[c] += plane[k][1] * (f->corner[k][RASTER_A_U + c] - uv) / f->w;
+        }
+    }
+    f->lookup.level =
+        j->view->texture->levels > 1 ? raster_level(j->view->texture, f->ux, f->uy, unused) : 0;
+    raster_look_up(j->view->texture, &f->lookup);
 }
 
 static void interpolate(const job *j, fragment *f, int x, int y)
 {
-    const raster_mesh *m = j->mesh;
-    f->slot =
-        &j->state->slots[j->state->visible[(size_t)y * (size_t)j->state->width + (size_t)x] - 1];
-    f->x = (real)(x - f->slot->x0);
-    f->y = (real)(y - f->slot->y0);
-    barycentrics(f);
-    real n[3] = { 0 };
-    f->uv[0] = f->uv[1] = 0;
-    for (int i = 0; i < 3; i++) {
-        const real *corner = j->normals + 3 * m->faces[3 * f->slot->face + i];
+    size_t pixel = (size_t)y * (size_t)j->state->width + (size_t)x;
+    *f = (fragment){ .slot = &j->state->slots[raster_slot_at(j->state, pixel) - 1] };
+    f->place[0] = (real)(x - f->slot->x0);
+    f->place[1] = (real)(y - f->slot->y0);
+    f->place[2] = 1;
+    set_corners(j, f);
+    for (int k = 0; k < 3; k++) {
         for (int c = 0; c < 3; c++)
-            n[c] += f->b[i] * corner[c];
-        for (int c = 0; c < 2 && j->view->texture; c++)
-            f->uv[c] += f->b[i] * (real)m->uvs[2 * m->uv_faces[3 * f->slot->face + i] + c];
+            f->q[k] += f->slot->plane[k][c] * f->place[c];
+        for (int a = 0; a < RASTER_ATTRIBUTES; a++)
+            f->a[a] += f->q[k] * f->corner[k][a];
     }
-    f->length = sqrt(n[0] * n[0] + n[1] * n[1] + n[2] * n[2]);
+    limit_depth(j, f);
+    f->length = sqrt(f->a[0] * f->a[0] + f->a[1] * f->a[1] + f->a[2] * f->a[2]);
     f->length = f->length > (real)1e-12 ? f->length : (real)1e-12;
     for (int c = 0; c < 3; c++)
-        f->normal[c] = n[c] / f->length;
-    memcpy(f->albedo, j->view->albedo, sizeof f->albedo);
-    if (j->view->texture)
-        raster_texture(j->view, f->uv, f->albedo, f->slope);
+        f->normal[c] = f->a[c] / f->length;
+    memcpy(f->lookup.colour, j->view->albedo, sizeof j->view->albedo);
+    if (is_textured(j))
+        sample(j, f);
 }
 
-static void shade_pixel(const job *j, int x, int y, size_t pixel)
+static void colour(const job *j, const fragment *f, real *out)
 {
-    real *out = j->image + 3 * pixel;
-    fragment f;
-    if (j->view->mode == RASTER_DEPTH) {
-        real range = j->high - j->low, depth = j->state->depth[pixel];
-        out[0] = range > 0 ? (real)0.5 + (real)0.5 * (depth - j->low) / range : 1;
-        out[1] = out[2] = out[0];
-        return;
+    const raster_view *v = j->view;
+    real range = j->most - j->least, irradiance;
+    for (int c = 0; c < j->state->channels; c++) {
+        switch (v->mode) {
+        case RASTER_SHADED:
+            irradiance = raster_irradiance(v->light_kind, v->light, f->normal);
+            out[c] = to_srgb(f->lookup.colour[c] * irradiance);
+            break;
+        case RASTER_UNLIT:
+            out[c] = f->lookup.colour[c];
+            break;
+        case RASTER_PARTS:
+            out[c] = v->part_colours[3 * (size_t)v->face_parts[f->slot->face] + (size_t)c];
+            break;
+        case RASTER_DEPTH:
+            out[c] = range > 0 ? (real)0.5 + (real)0.5 * (f->w - j->least) / range : 1;
+            break;
+        default:
+            out[c] = (real)0.5;
+            for (int k = 0; k < 3; k++)
+                out[c] += (real)0.5 * j->frame[3 * c + k] * f->normal[k];
+        }
     }
-    interpolate(j, &f, x, y);
-    if (j->view->mode == RASTER_NORMALS) {
-        for (int c = 0; c < 3; c++)
-            out[c] = (real)0.5 * f.normal[c] + (real)0.5;
-        return;
-    }
-    real irradiance = raster_irradiance(j->view->light, f.normal);
-    for (int c = 0; c < 3; c++)
-        out[c] = to_srgb(f.albedo[c] * irradiance);
 }
 
-static void scatter(const job *j, const fragment *f, const real dnormal[3], const real duv[2])
+/* Gradient of the colour -> of the normal, the texture's colour, and 1/w. */
+static void colour_adjoint(job *j, const fragment *f, const real *dout, real dnormal[3],
+                           real dcolour[RASTER_CHANNELS], real *dw)
 {
-    const uint32_t *v = j->mesh->faces + 3 * f->slot->face;
-    const uint32_t *t = j->view->texture ? j->mesh->uv_faces + 3 * f->slot->face : NULL;
-    real db[3], mean = 0, gradient[9];
-    for (int i = 0; i < 3; i++) {
-        const real *corner = j->normals + 3 * v[i];
-        db[i] = dnormal[0] * corner[0] + dnormal[1] * corner[1] + dnormal[2] * corner[2];
-        if (t)
-            db[i] +=
-                duv[0] * (real)j->mesh->uvs[2 * t[i]] + duv[1] * (real)j->mesh->uvs[2 * t[i] + 1];
-        mean += f->b[i] * db[i];
+    const raster_view *v = j->view;
+    real range = j->most - j->least, irradiance, dirradiance = 0, unused[9] = { 0 };
+    irradiance = raster_irradiance(v->light_kind, v->light, f->normal);
+    for (int c = 0; c < j->state->channels; c++) {
+        switch (v->mode) {
+        case RASTER_SHADED:
+            dcolour[c] = dout[c] * to_srgb_slope(f->lookup.colour[c] * irradiance);
+            dirradiance += dcolour[c] * f->lookup.colour[c];
+            dcolour[c] *= irradiance;
+            break;
+        case RASTER_UNLIT:
+            dcolour[c] = dout[c];
+            break;
+        case RASTER_PARTS:
+            break;
+        case RASTER_DEPTH:
+            *dw += range > 0 ? dout[c] / (2 * range) : 0;
+            j->dleast += range > 0 ? dout[c] * (f->w - j->most) / (2 * range * range) : 0;
+            j->dmost -= range > 0 ? dout[c] * (f->w - j->least) / (2 * range * range) : 0;
+            break;
+        default:
+            for (int k = 0; k < 3; k++)
+                dnormal[k] += (real)0.5 * j->frame[3 * c + k] * dout[c];
+        }
+    }
+    raster_irradiance_adjoint(v->light_kind, v->light, f->normal, dirradiance, dnormal,
+                              j->dlight ? j->dlight : unused);
+}
+
+/* Gradients of the attributes at a pixel, and of their slopes along x and y -> the corners. */
+static void scatter(const job *j, const fragment *f, const real da[RASTER_ATTRIBUTES],
+                    const real dslopes[2][RASTER_ATTRIBUTES])
+{
+    const uint32_t *v = j->mesh->faces + 3 * (size_t)f->slot->face;
+    real gradient[9] = { 0 };
+    for (int k = 0; k < 3; k++) {
+        for (int a = 0; a < RASTER_ATTRIBUTES; a++) {
+            for (int c = 0; c < 3; c++)
+                gradient[3 * k + c] += da[a] * f->corner[k][a] * f->place[c];
+            for (int axis = 0; axis < 2; axis++)
+                gradient[3 * k + axis] += dslopes[axis][a] * f->corner[k][a];
+        }
         for (int c = 0; c < 3 && j->dnormals; c++)
-            j->dnormals[3 * v[i] + c] += f->b[i] * dnormal[c];
-    }
-    for (int i = 0; i < 3; i++) {
-        real dq = f->q[i] > 0 ? (db[i] - mean) / f->sum : 0;
-        gradient[3 * i] = dq * f->x;
-        gradient[3 * i + 1] = dq * f->y;
-        gradient[3 * i + 2] = dq;
+            j->dnormals[3 * (size_t)v[k] + (size_t)c] += f->q[k] * da[c];
     }
     raster_plane_adjoint(j->state, j->mesh, f->slot, gradient);
     for (int k = 0; k < 9; k++)
-        j->dscreen[3 * v[k / 3] + k % 3] += gradient[k];
+        j->dscreen[3 * (size_t)v[k / 3] + (size_t)(k % 3)] += gradient[k];
 }
 
-static void shade_pixel_adjoint(const job *j, int x, int y, size_t pixel)
+static void sample_adjoint(const job *j, const fragment *f, const real dcolour[RASTER_CHANNELS],
+                           real da[RASTER_ATTRIBUTES], real dslopes[2][RASTER_ATTRIBUTES], real *dw)
 {
-    const real *dout = j->draw + 3 * pixel;
+    const raster_lookup *l = &f->lookup;
+    const raster_texture *t = j->view->texture;
+    real duv[2] = { 0 }, dlevel = 0, by[2][2] = { { 0 } };
+    raster_texel texel = { .uv = { l->uv[0], l->uv[1] }, .level = l->level };
+    for (int c = 0; c < t->channels; c++) {
+        duv[0] += dcolour[c] * l->by_u[c];
+        duv[1] += dcolour[c] * l->by_v[c];
+        dlevel += dcolour[c] * l->by_level[c];
+        texel.dcolour[c] = dcolour[c];
+    }
+    if (t->levels > 1)
+        raster_level(t, f->ux, f->uy, by);
+    for (int axis = 0; axis < 2; axis++) {
+        real along = 0; /* of 1/w */
+        for (int k = 0; k < 3; k++)
+            along += f->slot->plane[k][axis];
+        for (int c = 0; c < 2; c++) {
+            real dslope = dlevel * by[axis][c];
+            dslopes[axis][RASTER_A_U + c] += dslope / f->w;
+            dslopes[axis][RASTER_A_W] -= dslope * l->uv[c] / f->w;
+            duv[c] -= dslope * along / f->w;
+            *dw -= dslope * (axis ? f->uy : f->ux)[c] / f->w;
+        }
+    }
+    for (int c = 0; c < 2; c++) {
+        da[RASTER_A_U + c] += duv[c] / f->w;
+        *dw -= duv[c] * l->uv[c] / f->w;
+    }
+    if (j->dtexels)
+        raster_texel_adjoint(t, &texel, 0, raster_texture_rows(t), j->dtexels);
+}
+
+static void shade_pixel_adjoint(job *j, int x, int y, const real *dout)
+{
     fragment f;
     interpolate(j, &f, x, y);
-    real dnormal[3] = { 0 }, duv[2] = { 0 }, dalbedo[3], along = 0;
-    if (j->view->mode == RASTER_NORMALS) {
-        for (int c = 0; c < 3; c++)
-            dnormal[c] = (real)0.5 * dout[c];
-    } else {
-        real irradiance = raster_irradiance(j->view->light, f.normal), dirradiance = 0;
-        for (int c = 0; c < 3; c++) {
-            real dlinear = dout[c] * to_srgb_slope(f.albedo[c] * irradiance);
-            dirradiance += dlinear * f.albedo[c];
-            dalbedo[c] = dlinear * irradiance;
-            for (int k = 0; k < 2 && j->view->texture; k++)
-                duv[k] += dalbedo[c] * f.slope[k][c];
-        }
-        raster_irradiance_adjoint(j->view->light, f.normal, dirradiance, dnormal);
-        if (j->view->texture && j->dtexture)
-            raster_texel_adjoint(
-                j->view,
-                &(raster_texel){ { f.uv[0], f.uv[1] }, { dalbedo[0], dalbedo[1], dalbedo[2] } }, 0,
-                j->view->texture_height, j->dtexture);
-    }
+    real dnormal[3] = { 0 }, dcolour[RASTER_CHANNELS] = { 0 }, da[RASTER_ATTRIBUTES] = { 0 };
+    real dslopes[2][RASTER_ATTRIBUTES] = { { 0 } }, dw = 0, along = 0;
+    colour_adjoint(j, &f, dout, dnormal, dcolour, &dw);
+    if (is_textured(j))
+        sample_adjoint(j, &f, dcolour, da, dslopes, &dw);
     for (int c = 0; c < 3; c++)
         along += dnormal[c] * f.normal[c];
     for (int c = 0; c < 3; c++)
-        dnormal[c] = (dnormal[c] - along * f.normal[c]) / f.length;
-    scatter(j, &f, dnormal, duv);
+        da[c] = (dnormal[c] - along * f.normal[c]) / f.length;
+    da[RASTER_A_W] = f.w == f.a[RASTER_A_W] ? dw : 0;
+    scatter(j, &f, da, (const real(*)[RASTER_ATTRIBUTES])dslopes);
+}
+
+/* The pixel that a limit of the range of depth hangs on. */
+static void range_adjoint(job *j, size_t pixel, real dlimit)
+{
+    fragment f;
+    const real dslopes[2][RASTER_ATTRIBUTES] = { { 0 } };
+    real da[RASTER_ATTRIBUTES] = { [RASTER_A_W] = dlimit };
+    if (!j->state->visible[pixel])
+        return;
+    interpolate(j, &f, (int)(pixel % (size_t)j->state->width),
+                (int)(pixel / (size_t)j->state->width));
+    scatter(j, &f, da, dslopes);
+}
+
+static job make_job(const raster_state *state, const raster_mesh *mesh, const real *normals,
+                    const raster_view *view)
+{
+    job j = { .state = state, .mesh = mesh, .normals = normals, .view = view };
+    raster_camera_rotation(&view->camera, j.frame);
+    for (int i = 0; i < 9; i++) {
+        if (view->mode == RASTER_NORMALS)
+            j.frame[i] = (real)(i % 4 == 0);
+        if (view->mode == RASTER_CONTROL_NORMALS && i < 3)
+            j.frame[i] = -j.frame[i];
+    }
+    size_t pixels = (size_t)state->width * (size_t)state->height;
+    for (size_t i = 0; i < pixels; i++) {
+        if (!state->visible[i])
+            continue;
+        j.least = j.least > 0 ? fmin(j.least, state->depth[i]) : state->depth[i];
+        j.most = fmax(j.most, state->depth[i]);
+    }
+    return j;
 }
 
 void raster_shade_plain(const raster_state *state, const raster_mesh *mesh, const real *normals,
                         const raster_view *view, real *image)
 {
-    job j = { .state = state, .mesh = mesh, .normals = normals, .view = view, .image = image };
+    job j = make_job(state, mesh, normals, view);
     size_t pixels = (size_t)state->width * (size_t)state->height;
+    size_t channels = (size_t)state->channels;
     for (size_t i = 0; i < pixels; i++) {
-        real depth = state->depth[i];
+        fragment f;
+        for (size_t c = 0; c < channels; c++)
+            image[channels * i + c] = view->mode == RASTER_DEPTH ? 0
+                                      : view->background_picture
+                                          ? view->background_picture[channels * i + c]
+                                          : view->background[c];
         if (!state->visible[i])
             continue;
-        j.low = j.low > 0 && j.low < depth ? j.low : depth;
-        j.high = j.high > depth ? j.high : depth;
-    }
-    for (size_t i = 0; i < pixels; i++) {
-        if (state->visible[i])
-            shade_pixel(&j, (int)(i % (size_t)state->width), (int)(i / (size_t)state->width), i);
-        for (int c = 0; c < 3 && !state->visible[i]; c++)
-            image[3 * i + (size_t)c] = view->mode == RASTER_DEPTH ? 0 : view->background[c];
+        interpolate(&j, &f, (int)(i % (size_t)state->width), (int)(i / (size_t)state->width));
+        colour(&j, &f, image + channels * i);
     }
 }
 
 void raster_shade_plain_adjoint(const raster_state *state, const raster_mesh *mesh,
                                 const real *normals, const raster_view *view, const real *draw,
-                                real *dscreen, real *dnormals, real *dtexture)
+                                real *dscreen, real *dnormals, real *dtexels, real *dlight)
 {
-    job j = { .state = state,
-              .mesh = mesh,
-              .normals = normals,
-              .view = view,
-              .draw = draw,
-              .dscreen = dscreen,
-              .dnormals = dnormals,
-              .dtexture = dtexture };
+    job j = make_job(state, mesh, normals, view);
+    j.dscreen = dscreen;
+    j.dnormals = dnormals;
+    j.dtexels = dtexels;
+    j.dlight = dlight;
     size_t pixels = (size_t)state->width * (size_t)state->height;
     for (size_t i = 0; i < pixels; i++)
         if (state->visible[i])
             shade_pixel_adjoint(&j, (int)(i % (size_t)state->width),
-                                (int)(i / (size_t)state->width), i);
+                                (int)(i / (size_t)state->width),
+                                draw + (size_t)state->channels * i);
+    if (view->mode == RASTER_DEPTH) {
+        range_adjoint(&j, state->farthest, j.dleast);
+        range_adjoint(&j, state->nearest, j.dmost);
+    }
 }

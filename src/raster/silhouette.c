@@ -175,7 +175,7 @@ static bool cross_line(const raster_state *s, const edge *e, const span *p, int 
         p->axis ? (size_t)before * width + (size_t)line : (size_t)line * width + (size_t)before;
     size_t second = first + (p->axis ? width : 1);
     size_t inner = inner_first ? first : second, outer = inner_first ? second : first;
-    uint32_t near = s->visible[inner], far = s->visible[outer];
+    uint32_t near = raster_slot_at(s, inner), far = raster_slot_at(s, outer);
     if (!near || !(s->depth[inner] > s->depth[outer]) ||
         (far && s->slots[near - 1].face == s->slots[far - 1].face))
         return false;
@@ -238,34 +238,45 @@ bool raster_blend(raster_state *state, const raster_mesh *mesh, arena *scratch, 
     edge_set set = { 0 };
     if (!find_edges(state, mesh, scratch, &set) || !find_crossings(state, &set, scratch))
         return false;
+    const size_t channels = (size_t)state->channels;
     for (size_t i = 0; i < state->crossing_count; i++) {
         raster_crossing *c = &state->crossings[i];
-        for (int k = 0; k < 3; k++)
-            c->contrast[k] =
-                image[3 * (size_t)c->inner + (size_t)k] - image[3 * (size_t)c->outer + (size_t)k];
+        for (size_t k = 0; k < channels; k++)
+            c->contrast[k] = image[channels * c->inner + k] - image[channels * c->outer + k];
     }
     for (size_t i = 0; i < state->crossing_count; i++) {
         const raster_crossing *c = &state->crossings[i];
         real weight = c->t - (real)0.5;
-        real *target = image + 3 * (size_t)(weight < 0 ? c->inner : c->outer);
-        for (int k = 0; k < 3; k++)
+        real *target = image + channels * (weight < 0 ? c->inner : c->outer);
+        for (size_t k = 0; k < channels; k++)
             target[k] += weight * c->contrast[k];
     }
     return true;
 }
 
-void raster_blend_adjoint(const raster_state *state, const real *dimage, real *draw, real *dscreen)
+/* Where a crossing adds to. */
+static const real *target_of(const raster_state *s, const raster_crossing *c, const real *dimage)
 {
-    memcpy(draw, dimage, 3 * (size_t)state->width * (size_t)state->height * sizeof *draw);
+    return dimage + (size_t)s->channels * (c->t < (real)0.5 ? c->inner : c->outer);
+}
+
+void raster_crossing_gradient(const raster_state *state, size_t i, const real *dimage,
+                              real dcolour[RASTER_CHANNELS])
+{
+    const raster_crossing *c = &state->crossings[i];
+    const real *dtarget = target_of(state, c, dimage);
+    for (int k = 0; k < state->channels; k++)
+        dcolour[k] = (c->t - (real)0.5) * dtarget[k];
+}
+
+void raster_blend_adjoint(const raster_state *state, const real *dimage, real *dscreen)
+{
     for (size_t i = 0; i < state->crossing_count; i++) {
         const raster_crossing *c = &state->crossings[i];
-        real weight = c->t - (real)0.5, dt = 0;
-        const real *dtarget = dimage + 3 * (size_t)(weight < 0 ? c->inner : c->outer);
-        for (int k = 0; k < 3; k++) {
-            draw[3 * (size_t)c->inner + (size_t)k] += weight * dtarget[k];
-            draw[3 * (size_t)c->outer + (size_t)k] -= weight * dtarget[k];
+        const real *dtarget = target_of(state, c, dimage);
+        real dt = 0;
+        for (int k = 0; k < state->channels; k++)
             dt += dtarget[k] * c->contrast[k];
-        }
         real dat = c->sign * dt;
         const real shares[2] = { 1 - c->share, c->share };
         for (int k = 0; k < 2; k++) {

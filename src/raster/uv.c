@@ -41,9 +41,10 @@ static void read_row(void *context, size_t y)
     const raster_state *s = j->state;
     for (size_t x = 0; x < (size_t)s->width; x++) {
         size_t at = y * (size_t)s->width + x;
-        if (!s->visible[at])
+        uint32_t seen = raster_slot_at(s, at);
+        if (!seen)
             continue;
-        const raster_slot *slot = &s->slots[s->visible[at] - 1];
+        const raster_slot *slot = &s->slots[seen - 1];
         real *b = j->layout->barycentrics + 3 * at, dx = (real)((int)x - slot->x0), sum = 0;
         real dy = (real)((int)y - slot->y0);
         for (int k = 0; k < 3; k++) {
@@ -179,57 +180,26 @@ bool raster_uv_interpolate_adjoint(const raster_uv_layout *layout, const uint32_
 }
 
 typedef struct lookup_job {
-    const real *picture, *uvs;
-    int height, width;
-    size_t channels, count;
+    const raster_texture *texture;
+    const real *uvs;
+    size_t count;
     real *out;
 } lookup_job;
-
-/* One axis: a place in pixels -> two neighbours and the fraction between them. */
-static void split(real place, int size, size_t at[2], real *fraction)
-{
-    place = place > 0 ? place : 0; /* also for NaN */
-    place = place < (real)(size - 1) ? place : (real)(size - 1);
-    at[0] = (size_t)place;
-    at[1] = at[0] + 1 < (size_t)size ? at[0] + 1 : at[0];
-    *fraction = place - (real)at[0];
-}
-
-static void look_up(const lookup_job *j, const real uv[2], real *out)
-{
-    size_t x[2], y[2], channels = j->channels;
-    real fx, fy;
-    split(uv[0] * (real)j->width - (real)0.5, j->width, x, &fx);
-    split((1 - uv[1]) * (real)j->height - (real)0.5, j->height, y, &fy);
-    const real *top = j->picture + y[0] * (size_t)j->width * channels;
-    const real *bottom = j->picture + y[1] * (size_t)j->width * channels;
-    for (size_t c = 0; c < channels; c++) {
-        real left = top[x[0] * channels + c], right = top[x[1] * channels + c];
-        real above = left + fx * (right - left);
-        left = bottom[x[0] * channels + c];
-        right = bottom[x[1] * channels + c];
-        out[c] = above + fy * (left + fx * (right - left) - above);
-    }
-}
 
 static void look_up_chunk(void *context, size_t chunk)
 {
     const lookup_job *j = context;
     size_t end = (chunk + 1) * CHUNK < j->count ? (chunk + 1) * CHUNK : j->count;
-    for (size_t i = chunk * CHUNK; i < end; i++)
-        look_up(j, j->uvs + 2 * i, j->out + i * j->channels);
+    size_t channels = (size_t)j->texture->channels;
+    for (size_t i = chunk * CHUNK; i < end; i++) {
+        raster_lookup lookup = { .uv = { j->uvs[2 * i], j->uvs[2 * i + 1] } };
+        raster_look_up(j->texture, &lookup);
+        memcpy(j->out + i * channels, lookup.colour, channels * sizeof(real));
+    }
 }
 
-void raster_uv_look_up(const real *picture, int height, int width, int channels, const real *uvs,
-                       size_t count, real *out)
+void raster_uv_look_up(const raster_texture *texture, const real *uvs, size_t count, real *out)
 {
-    assert(height > 0 && width > 0);
-    lookup_job j = { .picture = picture,
-                     .uvs = uvs,
-                     .height = height,
-                     .width = width,
-                     .channels = (size_t)channels,
-                     .count = count,
-                     .out = out };
+    lookup_job j = { .texture = texture, .uvs = uvs, .count = count, .out = out };
     threads_parallel((count + CHUNK - 1) / CHUNK, look_up_chunk, &j);
 }

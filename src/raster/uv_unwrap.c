@@ -108,13 +108,14 @@ static int compare(const job *j, const patch *p, int x, int y)
 {
     const raster_state *s = j->state;
     size_t at = (size_t)y * (size_t)s->width + (size_t)x;
-    if (!s->visible[at])
+    uint32_t seen = raster_slot_at(s, at);
+    if (!seen)
         return -1;
     real dx = (real)x + (real)0.5 - p->x, dy = (real)y + (real)0.5 - p->y;
     real nearer = s->depth[at] - (p->inverse + p->slope[0] * dx + p->slope[1] * dy);
     if (fabs(nearer) <= p->tolerance)
         return 0;
-    int common = common_vertices(j, p->face, s->slots[s->visible[at] - 1].face);
+    int common = common_vertices(j, p->face, s->slots[seen - 1].face);
     if (common > 1 || (common == 1 && nearer <= fold * p->tolerance))
         return 0;
     return nearer > 0 ? 1 : -1;

@@ -21,8 +21,6 @@ typedef struct job {
     const raster_mesh *mesh;
     box *boxes;      /* (F), x1 < x0: nothing to draw */
     uint32_t *faces; /* those of each band in a row */
-    uint32_t *first; /* (band_count + 1) into faces */
-    uint32_t *names; /* as faces: 1, 2, ... for those of the band that are seen, else 0 */
     uint32_t *seen;  /* (band_count) */
 } job;
 
@@ -82,26 +80,26 @@ static void measure_faces(void *context, size_t chunk)
 /* Faces of each band in the order of the mesh. */
 static bool fill_bands(job *j, arena *scratch)
 {
-    const raster_state *s = j->state;
+    raster_state *s = j->state;
     uint32_t *next = arena_alloc(scratch, (size_t)s->band_count + 1, sizeof *next);
-    j->first = arena_alloc(scratch, (size_t)s->band_count + 1, sizeof *j->first);
+    s->first = arena_alloc(scratch, (size_t)s->band_count + 1, sizeof *s->first);
     j->seen = arena_alloc(scratch, (size_t)s->band_count, sizeof *j->seen);
-    if (!next || !j->first || !j->seen)
+    if (!next || !s->first || !j->seen)
         return false;
     for (size_t f = 0; f < j->mesh->face_count; f++) {
         const box *b = &j->boxes[f];
         if (b->x0 <= b->x1)
             for (int i = b->y0 >> s->band_bits; i <= b->y1 >> s->band_bits; i++)
-                j->first[i + 1]++;
+                s->first[i + 1]++;
     }
     for (int i = 0; i < s->band_count; i++) {
-        j->first[i + 1] += j->first[i];
-        next[i] = j->first[i];
+        s->first[i + 1] += s->first[i];
+        next[i] = s->first[i];
     }
-    size_t count = j->first[s->band_count];
+    size_t count = s->first[s->band_count];
     j->faces = arena_alloc(scratch, count, sizeof *j->faces);
-    j->names = arena_alloc(scratch, count, sizeof *j->names);
-    if (!j->faces || !j->names)
+    s->names = arena_alloc(scratch, count, sizeof *s->names);
+    if (!j->faces || !s->names)
         return false;
     for (size_t f = 0; f < j->mesh->face_count; f++) {
         const box *b = &j->boxes[f];
@@ -113,8 +111,8 @@ static bool fill_bands(job *j, arena *scratch)
 }
 
 /* Corners relative to the centre of pixel (x0, y0). */
-static void corners(const raster_state *s, const raster_mesh *mesh, const raster_slot *slot,
-                    real x[3], real y[3], real inverse[3])
+static inline void corners(const raster_state *s, const raster_mesh *mesh, const raster_slot *slot,
+                           real x[3], real y[3], real inverse[3])
 {
     for (int k = 0; k < 3; k++) {
         const real *p = s->screen + 3 * mesh->faces[3 * slot->face + k];
@@ -124,10 +122,18 @@ static void corners(const raster_state *s, const raster_mesh *mesh, const raster
     }
 }
 
-static real inverse_area(const real x[3], const real y[3])
+/* 1 / twice the area on the screen; 0 for faces thinner than 1/32 pixel, whose barycentrics 1/256
+ * pixel outside are off by an eighth and more. */
+static inline real inverse_area(const real x[3], const real y[3])
 {
-    real area = (x[1] - x[0]) * (y[2] - y[0]) - (x[2] - x[0]) * (y[1] - y[0]);
-    return fabs(area) > (real)1e-12 ? 1 / area : 0;
+    const real thin = (real)1 / 32;
+    real area = (x[1] - x[0]) * (y[2] - y[0]) - (x[2] - x[0]) * (y[1] - y[0]), longest = 0;
+    for (int k = 0; k < 3; k++) {
+        real dx = x[(k + 1) % 3] - x[k], dy = y[(k + 1) % 3] - y[k];
+        real square = dx * dx + dy * dy;
+        longest = square > longest ? square : longest;
+    }
+    return area * area > thin * thin * longest ? 1 / area : 0;
 }
 
 void raster_set_planes(const raster_state *s, const raster_mesh *mesh, raster_slot *slot)
@@ -140,17 +146,19 @@ void raster_set_planes(const raster_state *s, const raster_mesh *mesh, raster_sl
         real scale = r * inverse[i];
         slot->plane[i][0] = scale * (y[a] - y[b]);
         slot->plane[i][1] = scale * (x[b] - x[a]);
-        slot->plane[i][2] = scale * (x[a] * y[b] - x[b] * y[a]);
+        slot->plane[i][2] = r != 0 ? scale * (x[a] * y[b] - x[b] * y[a]) : inverse[i] / 3;
     }
 }
 
-/* The common factor 1 / area is left out: the barycentrics don't depend on it. */
+/* With r = 1 / area, plane_i = r inverse_i (...); through r itself all planes scale alike. */
 void raster_plane_adjoint(const raster_state *state, const raster_mesh *mesh,
                           const raster_slot *slot, real gradient[9])
 {
-    real x[3], y[3], inverse[3], out[9] = { 0 };
+    real x[3], y[3], inverse[3], out[9] = { 0 }, darea = 0;
     corners(state, mesh, slot, x, y, inverse);
     real r = inverse_area(x, y);
+    for (int i = 0; i < 9; i++)
+        darea -= r * gradient[i] * slot->plane[i / 3][i % 3];
     for (int i = 0; i < 3; i++) {
         int a = (i + 1) % 3, b = (i + 2) % 3;
         const real *g = gradient + 3 * i;
@@ -159,7 +167,10 @@ void raster_plane_adjoint(const raster_state *state, const raster_mesh *mesh,
         out[3 * b] += scale * (g[1] - g[2] * y[a]);
         out[3 * a + 1] += scale * (g[0] - g[2] * x[b]);
         out[3 * b + 1] += scale * (g[2] * x[a] - g[0]);
-        out[3 * i + 2] = r * (g[0] * (y[a] - y[b]) + g[1] * (x[b] - x[a]) + g[2] * cross);
+        out[3 * i] += darea * (y[a] - y[b]);
+        out[3 * i + 1] += darea * (x[b] - x[a]);
+        out[3 * i + 2] =
+            r != 0 ? r * (g[0] * (y[a] - y[b]) + g[1] * (x[b] - x[a]) + g[2] * cross) : g[2] / 3;
     }
     memcpy(gradient, out, sizeof out);
 }
@@ -191,35 +202,92 @@ static inline edges set_edges(const raster_state *s, const uint32_t *v, int32_t 
     return e;
 }
 
-/* The face on the rows [y0, y1] of its box, with `name` where it is nearest. */
-#define DRAW_ROWS(integer)                                                                         \
-    for (int y = y0; y <= y1; y++) {                                                               \
-        size_t at = (size_t)y * (size_t)s->width + (size_t)b->x0;                                  \
-        real *restrict depth = s->depth + at;                                                      \
-        uint32_t *restrict visible = s->visible + at;                                              \
-        const integer row = (integer)(y - y0);                                                     \
-        const integer e0 = (integer)(e.c[0] + e.b[0] * row), a0 = (integer)e.a[0];                 \
-        const integer e1 = (integer)(e.c[1] + e.b[1] * row), a1 = (integer)e.a[1];                 \
-        const integer e2 = (integer)(e.c[2] + e.b[2] * row), a2 = (integer)e.a[2];                 \
-        const real z0 = plane[1] * (real)row + plane[2], zx = plane[0];                            \
-        for (int x = 0; x < width; x++) {                                                          \
-            integer side = (e0 + a0 * x) | (e1 + a1 * x) | (e2 + a2 * x);                          \
-            real z = z0 + zx * (real)x;                                                            \
-            z = z > low ? z : low;                                                                 \
-            z = z < high ? z : high;                                                               \
-            if (side >= 0 && z > depth[x]) {                                                       \
-                depth[x] = z;                                                                      \
-                visible[x] = name;                                                                 \
-            }                                                                                      \
-        }                                                                                          \
-    }
+/* One face in a band: where, and 1/w = slope[0] x + slope[1] y + at within [low, high]. */
+typedef struct drawing {
+    edges e;
+    int x0, y0, x1, y1; /* pixels, both ends included; x and y count from the first */
+    real slope[2], at, low, high;
+    uint32_t name;
+} drawing;
 
-static inline bool face_is_small(const raster_state *s, const uint32_t *v)
+/* Edge functions of faces up to 64 pixels wide and high fit into 32 bits. Eight pixels at a time,
+ * those outside of the face included. */
+typedef int32_t lanes32
+    __attribute__((vector_size(RASTER_LANES * sizeof(int32_t)), aligned(4), may_alias));
+
+static inline int count_chunks(int x0, int x1)
 {
-    const int32_t *a = s->snapped + 2 * v[0], *b = s->snapped + 2 * v[1];
-    const int32_t *c = s->snapped + 2 * v[2], side = 64 * RASTER_SUBPIXELS;
+    return (x1 - x0) / RASTER_LANES + 1;
+}
+
+static inline __attribute__((always_inline)) void draw_small(const raster_state *s,
+                                                             const drawing *d)
+{
+    const lanes32 steps = { 0, 1, 2, 3, 4, 5, 6, 7 }, name = (int32_t)d->name + (lanes32){ 0 };
+    const raster_lanes real_steps = { 0, 1, 2, 3, 4, 5, 6, 7 };
+    const raster_lanes low = d->low + (raster_lanes){ 0 }, high = d->high + (raster_lanes){ 0 };
+    const int chunks = count_chunks(d->x0, d->x1), last = s->width - RASTER_LANES * chunks;
+    const int start = d->x0 < last ? d->x0 : last; /* no chunk reaches into the next row */
+    lanes32 row[3];
+    for (int i = 0; i < 3; i++)
+        row[i] = steps * (int32_t)d->e.a[i] + (int32_t)(d->e.c[i] + d->e.a[i] * (start - d->x0));
+    const raster_lanes depth = d->slope[0] * (real_steps + (real)(start - d->x0)) + d->at;
+    for (int y = d->y0; y <= d->y1; y++) {
+        size_t at = (size_t)y * (size_t)s->width + (size_t)start;
+        lanes32 *visible = (lanes32 *)(s->visible + at);
+        raster_lanes *nearest = (raster_lanes *)(s->depth + at);
+        lanes32 e0 = row[0], e1 = row[1], e2 = row[2];
+        raster_lanes plane = depth + d->slope[1] * (real)(y - d->y0);
+        for (int i = 0; i < chunks; i++) {
+            raster_lanes z = RASTER_CHOOSE(plane > low, plane, low);
+            z = RASTER_CHOOSE(z < high, z, high);
+            raster_mask nearer =
+                (z > nearest[i]) & __builtin_convertvector((e0 | e1 | e2) >= 0, raster_mask);
+            lanes32 nearer32 = __builtin_convertvector(nearer, lanes32);
+            visible[i] = (nearer32 & name) | (visible[i] & ~nearer32);
+            nearest[i] = RASTER_CHOOSE(nearer, z, nearest[i]);
+            e0 += (int32_t)d->e.a[0] * RASTER_LANES;
+            e1 += (int32_t)d->e.a[1] * RASTER_LANES;
+            e2 += (int32_t)d->e.a[2] * RASTER_LANES;
+            plane += d->slope[0] * RASTER_LANES;
+        }
+        for (int i = 0; i < 3; i++)
+            row[i] += (int32_t)d->e.b[i];
+    }
+}
+
+static inline __attribute__((always_inline)) void draw_large(const raster_state *s,
+                                                             const drawing *d)
+{
+    for (int y = d->y0; y <= d->y1; y++) {
+        size_t at = (size_t)y * (size_t)s->width + (size_t)d->x0;
+        real *restrict depth = s->depth + at;
+        uint32_t *restrict visible = s->visible + at;
+        const int64_t row = y - d->y0;
+        const int64_t e0 = d->e.c[0] + d->e.b[0] * row, a0 = d->e.a[0];
+        const int64_t e1 = d->e.c[1] + d->e.b[1] * row, a1 = d->e.a[1];
+        const int64_t e2 = d->e.c[2] + d->e.b[2] * row, a2 = d->e.a[2];
+        const real z0 = d->slope[1] * (real)row + d->at;
+        for (int x = 0; x <= d->x1 - d->x0; x++) {
+            int64_t side = (e0 + a0 * x) | (e1 + a1 * x) | (e2 + a2 * x);
+            real z = z0 + d->slope[0] * (real)x;
+            z = z > d->low ? z : d->low;
+            z = z < d->high ? z : d->high;
+            if (side >= 0 && z > depth[x]) {
+                depth[x] = z;
+                visible[x] = d->name;
+            }
+        }
+    }
+}
+
+static inline bool is_small(const raster_state *s, const uint32_t *v, const drawing *d)
+{
+    const int32_t *a = s->snapped + 2 * (size_t)v[0], *b = s->snapped + 2 * (size_t)v[1];
+    const int32_t *c = s->snapped + 2 * (size_t)v[2], side = 64 * RASTER_SUBPIXELS;
     return max3(a[0], b[0], c[0]) - min3(a[0], b[0], c[0]) < side &&
-           max3(a[1], b[1], c[1]) - min3(a[1], b[1], c[1]) < side;
+           max3(a[1], b[1], c[1]) - min3(a[1], b[1], c[1]) < side &&
+           count_chunks(d->x0, d->x1) * RASTER_LANES <= s->width;
 }
 
 static inline __attribute__((always_inline)) void
@@ -227,90 +295,103 @@ draw_face(const job *j, uint32_t face, uint32_t name, int row_begin, int row_end
 {
     const raster_state *s = j->state;
     const box *b = &j->boxes[face];
-    const uint32_t *v = j->mesh->faces + 3 * face;
-    int y0 = b->y0 > row_begin ? b->y0 : row_begin, y1 = b->y1 < row_end ? b->y1 : row_end;
-    int width = b->x1 - b->x0 + 1;
-    raster_slot slot = { .face = face, .x0 = b->x0, .y0 = y0 };
+    const uint32_t *v = j->mesh->faces + 3 * (size_t)face;
+    drawing d = { .x0 = b->x0,
+                  .x1 = b->x1,
+                  .y0 = b->y0 > row_begin ? b->y0 : row_begin,
+                  .y1 = b->y1 < row_end ? b->y1 : row_end,
+                  .name = name };
+    raster_slot slot = { .face = face, .x0 = d.x0, .y0 = d.y0 };
     raster_set_planes(s, j->mesh, &slot);
-    edges e = set_edges(s, v, b->x0, y0);
-    real low = s->screen[3 * v[0] + 2], high = low, plane[3];
+    d.e = set_edges(s, v, d.x0, d.y0);
+    d.low = d.high = s->screen[3 * (size_t)v[0] + 2];
     for (int k = 0; k < 3; k++) {
-        real inverse = s->screen[3 * v[k] + 2];
-        low = inverse < low ? inverse : low;
-        high = inverse > high ? inverse : high;
-        plane[k] = slot.plane[0][k] + slot.plane[1][k] + slot.plane[2][k];
+        real inverse = s->screen[3 * (size_t)v[k] + 2];
+        d.low = inverse < d.low ? inverse : d.low;
+        d.high = inverse > d.high ? inverse : d.high;
     }
-    /* 32 bits hold the edge functions of faces that are at most 64 pixels wide and high */
-    if (face_is_small(s, v)) {
-        DRAW_ROWS(int32_t)
-    } else {
-        DRAW_ROWS(int64_t)
-    }
+    for (int k = 0; k < 2; k++)
+        d.slope[k] = slot.plane[0][k] + slot.plane[1][k] + slot.plane[2][k];
+    d.at = slot.plane[0][2] + slot.plane[1][2] + slot.plane[2][2];
+    if (is_small(s, v, &d))
+        draw_small(s, &d);
+    else
+        draw_large(s, &d);
 }
 
-/* From places in the list of faces to names of those that are seen, in the order of the pixels. */
-static void name_faces(const job *j, size_t band, int begin, int end)
+/* Pixels of the band that show the same face become runs; its slots are numbered in the order of
+ * the pixels. */
+static void find_runs(const job *j, size_t band)
 {
     const raster_state *s = j->state;
-    uint32_t first = j->first[band], count = 0, covered = 0;
-    uint32_t *names = j->names + first;
-    size_t stop = (size_t)end * (size_t)s->width;
-    for (size_t i = (size_t)begin * (size_t)s->width; i < stop; i++) {
-        if (!s->visible[i])
-            continue;
-        uint32_t *name = &names[s->visible[i] - 1];
-        if (!*name)
-            *name = ++count;
-        s->visible[i] = *name;
-        covered++;
+    const uint32_t width = (uint32_t)s->width;
+    const size_t begin = (size_t)raster_band_begin(s, band), end = (size_t)raster_band_end(s, band);
+    uint32_t *names = s->names + s->first[band], seen = 0, covered = 0;
+    raster_run *runs = s->runs + begin * width, *next = runs;
+    for (size_t y = begin; y < end; y++) {
+        const uint32_t *visible = s->visible + y * width;
+        for (uint32_t x = 0; x < width;) {
+            uint32_t place = visible[x], left = x;
+            while (++x < width && visible[x] == place)
+                ;
+            if (!place)
+                continue;
+            if (!names[place - 1])
+                names[place - 1] = ++seen;
+            *next++ = (raster_run){ .slot = names[place - 1] - 1,
+                                    .pixel = (uint32_t)y * width + left,
+                                    .length = (int32_t)(x - left) };
+            covered += x - left;
+        }
     }
     s->covered[band + 1] = covered;
-    j->seen[band] = count;
+    s->run_counts[band] = (uint32_t)(next - runs);
+    j->seen[band] = seen;
 }
 
-RASTER_WIDE static void draw_band(void *context, size_t band)
+HDS_WIDE static void draw_band(void *context, size_t band)
 {
     const job *j = context;
     const raster_state *s = j->state;
-    int begin = (int)band << s->band_bits, end = begin + (1 << s->band_bits);
-    end = end < s->height ? end : s->height;
-    for (uint32_t i = j->first[band]; i < j->first[band + 1]; i++)
-        draw_face(j, j->faces[i], i - j->first[band] + 1, begin, end - 1);
-    name_faces(j, band, begin, end);
+    for (uint32_t i = s->first[band]; i < s->first[band + 1]; i++)
+        draw_face(j, j->faces[i], i - s->first[band] + 1, raster_band_begin(s, band),
+                  raster_band_end(s, band) - 1);
+    find_runs(j, band);
 }
 
 static void make_slots(void *context, size_t band)
 {
     const job *j = context;
     const raster_state *s = j->state;
-    int begin = (int)band << s->band_bits, end = begin + (1 << s->band_bits);
-    end = end < s->height ? end : s->height;
-    for (uint32_t i = j->first[band]; i < j->first[band + 1]; i++) {
-        if (!j->names[i])
+    int begin = raster_band_begin(s, band);
+    for (uint32_t i = s->first[band]; i < s->first[band + 1]; i++) {
+        if (!s->names[i])
             continue;
-        raster_slot *slot = &s->slots[s->bands[band] + j->names[i] - 1];
+        raster_slot *slot = &s->slots[s->bands[band] + s->names[i] - 1];
         const box *b = &j->boxes[j->faces[i]];
         *slot =
             (raster_slot){ .face = j->faces[i], .x0 = b->x0, .y0 = b->y0 > begin ? b->y0 : begin };
         raster_set_planes(s, j->mesh, slot);
     }
-    size_t stop = (size_t)end * (size_t)s->width;
-    for (size_t i = (size_t)begin * (size_t)s->width; i < stop; i++)
-        s->visible[i] += s->visible[i] ? s->bands[band] : 0;
+    raster_run *runs = s->runs + (size_t)raster_band_begin(s, band) * (size_t)s->width;
+    for (uint32_t i = 0; i < s->run_counts[band]; i++)
+        runs[i].slot += s->bands[band];
 }
 
 bool raster_visible(raster_state *state, const raster_mesh *mesh, arena *scratch)
 {
     size_t pixels = (size_t)state->width * (size_t)state->height;
     job j = { .state = state, .mesh = mesh };
-    j.boxes = arena_alloc(scratch, mesh->face_count, sizeof *j.boxes);
-    state->facing = arena_alloc(scratch, mesh->face_count, sizeof *state->facing);
+    j.boxes = arena_take(scratch, mesh->face_count, sizeof *j.boxes);
+    state->facing = arena_take(scratch, mesh->face_count, sizeof *state->facing);
     state->visible = arena_alloc(scratch, pixels, sizeof *state->visible);
     state->depth = arena_alloc(scratch, pixels, sizeof *state->depth);
     state->bands = arena_alloc(scratch, (size_t)state->band_count + 1, sizeof *state->bands);
     state->covered = arena_alloc(scratch, (size_t)state->band_count + 1, sizeof *state->covered);
+    state->runs = arena_take(scratch, pixels, sizeof *state->runs);
+    state->run_counts = arena_take(scratch, (size_t)state->band_count, sizeof *state->run_counts);
     if (!j.boxes || !state->facing || !state->visible || !state->depth || !state->bands ||
-        !state->covered)
+        !state->covered || !state->runs || !state->run_counts)
         return false;
     size_t chunks = (mesh->face_count + RASTER_FACE_CHUNK - 1) / RASTER_FACE_CHUNK;
     threads_parallel(chunks, measure_faces, &j);
@@ -321,7 +402,7 @@ bool raster_visible(raster_state *state, const raster_mesh *mesh, arena *scratch
         state->bands[i + 1] = state->bands[i] + j.seen[i];
         state->covered[i + 1] += state->covered[i];
     }
-    state->slots = arena_alloc(scratch, state->bands[state->band_count], sizeof *state->slots);
+    state->slots = arena_take(scratch, state->bands[state->band_count], sizeof *state->slots);
     if (!state->slots)
         return false;
     threads_parallel((size_t)state->band_count, make_slots, &j);

@@ -11,26 +11,15 @@
 
 enum { DEFAULT_SIZE = 512, LARGEST_SIZE = 4096, LARGEST_SUPERSAMPLED = 2048 };
 
-static float *linear_texture(const hds_head_info *head) /* new */
-{
-    size_t count = 3 * head->texture_width * head->texture_height;
-    float *out = hds_alloc(count, sizeof *out);
-    if (out) {
-        image_from_u8(head->texture, count, out);
-        image_to_linear(out, count, out);
-    }
-    return out;
-}
-
 /* Lamps that stay with the camera, as a sitter turns before a photographer; more of them and less
  * of the ambient than what networks are shown. */
 static void set_light(real azimuth, real light[9])
 {
-    raster_light_preset(0, light);
+    raster_light_preset(0, RASTER_HARMONICS, light);
     light[0] *= 1.05f;
     for (int i = 1; i < 9; i++)
         light[i] *= 1.9f;
-    raster_light_turn(azimuth, light);
+    raster_light_turn(azimuth, RASTER_HARMONICS, light);
 }
 
 /* (factor * size)^2 sRGB floats, which are used up, -> size^2 bytes. */
@@ -55,9 +44,28 @@ typedef struct studio {
     hds_head_info head;
     hds_head_model_info model;
     scene_shape shape;
-    float *texture; /* linear */
+    raster_texture texture; /* linear, all levels; texels owned, NULL: none */
+    float *texels;
     raster_camera *cameras;
 } studio;
+
+static bool take_texture(studio *s)
+{
+    int width = (int)s->head.texture_width, height = (int)s->head.texture_height;
+    s->texture = (raster_texture){ .width = width,
+                                   .height = height,
+                                   .channels = 3,
+                                   .levels = raster_texture_levels(width, height) };
+    size_t count = 3 * s->head.texture_width * s->head.texture_height;
+    s->texels = hds_alloc(raster_texture_size(&s->texture), sizeof *s->texels);
+    if (!s->texels)
+        return false;
+    image_from_u8(s->head.texture, count, s->texels);
+    image_to_linear(s->texels, count, s->texels);
+    raster_texture_reduce(&s->texture, s->texels);
+    s->texture.texels = s->texels;
+    return true;
+}
 
 static hds_status no_memory(int size, hds_error *error)
 {
@@ -71,9 +79,7 @@ static hds_status open_studio(studio *s, const hds_head *head, const hds_camera 
     hds_head_get_info(head, &s->head);
     hds_head_model_get_info(s->head.model, &s->model);
     s->cameras = hds_alloc(count, sizeof *s->cameras);
-    if (textured && s->head.texture)
-        s->texture = linear_texture(&s->head);
-    if (!s->cameras || (textured && s->head.texture && !s->texture))
+    if (!s->cameras || (textured && s->head.texture && !take_texture(s)))
         return hds_raise(error, HDS_ERROR_MEMORY, "out of memory for the texture");
     hds_status status = scene_cameras(s->head.model, cameras, count, s->cameras, error);
     return status ? status : scene_shape_init(&s->shape, head, false, error);
@@ -82,7 +88,7 @@ static hds_status open_studio(studio *s, const hds_head *head, const hds_camera 
 static void close_studio(studio *s)
 {
     scene_shape_finish(&s->shape);
-    hds_free(s->texture);
+    hds_free(s->texels);
     hds_free(s->cameras);
 }
 
@@ -96,9 +102,7 @@ static hds_status draw(const studio *s, const raster_camera *camera, hds_render_
         .height = wide,
         .mode = mode == HDS_RENDER_NORMALS ? RASTER_NORMALS : RASTER_SHADED,
         .albedo = { .55f, .55f, .55f },
-        .texture = s->texture,
-        .texture_width = (int)s->head.texture_width,
-        .texture_height = (int)s->head.texture_height,
+        .texture = s->texels ? &s->texture : NULL,
         .background = { .42f, .42f, .42f },
     };
     raster_mesh mesh = {

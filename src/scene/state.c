@@ -2,8 +2,10 @@
 /* .headsds: a head, everything and exact, as a NumPy .npz.
  *
  *   format () S "headsds 1"                    model_path () S as given, empty: the built-in one
+ *   model_uv_template, model_mean_texture () S as given to load the model, if they were
  *   model_name () S                            model_counts (6) u8: V F T S E J
  *   model_topology () u8, FNV-1a of faces and uv_faces
+ *   model_base_pose (J,3) f4 if the model has one
  *   prompt () S, shape (S) f4, expression (E) f4, pose (J,3) f4, texture (H,W,3) u1 if any
  *   history_stage, history_step (N) i4, history_numbers (N,3) f4: timestep, gradient norm,
  *   coefficient norm */
@@ -16,7 +18,7 @@
 
 static const char FORMAT[] = "headsds 1";
 
-enum { MOST_ARRAYS = 13, COUNTS = 6 };
+enum { MOST_ARRAYS = 16, COUNTS = 6 };
 
 static uint64_t hash_words(uint64_t hash, const uint32_t *words, size_t count)
 {
@@ -95,9 +97,15 @@ hds_status scene_save_state(const hds_head *head, const char *path, hds_error *e
     writer w = { .count = 0 };
     put_text(&w, "format", FORMAT);
     put_text(&w, "model_path", info.model->path ? info.model->path : "");
+    if (info.model->uv_template)
+        put_text(&w, "model_uv_template", info.model->uv_template);
+    if (info.model->mean_texture_path)
+        put_text(&w, "model_mean_texture", info.model->mean_texture_path);
     put_text(&w, "model_name", model.name);
     put(&w, "model_counts", 'u', 8, counts, 1, COUNTS, 0, 0);
     put(&w, "model_topology", 'u', 8, &topology, 0, 0, 0, 0);
+    if (model.base_pose)
+        put(&w, "model_base_pose", 'f', 4, model.base_pose, 2, model.joint_count, 3, 0);
     put_text(&w, "prompt", info.prompt);
     put(&w, "shape", 'f', 4, info.shape, 1, model.shape_count, 0, 0);
     put(&w, "expression", 'f', 4, info.expression, 1, model.expression_count, 0, 0);
@@ -119,8 +127,9 @@ typedef struct reader {
     const char *path;
     hds_error *error;
     char *model_path, *model_name, *prompt;
+    char *model_uv_template, *model_mean_texture; /* or NULL */
     const uint64_t *counts, *topology;
-    const float *shape, *expression, *pose;
+    const float *shape, *expression, *pose, *base_pose;
     const io_array *texture;
     hds_history *history;
     size_t history_count;
@@ -172,6 +181,10 @@ static hds_status read_names(reader *r)
         status = need_text(r, "model_path", &r->model_path);
     if (status == HDS_OK)
         status = need_text(r, "model_name", &r->model_name);
+    if (status == HDS_OK && io_npz_find(&r->npz, "model_uv_template"))
+        status = need_text(r, "model_uv_template", &r->model_uv_template);
+    if (status == HDS_OK && io_npz_find(&r->npz, "model_mean_texture"))
+        status = need_text(r, "model_mean_texture", &r->model_mean_texture);
     if (status == HDS_OK)
         status = need_text(r, "prompt", &r->prompt);
     return status;
@@ -194,6 +207,12 @@ static hds_status read_numbers(reader *r)
     r->shape = shape->data;
     r->expression = expression->data;
     r->pose = pose->data;
+    if (io_npz_find(&r->npz, "model_base_pose")) {
+        status = need(r, "model_base_pose", 'f', 4, 2, (int64_t)r->counts[5], 3, &pose);
+        if (status != HDS_OK)
+            return status;
+        r->base_pose = pose->data;
+    }
     if (io_npz_find(&r->npz, "texture")) {
         status = need(r, "texture", 'u', 1, 3, -1, -1, &r->texture);
         if (status == HDS_OK && (r->texture->shape[2] != 3 || r->texture->size == 0))
@@ -233,6 +252,10 @@ static hds_status load_model(reader *r, hds_head_model **model)
         .path = r->model_path[0] ? r->model_path : NULL,
         .shape_count = (int)r->counts[3],
         .expression_count = (int)r->counts[4],
+        .uv_template = r->model_uv_template,
+        .mean_texture = r->model_mean_texture,
+        .base_pose = r->base_pose,
+        .base_pose_count = r->base_pose ? 3 * r->counts[5] : 0,
     };
     hds_error inner = { 0 };
     hds_status status = hds_head_model_load(model, &params, &inner);
@@ -260,6 +283,21 @@ static hds_status check_model(reader *r, hds_head_model *model)
         (unsigned long long)r->counts[3], (unsigned long long)r->counts[4],
         (unsigned long long)r->counts[5], info.name, info.vertex_count, info.face_count,
         info.shape_count, info.expression_count, info.joint_count);
+}
+
+static hds_status check_base_pose(reader *r, const hds_head_model *model)
+{
+    hds_head_model_info info;
+    hds_head_model_get_info(model, &info);
+    if (r->base_pose && info.base_pose
+            ? !memcmp(r->base_pose, info.base_pose, 3 * info.joint_count * sizeof *r->base_pose)
+            : !r->base_pose && !info.base_pose)
+        return HDS_OK;
+    return hds_raise(
+        r->error, HDS_ERROR_ARGUMENT,
+        "%s: was made on the head model '%s' in another base pose; load the model with "
+        "the base_pose that it had",
+        r->path, r->model_name);
 }
 
 static hds_status make_head(reader *r, hds_head_model *model, hds_head **head)
@@ -303,10 +341,14 @@ hds_status hds_head_load(hds_head **head, const char *path, hds_head_model *mode
     if (status == HDS_OK)
         status = check_model(&r, own ? own : model);
     if (status == HDS_OK)
+        status = check_base_pose(&r, own ? own : model);
+    if (status == HDS_OK)
         status = make_head(&r, own ? own : model, head);
     hds_head_model_unref(own);
     hds_free(r.history);
     hds_free(r.model_path);
+    hds_free(r.model_uv_template);
+    hds_free(r.model_mean_texture);
     hds_free(r.model_name);
     hds_free(r.prompt);
     io_npz_close(&r.npz);

@@ -55,7 +55,7 @@ static void measure(const test_mesh *m, const raster_view *view, const buffers *
         raster_state *s = raster_draw(&m->mesh, m->normals, view, &a, b->image);
         double middle = seconds();
         if (!s || !raster_draw_adjoint(&m->mesh, m->normals, view, &a, s, b->dimage, b->dvertices,
-                                       b->dnormals, view->texture ? b->dtexture : NULL))
+                                       b->dnormals, view->texture ? b->dtexture : NULL, NULL))
             break;
         double end = seconds();
         best[0] = middle - start < best[0] ? middle - start : best[0];
@@ -88,8 +88,8 @@ int main(void)
     for (int mode = 0; mode < 3; mode++) {
         double best[2], reference;
         raster_view view = test_view(512, mode == 1 ? RASTER_NORMALS : RASTER_SHADED);
-        view.texture = mode == 2 ? b.texture : NULL;
-        view.texture_width = view.texture_height = TEXTURE;
+        const raster_texture map = { TEXTURE, TEXTURE, 3, 1, b.texture };
+        view.texture = mode == 2 ? &map : NULL;
         measure(&m, &view, &b, best);
         reference = best[0] + best[1];
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {

@@ -175,9 +175,19 @@ static void checkpoints_of_other_runs_are_refused(void **state)
     load_refused(&p, path, HDS_ERROR_ARGUMENT, "its model is");
     hds_head_model_unref(p.model);
     p = right;
+    p.model = toy_load_posed(t, 0.1f);
+    load_refused(&p, path, HDS_ERROR_ARGUMENT, "its base_pose coefficients are others");
+    hds_head_model_unref(p.model);
+    p = right;
     p.prior = toy_load_prior(prior);
     load_refused(&p, path, HDS_ERROR_ARGUMENT, "its prior is");
     hds_prior_unref(p.prior);
+    hds_free(path);
+    p = right;
+    p.model = toy_load_posed(t, 0.1f);
+    path = saved(t, &p, 2);
+    load_refused(&right, path, HDS_ERROR_ARGUMENT, "its base_pose coefficients are others");
+    hds_head_model_unref(p.model);
     hds_free(path);
     hds_free(head);
     hds_free(prior);
@@ -238,6 +248,30 @@ static void checkpoints_that_contradict_themselves_are_refused(void **state)
     load_mended(t, &p, TINY("settings", 'S', 2, "{]", 1), "settings");
     p.texture.skip = true;
     load_mended(t, &p, TINY("place", 'i', 8, ((int64_t[]){ 1, 0 }), 2), "place");
+}
+
+/* A head that looks straight up is framed as it lies. */
+static void framing_is_of_the_base_pose(void **state)
+{
+    const toy *t = *state;
+    hds_generate_params p = toy_params(t, STEPS);
+    hds_error error = { 0 };
+    fit_run plain, posed;
+    p.model = toy_load_posed(t, -1.5f);
+    toy_ok(fit_run_init(&posed, &p, &error), &error);
+    size_t count = p.model->vertex_count;
+    float *v = calloc(count, 3 * sizeof *v);
+    assert_non_null(v);
+    toy_ok(hds_head_model_vertices(p.model, &(hds_coefficients){ 0 }, v, &error), &error);
+    fit_framing expected = fit_framing_of(v, count);
+    p.model = t->model;
+    toy_ok(fit_run_init(&plain, &p, &error), &error);
+    assert_memory_equal(&posed.framing, &expected, sizeof expected);
+    assert_memory_not_equal(&plain.framing, &expected, sizeof expected);
+    hds_head_model_unref(posed.model);
+    fit_run_finish(&posed);
+    fit_run_finish(&plain);
+    free(v);
 }
 
 static void settings_refused(hds_generate_params p, const char *place, const char *word)
@@ -310,6 +344,7 @@ int main(void)
         cmocka_unit_test(checkpoints_of_other_runs_are_refused),
         cmocka_unit_test(cut_off_checkpoints_are_refused),
         cmocka_unit_test(checkpoints_that_contradict_themselves_are_refused),
+        cmocka_unit_test(framing_is_of_the_base_pose),
         cmocka_unit_test(settings_out_of_range_are_refused),
         cmocka_unit_test(starts_that_do_not_fit_are_refused),
     };

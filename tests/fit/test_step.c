@@ -158,7 +158,7 @@ static void shape_gradients_are_those_of_the_pictures(void **state)
         for (int k = 0; k < TOY_SHAPES; k++)
             norm += (double)dshape[k] * dshape[k];
         for (int k = 0; k < TOY_SHAPES; k++) {
-            double expected = shape_difference(&run, k, inside ? 0.01 : 0.1, v.dimages);
+            double expected = shape_difference(&run, k, inside ? 0.003 : 0.1, v.dimages);
             if (inside && !(fabs(dshape[k] - expected) <= 0.003 * sqrt(norm)))
                 fail_msg("step %d, component %d: %g, expected %g (norm %g)", run.step, k,
                          (double)dshape[k], expected, sqrt(norm));

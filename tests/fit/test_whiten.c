@@ -106,7 +106,13 @@ static void it_is_the_same_for_every_prompt_and_seed(void **state)
     assert_int_equal(b.whitening.done, 0);
     assert_memory_equal(a.whitening.matrix, b.whitening.matrix, S * S * sizeof(float));
     fit_run_finish(&b);
-    p.geometry.guidance_scale *= 2; /* another matrix */
+    p.model = toy_load_posed(t, 0.2f); /* another matrix */
+    prepare(&b, &p);
+    assert_true(b.whitening.done > 0);
+    fit_run_finish(&b);
+    hds_head_model_unref(p.model);
+    p.model = t->model;
+    p.geometry.guidance_scale *= 2; /* another one */
     prepare(&b, &p);
     assert_true(b.whitening.done > 0);
     assert_memory_not_equal(a.whitening.matrix, b.whitening.matrix, S * S * sizeof(float));

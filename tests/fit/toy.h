@@ -149,6 +149,18 @@ static inline hds_head_model *toy_load_head(const char *path)
     return model;
 }
 
+/* The toy's head looking down by this angle. */
+static inline hds_head_model *toy_load_posed(const toy *t, float pitch)
+{
+    hds_error error = { 0 };
+    hds_head_model *model;
+    const hds_head_model_params params = { .path = t->head_path,
+                                           .base_pose = &pitch,
+                                           .base_pose_count = 1 };
+    toy_ok(hds_head_model_load(&model, &params, &error), &error);
+    return model;
+}
+
 static inline int toy_create(void **state)
 {
     toy *t = calloc(1, sizeof *t);

@@ -84,28 +84,24 @@ static void paint_subject(subject which, real *texture)
             texture[3 * (y * SIZE + x)] = 1;
 }
 
-/* Three pictures of the painted subject: albedo alone, which a light that is all ambient gives. */
+/* Three pictures of the painted subject, unlit. */
 static bool unwrap(const test_mesh *m, const raster_uv_layout *layout, subject which, arena *a,
                    real *sums, real *weights)
 {
     static real image[3 * VIEW * VIEW], texture[3 * TEXELS];
+    const raster_texture map = { SIZE, SIZE, 3, 1, texture };
     bool good = true;
     paint_subject(which, texture);
     for (int i = 0; i < VIEWS; i++) {
-        raster_view view = test_view(VIEW, RASTER_SHADED);
+        raster_view view = test_view(VIEW, RASTER_UNLIT);
         view.camera = (raster_camera){ .azimuth = (real)(-50 + 50 * i),
                                        .elevation = (real)(10 * i),
                                        .distance = 1,
                                        .fov_y = which == HEAD ? 20 : 30 };
-        for (int k = 0; k < 9; k++)
-            view.light[k] = 0;
-        view.light[0] = 1 / raster_irradiance((const real[9]){ 1 }, (const real[3]){ 0, 0, 1 });
-        view.texture = texture;
-        view.texture_width = view.texture_height = SIZE;
+        view.texture = &map;
         arena drawing = { 0 };
         good &= raster_draw(&m->mesh, m->normals, &view, &drawing, image) != NULL;
         arena_finish(&drawing);
-        image_to_linear(image, 3 * VIEW * VIEW, image);
         raster_picture picture = { view.camera, VIEW, VIEW, 3, image };
         good &= raster_unwrap_add(layout, &m->mesh, m->normals, &picture, a, sums, weights);
     }
@@ -127,7 +123,7 @@ static bool mirror(const test_mesh *m, const raster_uv_layout *layout, subject w
                 !lonely;
     paint_subject(which, texture);
     raster_uv_mirror(layout, &m->mesh, partners, map);
-    raster_uv_look_up(texture, SIZE, SIZE, 3, map, TEXELS, out);
+    raster_uv_look_up(&(raster_texture){ SIZE, SIZE, 3, 1, texture }, map, TEXELS, out);
     for (int i = 0; i < 3 * TEXELS; i++)
         out[i] = layout->faces[i / 3] ? out[i] : 0;
     image_to_srgb(out, 3 * TEXELS, out);
@@ -140,17 +136,27 @@ static bool unwrap_scene(const scene *s, const test_mesh *m, const raster_uv_lay
                          arena *a, real *out)
 {
     static real weights[TEXELS];
-    static uint8_t covered[TEXELS];
     memset(out, 0, 3 * TEXELS * sizeof *out);
     memset(weights, 0, sizeof weights);
     bool good = unwrap(m, layout, s->subject, a, out, weights);
-    for (int i = 0; i < TEXELS; i++)
-        covered[i] = weights[i] > 0;
-    if (s->what == FILLED)
-        good &= image_fill_gutters(covered, SIZE, SIZE, 3, out);
     image_to_srgb(out, 3 * TEXELS, out);
     for (int i = 0; s->what == WEIGHT && i < 3 * TEXELS; i++)
         out[i] = weights[i / 3] / VIEWS;
+    return good;
+}
+
+/* Nothing is known of the texels that no face covers. */
+static bool fill_scene(const scene *s, const raster_uv_layout *layout, real *out)
+{
+    static uint8_t covered[TEXELS];
+    paint_subject(s->subject, out);
+    for (int i = 0; i < TEXELS; i++) {
+        covered[i] = layout->faces[i] != 0;
+        for (int c = 0; c < 3 && !covered[i]; c++)
+            out[3 * i + c] = c == 1;
+    }
+    bool good = image_fill_gutters(covered, SIZE, SIZE, 3, out);
+    image_to_srgb(out, 3 * TEXELS, out);
     return good;
 }
 
@@ -176,6 +182,8 @@ static bool draw(size_t i, golden_scene *scene_out, uint8_t *pixels)
         interpolate_scene(s, &m, &layout, out);
     else if (good && s->what == MIRRORED)
         good = mirror(&m, &layout, s->subject, &a, out);
+    else if (good && s->what == FILLED)
+        good = fill_scene(s, &layout, out);
     else if (good)
         good = unwrap_scene(s, &m, &layout, &a, out);
     if (good)

@@ -9,6 +9,7 @@
 #include <stdarg.h>
 
 #include <cmocka.h>
+#include <stdio.h>
 
 enum { TEXTURE = 24 };
 
@@ -17,30 +18,42 @@ typedef enum part { WHOLE, INSIDE, OUTLINE } part;
 typedef struct problem {
     test_mesh mesh;
     raster_view view;
-    double *texture;
+    raster_texture *texture;
+    double *texels;
+    uint32_t *parts;
     arena scratch;
-    size_t pixels;
+    size_t pixels; /* numbers of the picture */
 } problem;
 
-static problem make_problem(test_mesh mesh, raster_view view, bool textured)
+/* levels 0: no texture. Its levels are no pyramid, so that each has slopes of its own. */
+static problem make_problem(test_mesh mesh, raster_view view, int levels)
 {
-    problem p = { .mesh = mesh, .view = view };
-    p.pixels = 3 * (size_t)view.width * (size_t)view.height;
+    static const double colours[6] = { 0.1, 0.9, 0.3, 0.8, 0.2, 0.5 };
+    int channels = view.mode == RASTER_UNLIT ? 4 : 3;
+    problem p = { .mesh = mesh, .view = view, .texture = malloc(sizeof *p.texture) };
     rng r = rng_make(3, 9);
-    p.texture = calloc(3 * TEXTURE * TEXTURE, sizeof(double));
-    for (int i = 0; i < 3 * TEXTURE * TEXTURE; i++)
-        p.texture[i] = rng_range(&r, 0.05, 0.9);
-    if (textured) {
-        p.view.texture = p.texture;
-        p.view.texture_width = p.view.texture_height = TEXTURE;
-    }
+    *p.texture = (raster_texture){ TEXTURE, TEXTURE, channels, levels ? levels : 1, NULL };
+    size_t count = raster_texture_size(p.texture);
+    p.texels = calloc(count, sizeof *p.texels);
+    p.parts = calloc(mesh.mesh.face_count, sizeof *p.parts);
+    for (size_t i = 0; i < count; i++)
+        p.texels[i] = rng_range(&r, 0.05, 0.9);
+    for (size_t i = 0; i < mesh.mesh.face_count; i++)
+        p.parts[i] = i % 2;
+    p.texture->texels = p.texels;
+    p.view.texture = levels ? p.texture : NULL;
+    p.view.face_parts = p.parts;
+    p.view.part_colours = colours;
+    p.pixels = (size_t)raster_channels(&p.view) * (size_t)(view.width * view.height);
     return p;
 }
 
 static void drop_problem(problem *p)
 {
     test_mesh_finish(&p->mesh);
+    free(p->texels);
     free(p->texture);
+    free(p->parts);
     arena_finish(&p->scratch);
 }
 
@@ -67,14 +80,14 @@ static double inner(const double *a, const double *b, size_t count)
     return sum;
 }
 
-/* Keeps of u what lies on blended pixels, or what does not. */
+/* Keeps of u what lies on blended pixels, or what does not; c channels. */
 static void mask_part(const raster_state *s, part which, double *u, size_t count)
 {
     bool *blended = calloc(count, sizeof *blended);
     for (size_t i = 0; i < s->crossing_count; i++)
         blended[s->crossings[i].inner] = blended[s->crossings[i].outer] = true;
     for (size_t i = 0; i < count; i++)
-        if (which != WHOLE && blended[i / 3] != (which == OUTLINE))
+        if (which != WHOLE && blended[i / (size_t)s->channels] != (which == OUTLINE))
             u[i] = 0;
     free(blended);
 }
@@ -114,27 +127,29 @@ static void expect_slope(const double *gradient, const double *v, size_t count, 
                  sqrt(squares));
 }
 
-static void check_adjoint(problem *p, part which, double tolerance)
+static void check_adjoint(problem *p, part which, double tolerance, const char *mode)
 {
     rng r = rng_make(17, (uint64_t)which);
-    size_t vertices = 3 * p->mesh.mesh.vertex_count, texels = 3 * TEXTURE * TEXTURE;
+    size_t vertices = 3 * p->mesh.mesh.vertex_count, texels = raster_texture_size(p->texture);
     double *image = calloc(p->pixels, sizeof *image);
-    double *u = random_array(&r, p->pixels), *grads[3], *arrays[3];
-    const size_t counts[3] = { vertices, vertices, texels };
-    const char *names[3] = { "vertices", "normals", "texture" };
-    double *variables[3] = { p->mesh.vertices, p->mesh.normals, p->texture };
-    for (int k = 0; k < 3; k++) {
+    double *u = random_array(&r, p->pixels), *grads[4], *arrays[4];
+    const size_t counts[4] = { vertices, vertices, texels, 9 };
+    const char *names[4] = { "vertices", "normals", "texture", "light" };
+    double *variables[4] = { p->mesh.vertices, p->mesh.normals, p->texels, p->view.light };
+    for (int k = 0; k < 4; k++) {
         grads[k] = calloc(counts[k], sizeof(double));
         arrays[k] = random_array(&r, counts[k]);
     }
     raster_state *s = draw(p, image);
     mask_part(s, which, u, p->pixels);
     assert_true(raster_draw_adjoint(&p->mesh.mesh, p->mesh.normals, &p->view, &p->scratch, s, u,
-                                    grads[0], grads[1], grads[2]));
+                                    grads[0], grads[1], grads[2], grads[3]));
     arena_leave(&p->scratch, (arena_mark){ 0 });
-    for (int k = 0; k < 3; k++) {
+    for (int k = 0; k < 4; k++) {
+        char what[64];
+        snprintf(what, sizeof what, "%s, %s", mode, names[k]);
         double expected = slope_along(p, variables[k], arrays[k], counts[k], u);
-        expect_slope(grads[k], arrays[k], counts[k], expected, tolerance, names[k]);
+        expect_slope(grads[k], arrays[k], counts[k], expected, tolerance, what);
         free(grads[k]);
         free(arrays[k]);
     }
@@ -142,53 +157,85 @@ static void check_adjoint(problem *p, part which, double tolerance)
     free(u);
 }
 
+typedef struct test_kind {
+    const char *name;
+    raster_mode mode;
+    raster_light light;
+    int levels;
+} test_kind;
+
+static const test_kind kinds[] = {
+    { "grey", RASTER_SHADED, RASTER_HARMONICS, 0 },
+    { "rig", RASTER_SHADED, RASTER_RIG, 0 },
+    { "textured", RASTER_SHADED, RASTER_HARMONICS, 1 },
+    { "mip-mapped", RASTER_SHADED, RASTER_RIG, 4 },
+    { "latents", RASTER_UNLIT, RASTER_HARMONICS, 1 },
+    { "mip-mapped latents", RASTER_UNLIT, RASTER_HARMONICS, 5 },
+    { "parts", RASTER_PARTS, RASTER_HARMONICS, 0 },
+    { "normals", RASTER_NORMALS, RASTER_HARMONICS, 0 },
+    { "camera normals", RASTER_CAMERA_NORMALS, RASTER_HARMONICS, 0 },
+    { "control normals", RASTER_CONTROL_NORMALS, RASTER_HARMONICS, 0 },
+    { "depth", RASTER_DEPTH, RASTER_HARMONICS, 0 },
+};
+enum { KINDS = sizeof kinds / sizeof *kinds };
+
+static raster_view view_of(const test_kind *k, int size)
+{
+    raster_view view = test_view(size, k->mode);
+    view.light_kind = k->light;
+    raster_light_preset(4, view.light_kind, view.light);
+    view.albedo[1] = 0.7; /* not grey */
+    return view;
+}
+
 static void test_modes(void **state)
 {
-    for (int kind = 0; kind < 3; kind++) {
-        raster_mode mode = kind == 2 ? RASTER_NORMALS : RASTER_SHADED;
-        problem p = make_problem(test_sphere(9, 2, 0.2, 0.1), test_view(48, mode), kind == 1);
+    for (int i = 0; i < KINDS; i++) {
+        problem p =
+            make_problem(test_sphere(9, 2, 0.2, 0.1), view_of(&kinds[i], 48), kinds[i].levels);
         for (int k = WHOLE; k <= OUTLINE; k++)
-            check_adjoint(&p, (part)k, 1e-5);
+            check_adjoint(&p, (part)k, 1e-5, kinds[i].name);
         p.view.camera.elevation = -40; /* into the opening: back faces and borders */
-        check_adjoint(&p, WHOLE, 1e-5);
+        check_adjoint(&p, WHOLE, 1e-5, kinds[i].name);
         drop_problem(&p);
     }
 }
 
 static void test_small_faces(void **state)
 {
-    problem p = make_problem(test_sphere(40, 0, 0.2, 0.1), test_view(40, RASTER_SHADED), true);
-    check_adjoint(&p, INSIDE, 1e-5);
-    check_adjoint(&p, OUTLINE, 1e-5);
+    problem p = make_problem(test_sphere(40, 0, 0.2, 0.1), test_view(40, RASTER_SHADED), 1);
+    check_adjoint(&p, INSIDE, 1e-5, "small faces");
+    check_adjoint(&p, OUTLINE, 1e-5, "small faces");
     drop_problem(&p);
 }
 
 /* Slivers, both sides, faces through each other, beyond the border and behind the camera. */
 static void test_soups(void **state)
 {
-    for (uint64_t seed = 0; seed < 12; seed++) {
+    for (uint64_t seed = 0; seed < 3 * KINDS; seed++) {
+        const test_kind *k = &kinds[seed % KINDS];
         rng r = rng_make(seed, 1);
-        raster_view view = test_view(32, seed % 2 ? RASTER_NORMALS : RASTER_SHADED);
+        raster_view view = view_of(k, 32);
         view.width = 40;
-        problem p = make_problem(test_soup(&r, 30, 24, seed % 3 ? 0.3 : 1.5), view, seed % 4 == 0);
-        for (int k = WHOLE; k <= OUTLINE; k++)
-            check_adjoint(&p, (part)k, 1e-4);
+        problem p = make_problem(test_soup(&r, 30, 24, seed % 3 ? 0.3 : 1.5), view, k->levels);
+        for (int part_of = WHOLE; part_of <= OUTLINE; part_of++)
+            check_adjoint(&p, (part)part_of, 1e-4, k->name);
         drop_problem(&p);
     }
 }
 
 static void test_twice_doubles(void **state)
 {
-    problem p = make_problem(test_sphere(9, 2, 0.2, 0.1), test_view(32, RASTER_SHADED), true);
+    problem p = make_problem(test_sphere(9, 2, 0.2, 0.1), test_view(32, RASTER_SHADED), 3);
     rng r = rng_make(5, 5);
-    size_t vertices = 3 * p.mesh.mesh.vertex_count, texels = 3 * TEXTURE * TEXTURE;
-    size_t count = 2 * vertices + texels;
+    size_t vertices = 3 * p.mesh.mesh.vertex_count, texels = raster_texture_size(p.texture);
+    size_t count = 2 * vertices + texels + 9;
     double *u = random_array(&r, p.pixels), *image = calloc(p.pixels, sizeof *image);
     double *g = calloc(count, sizeof *g), *once = calloc(count, sizeof *once);
     raster_state *s = draw(&p, image);
     for (int round = 0; round < 2; round++) {
         assert_true(raster_draw_adjoint(&p.mesh.mesh, p.mesh.normals, &p.view, &p.scratch, s, u, g,
-                                        g + vertices, g + 2 * vertices));
+                                        g + vertices, g + 2 * vertices, g + count - 9));
         if (round == 0)
             memcpy(once, g, count * sizeof *g);
     }
@@ -258,7 +305,8 @@ static double adjoint_along(problem *p, int size, const double *base, motion kin
         for (int x = 0; x < size; x++)
             u[3 * (y * size + x)] = weight((x + 0.5) / size, (y + 0.5) / size) / (size * size);
     raster_state *s = draw(p, image);
-    raster_draw_adjoint(&p->mesh.mesh, p->mesh.normals, &p->view, &p->scratch, s, u, g, NULL, NULL);
+    raster_draw_adjoint(&p->mesh.mesh, p->mesh.normals, &p->view, &p->scratch, s, u, g, NULL, NULL,
+                        NULL);
     arena_leave(&p->scratch, (arena_mark){ 0 });
     move(base, ahead, count / 3, kind, step);
     double slope = 0;
@@ -278,7 +326,7 @@ static void check_outline(test_mesh mesh, int size, double tolerance, const char
         view.light[i] = 0; /* flat: only the outline moves */
     for (int c = 0; c < 3; c++)
         view.background[c] = 0;
-    problem p = make_problem(mesh, view, false);
+    problem p = make_problem(mesh, view, 0);
     size_t count = p.mesh.mesh.vertex_count;
     double *base = malloc(3 * count * sizeof *base), found[MOTIONS], expected[MOTIONS];
     memcpy(base, p.mesh.vertices, 3 * count * sizeof *base);

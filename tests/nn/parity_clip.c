@@ -196,7 +196,9 @@ static void check_public(const parity *c)
     hds_clip *clip;
     clip_pixels_config config;
     char *folder = parity_model(c, 0, ""), *file = parity_model(c, 0, "preprocessor_config.json");
-    parity_status(hds_clip_load(&clip, folder, &error), &error);
+    parity_status(
+        hds_clip_load(&clip, &(hds_clip_params){ .path = folder, .device = "cpu" }, &error),
+        &error);
     parity_status(clip_pixels_config_load(&config, file, &error), &error);
 
     const json_t *list = json_object_get(json_object_get(c->entry, "params"), "texts");

@@ -23,7 +23,7 @@ static int load(void **state)
 {
     hds_error error = { 0 };
     hds_clip *clip;
-    if (hds_clip_load(&clip, model, &error) != HDS_OK) {
+    if (hds_clip_load(&clip, &(hds_clip_params){ .path = model }, &error) != HDS_OK) {
         print_error("%s\n", error.message);
         return 1;
     }
@@ -63,11 +63,15 @@ static void folders_that_are_none_are_refused(void **state)
 {
     hds_error error = { 0 };
     hds_clip *clip;
-    refused(hds_clip_load(&clip, "/nowhere/clip", &error), HDS_ERROR_NOT_FOUND, &error,
+    refused(hds_clip_load(&clip, &(hds_clip_params){ .path = "/nowhere/clip" }, &error),
+            HDS_ERROR_NOT_FOUND, &error,
             "/nowhere/clip: no such folder, expected a folder as openai/clip-vit");
     assert_null(clip);
-    refused(hds_clip_load(&clip, "/dev/zero", &error), HDS_ERROR_NOT_FOUND, &error, "not a folder");
-    refused(hds_clip_load(&clip, "/", &error), HDS_ERROR_NOT_FOUND, &error, "config.json");
+    refused(hds_clip_load(&clip, NULL, &error), HDS_ERROR_ARGUMENT, &error, "path is NULL");
+    refused(hds_clip_load(&clip, &(hds_clip_params){ .path = "/dev/zero" }, &error),
+            HDS_ERROR_NOT_FOUND, &error, "not a folder");
+    refused(hds_clip_load(&clip, &(hds_clip_params){ .path = "/" }, &error), HDS_ERROR_NOT_FOUND,
+            &error, "config.json");
 }
 
 static void write_text(const char *path, const char *text)
@@ -97,7 +101,7 @@ static void load_with(const char *name, const char *text, hds_status expected, c
     }
     hds_error error = { 0 };
     hds_clip *clip;
-    hds_status status = hds_clip_load(&clip, folder, &error);
+    hds_status status = hds_clip_load(&clip, &(hds_clip_params){ .path = folder }, &error);
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         char *to = io_join(folder, files[i]);
         unlink(to);

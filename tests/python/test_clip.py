@@ -63,6 +63,47 @@ def test_a_step_along_the_gradient_agrees_more(clip):
     assert gain == pytest.approx(step * dot(dx, dx), rel=0.05)
 
 
+# By dtype: the largest difference of a cosine from float32's. A weight keeps 8 bits of bfloat16 and
+# 11 of float16; sums are float32.
+ALLOWED = {"float32": 0, "bfloat16": 0.01, "float16": 0.001}
+
+
+@pytest.mark.parametrize("dtype", ALLOWED)
+def test_dtypes(dtype):
+    images, texts, upstream = picture(2, 50, 33, 3), ["a cat", "zombie"], picture(2, 2)
+    exact = headsds.Clip.load(shared("parity/tiny-clip"), device="cpu", dtype="float32")
+    clip = headsds.Clip.load(shared("parity/tiny-clip"), device="cpu", dtype=dtype)
+    assert (exact.device, exact.dtype, clip.device, clip.dtype) == ("cpu", "float32", "cpu", dtype)
+    a, b = (flat(c.similarity(images, texts)) for c in (exact, clip))
+    far = max(abs(x - y) for x, y in zip(a, b, strict=True))
+    assert far == 0 if dtype == "float32" else 1e-6 < far < ALLOWED[dtype]
+    a, b = (flat(c.similarity_gradient(images, texts, upstream)) for c in (exact, clip))
+    far = dot([x - y for x, y in zip(a, b, strict=True)], [x - y for x, y in zip(a, b, strict=True)])
+    assert far <= (5 * ALLOWED[dtype]) ** 2 * dot(a, a)
+
+
+def test_auto_is_what_a_small_network_runs_best_with(clip):
+    assert (clip.device in ("cpu", "cuda"), clip.dtype) == (True, "float32")
+
+
+def test_devices_and_dtypes_that_are_none(clip):
+    """In the words of Prior.load."""
+    folder, prior = shared("parity/tiny-clip"), shared("parity/tiny-sd15")
+    wrong = [{"device": name} for name in ("gpu", "cuda:", "cuda:x", "cuda:-1", "cuda:0 ", "CPU", "")]
+    wrong += [{"dtype": name} for name in ("int8", "FLOAT32", "half", "")]
+    if clip.device == "cpu":
+        wrong += [{"device": "cuda"}, {"device": "cuda:7"}]
+    for choice in wrong:
+        with pytest.raises(ValueError) as mine:
+            headsds.Clip.load(folder, **choice)
+        with pytest.raises(ValueError) as other:
+            headsds.Prior.load(prior, **choice)
+        assert str(mine.value) == str(other.value)
+        assert f'"{next(iter(choice.values()))}"' in str(mine.value)
+    with pytest.raises(TypeError):
+        headsds.Clip.load(folder, "cpu")
+
+
 def test_errors(clip, tmp_path):
     image, upstream = picture(1, 8, 8, 3), picture(1, 1)
     with pytest.raises(FileNotFoundError, match="nowhere: no such folder, expected a folder as"):

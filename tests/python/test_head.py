@@ -136,6 +136,19 @@ def test_load_with_another_model(tmp_path, head, egg_path):
         headsds.Head.load(tmp_path / "a.headsds", headsds.HeadModel.load(egg_path, shape_count=1))
 
 
+def test_base_pose_returns_with_the_head(tmp_path, egg, egg_path):
+    posed = headsds.HeadModel.load(egg_path, base_pose=[0.3, 0, 0, 0, 0.1])
+    head = headsds.Head(posed, shape=[1], pose=[0, 0.2, 0])
+    head.save(tmp_path / "a.headsds")
+    for back in headsds.Head.load(tmp_path / "a.headsds"), headsds.Head.load(tmp_path / "a.headsds", posed):
+        assert back.vertices() == head.vertices() and back.model.base_pose == posed.base_pose
+    other = headsds.HeadModel.load(egg_path, base_pose=[0.3])
+    headsds.Head(egg).save(tmp_path / "b.headsds")
+    for name, model in ("a", egg), ("a", other), ("b", posed):
+        with pytest.raises(ValueError, match=f"{name}.headsds: was made on .* 'egg' in another base pose"):
+            headsds.Head.load(tmp_path / f"{name}.headsds", model)
+
+
 @pytest.mark.parametrize(
     "arguments, exception, message",
     [

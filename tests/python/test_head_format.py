@@ -55,6 +55,14 @@ def test_snippet_is_a_closed_surface_that_looks_outwards(written):
     assert {(b, a) for a, b in edges} == edges
 
 
+def test_parts_of_the_snippet(written):
+    model = headsds.HeadModel.load(written / "egg.npz")
+    assert model.part_names == ("shell", "chin")
+    assert (model.face_parts.format, model.face_parts.shape) == ("I", (model.face_count,))
+    assert model.face_parts.tolist() == np.load(written / "egg.npz")["face_parts"].tolist()
+    assert set(model.face_parts.tolist()) == {0, 1}
+
+
 def test_table_is_the_built_in_head():
     path = ROOT / "samples" / "head" / "head.npz"
     arrays, sizes = sizes_of(path)
@@ -67,8 +75,8 @@ def test_table_is_the_built_in_head():
 
 GROUPS = {"expression": ["expression_basis", "expression_names"], "uv": ["uvs", "uv_faces"],
           "joint": ["joints", "joint_parents", "joint_names", "joint_shape_basis", "skin_weights"],
-          "texture": ["mean_texture"]}
-OPTIONAL = ["joint_expression_basis", "pose_basis"]
+          "texture": ["mean_texture"], "part": ["part_names", "face_parts"]}
+OPTIONAL = ["joint_expression_basis", "pose_basis", "base_pose"]
 NEEDING = {"uv": ["mean_texture"], "expression": OPTIONAL[:1], "joint": OPTIONAL}
 
 

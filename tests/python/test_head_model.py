@@ -16,6 +16,7 @@ def test_counts_and_names(egg):
     assert (egg.shape_count, egg.expression_count, egg.joint_count) == (2, 3, 2)
     assert egg.expression_names == toy.EXPRESSIONS
     assert egg.joint_names == toy.JOINTS
+    assert (egg.part_names, egg.face_parts) == ((), None)
     assert "egg" in repr(egg)
 
 
@@ -94,6 +95,30 @@ def test_pose_as_rows_or_flat(egg):
     assert numpy.allclose(a[:, 0], base[:, 2], atol=1e-6)  # +z turns to +x
 
 
+@pytest.mark.parametrize("give", [list, lambda v: array.array("f", v),
+                                  lambda v: memoryview(array.array("f", v)).cast("B").cast("f", (2, 3))])
+def test_base_pose(egg, egg_path, give):
+    turns = [0.1, 0, 0, 0.2, -0.1, 0]
+    posed = headsds.HeadModel.load(egg_path, base_pose=give(turns))
+    assert egg.base_pose is None
+    assert (posed.base_pose.format, posed.base_pose.shape) == ("f", (2, 3))
+    assert sum(posed.base_pose.tolist(), []) == pytest.approx(turns)
+    assert posed.vertices() == egg.vertices(pose=turns)
+    assert posed.vertices(pose=[-t for t in array.array("f", turns)]) == egg.vertices()
+
+
+@pytest.mark.parametrize("given, exception, message", [
+    ("mean", ValueError, r"base_pose: 'mean', expected 'average' or rotations \(J, 3\)"),
+    ([0.0] * 7, ValueError, "base_pose has 7 numbers, expected at most the model's 6"),
+    ([0, float("nan")], ValueError, r"base_pose\[1\] is nan"),
+    (1.0, TypeError, "base_pose: <class 'float'>, expected an array"),
+    (b"abcd", TypeError, "base_pose: an array of type 'B'"),
+])
+def test_wrong_base_poses(egg_path, given, exception, message):
+    with pytest.raises(exception, match=message):
+        headsds.HeadModel.load(egg_path, base_pose=given)
+
+
 def test_missing_file():
     with pytest.raises(FileNotFoundError, match="no/such.npz"):
         headsds.HeadModel.load("no/such.npz")
@@ -130,7 +155,7 @@ def test_wrong_arguments(egg, arguments, exception, message):
 def test_wrong_shapes_of_arrays(egg):
     numpy = pytest.importorskip("numpy")
     with pytest.raises(ValueError, match=r"shape: shape \(1, 2\), expected \(N,\)"):
-        egg.vertices(shape=numpy.zeros((1, 2), "f4"))
+        headsds.Head(egg, shape=numpy.zeros((1, 2), "f4"))
     with pytest.raises(ValueError, match=r"pose: shape \(2, 2\), expected \(J, 3\)"):
         egg.vertices(pose=numpy.zeros((2, 2), "f4"))
     with pytest.raises(ValueError, match="not C-contiguous"):

@@ -37,7 +37,8 @@ def test_loads_a_model(path, egg_path):
     model, error = ctypes.c_void_p(), Error()
 
     class Params(ctypes.Structure):
-        _fields_ = [("path", ctypes.c_char_p), ("shapes", ctypes.c_int), ("weights", ctypes.c_int)]
+        _fields_ = [("path", ctypes.c_char_p), ("shapes", ctypes.c_int), ("weights", ctypes.c_int),
+                    ("uv_template", ctypes.c_char_p), ("mean_texture", ctypes.c_char_p)]
 
     params = Params(bytes(egg_path))
     assert library.hds_head_model_load(ctypes.byref(model), ctypes.byref(params),

@@ -35,6 +35,27 @@ static void test_long_messages_are_cut(void **state)
     assert_int_equal(strlen(error.message), sizeof error.message - 1);
 }
 
+static void test_messages_are_one_line(void **state)
+{
+    static const struct {
+        const char *told, *kept;
+    } cases[] = {
+        { "a\nb\x1b[2J\x7f", "a b [2J " },
+        { "h\xc3\xa9 \xe4\xb8\xad \xf0\x9f\x98\x80", "h\xc3\xa9 \xe4\xb8\xad \xf0\x9f\x98\x80" },
+        { "\xff\x80 \xc3( \xc3", "?? ?( ?" },
+        { "\xc0\xaf \xe0\x80\xaf \xf0\x80\x80\xaf", "?? ??? ????" }, /* overlong */
+        { "\xed\xa0\x80 \xf4\x90\x80\x80 \xf5", "??? ???? ?" },      /* surrogate, too large */
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        hds_error error = { 0 };
+        (void)hds_raise(&error, HDS_ERROR_FORMAT, "%s", cases[i].told);
+        assert_string_equal(error.message, cases[i].kept);
+    }
+    hds_error error = { 0 };
+    (void)hds_raise(&error, HDS_ERROR_FORMAT, "%*s\xc3\xa9", (int)sizeof error.message - 2, "");
+    assert_string_equal(error.message + sizeof error.message - 2, "?"); /* cut in two */
+}
+
 static void test_alloc(void **state)
 {
     unsigned char *memory = hds_alloc(100, 3);
@@ -210,6 +231,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_first_error_wins),
         cmocka_unit_test(test_long_messages_are_cut),
+        cmocka_unit_test(test_messages_are_one_line),
         cmocka_unit_test(test_alloc),
         cmocka_unit_test(test_arena),
         cmocka_unit_test(test_arena_keeps_its_block),

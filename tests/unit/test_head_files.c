@@ -97,6 +97,8 @@ static void test_least_model(void **state)
         assert_int_equal(m->expression_count, 0);
         assert_null(m->uvs);
         assert_null(m->mean_texture);
+        assert_null(m->face_parts);
+        assert_int_equal(m->part_count, 0);
         assert_int_equal(m->joint_count, 1);
         assert_string_equal(m->joint_names[0], "root");
         assert_true(m->joints[0] == 0 && m->joints[1] == 0 && m->joints[2] == 0);
@@ -175,16 +177,20 @@ static void test_corrections(void **state)
         moves[i] = (float)i;
     for (int i = 0; i < POSE; i++)
         turns[i] = (float)-i;
-    io_array arrays[TINY_ARRAYS + 2];
+    static const double pose[] = { 0.25, 0, 0, 0, -1, 0, 0, 0, 3 };
+    static const float float_pose[] = { 0.25f, 0, 0, 0, -1, 0, 0, 0, 3 };
+    io_array arrays[TINY_ARRAYS + 3];
     tiny_head(arrays);
+    arrays[TINY_ARRAYS + 2] = TINY("base_pose", 'f', 8, pose, 3, 3);
     arrays[TINY_ARRAYS] = TINY("joint_expression_basis", 'f', 4, moves, 2, 3, 3);
     arrays[TINY_ARRAYS + 1] = TINY("pose_basis", 'f', 4, turns, 18, 4, 3);
-    char *path = tiny_write(*state, "corrected.npz", arrays, TINY_ARRAYS + 2);
+    char *path = tiny_write(*state, "corrected.npz", arrays, TINY_ARRAYS + 3);
     hds_error error = { 0 };
     for (int again = 0; again < 2; again++) { /* as written, and as saved from the model */
         head_model *m = load(path);
         check_reals(m->joint_expression_basis, moves, JOINT);
         check_reals(m->pose_basis, turns, POSE);
+        assert_memory_equal(m->base_pose, float_pose, sizeof float_pose);
         assert_int_equal(head_save_npz(m, path, &error), HDS_OK);
         hds_head_model_unref(m);
     }
@@ -198,12 +204,66 @@ static void test_corrections(void **state)
         { TINY("pose_basis", 'f', 4, turns, 9, 4, 3),
           "pose_basis: shape (9,4,3), expected (18,4,3)" },
         { TINY("pose_basis", 'f', 4, turns, 18, 4, 3), "pose_basis[17,3,2] is nan" },
+        { TINY("base_pose", 'f', 8, pose, 2, 3), "base_pose: shape (2,3), expected (3,3)" },
+        { TINY("base_pose", 'f', 4, bad_numbers, 3, 3), "base_pose[1,1] is nan" },
     };
     turns[POSE - 1] = NAN;
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         head_model *m = NULL;
         arrays[TINY_ARRAYS] = wrong[i].array;
         path = tiny_write(*state, "wrong.npz", arrays, TINY_ARRAYS + 1);
+        error = (hds_error){ 0 };
+        assert_int_equal(head_load_npz(&m, path, &error), HDS_ERROR_FORMAT);
+        files_check_error(&error, HDS_ERROR_FORMAT, path, wrong[i].words);
+        hds_free(path);
+    }
+}
+
+static void test_parts(void **state)
+{
+    static const char names[] = "skin\0"
+                                "t\xC3\xB6th";
+    static const uint32_t parts[TINY_V] = { 1, 0, 0, 1 }, far[TINY_V] = { 1, 0, 2, 1 };
+    io_array arrays[TINY_ARRAYS + 2];
+    tiny_head(arrays);
+    arrays[TINY_ARRAYS] = TINY("part_names", 'S', 5, names, 2);
+    arrays[TINY_ARRAYS + 1] = TINY("face_parts", 'u', 4, parts, 4);
+    char *path = tiny_write(*state, "parts.npz", arrays, TINY_ARRAYS + 2);
+    hds_error error = { 0 };
+    for (int again = 0; again < 2; again++) { /* as written, and as saved from the model */
+        head_model *m = load(path);
+        hds_head_model_info info;
+        hds_head_model_get_info(m, &info);
+        assert_int_equal(info.part_count, 2);
+        assert_string_equal(info.part_names[0], "skin");
+        assert_string_equal(info.part_names[1], "t\xC3\xB6th");
+        assert_memory_equal(info.face_parts, parts, sizeof parts);
+        assert_int_equal(head_save_npz(m, path, &error), HDS_OK);
+        hds_head_model_unref(m);
+    }
+    hds_free(path);
+    const struct {
+        io_array names, parts;
+        const char *words;
+    } wrong[] = {
+        { arrays[0], arrays[TINY_ARRAYS + 1], "part_names is missing" },
+        { arrays[TINY_ARRAYS], arrays[0], "face_parts is missing" },
+        { TINY("part_names", 'S', 5, names, 0), arrays[TINY_ARRAYS + 1], "0 parts, expected 1 to" },
+        { TINY("part_names", 'S', 1, "a\xFF", 2), arrays[TINY_ARRAYS + 1],
+          "part_names[1] is not well-formed, expected UTF-8" },
+        { arrays[TINY_ARRAYS], TINY("face_parts", 'u', 4, far, 4),
+          "face_parts[2] is 2, expected less than 2" },
+        { arrays[TINY_ARRAYS], TINY("face_parts", 'u', 4, far, 3),
+          "face_parts: shape (3), expected (4)" },
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        head_model *m = NULL;
+        size_t count = TINY_ARRAYS;
+        if (wrong[i].names.name != arrays[0].name)
+            arrays[count++] = wrong[i].names;
+        if (wrong[i].parts.name != arrays[0].name)
+            arrays[count++] = wrong[i].parts;
+        path = tiny_write(*state, "wrong.npz", arrays, count);
         error = (hds_error){ 0 };
         assert_int_equal(head_load_npz(&m, path, &error), HDS_ERROR_FORMAT);
         files_check_error(&error, HDS_ERROR_FORMAT, path, wrong[i].words);
@@ -345,6 +405,7 @@ int main(void)
         IN_FOLDER(test_corrections),     IN_FOLDER(test_half_and_double),
         IN_FOLDER(test_hostile_arrays),  IN_FOLDER(test_damaged_files),
         IN_FOLDER(test_validate_counts), IN_FOLDER(test_unwritable),
+        IN_FOLDER(test_parts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

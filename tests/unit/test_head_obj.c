@@ -43,6 +43,8 @@ static void test_everything_a_face_can_be(void **state)
     assert_memory_equal(obj.uvs, uvs, sizeof uvs);
     assert_memory_equal(obj.faces, faces, sizeof faces);
     assert_memory_equal(obj.uv_faces, uv_faces, sizeof uv_faces);
+    assert_int_equal(obj.part_count, 1);
+    assert_string_equal(obj.part_names[0], "m");
     head_obj_finish(&obj);
     assert_int_equal(head_obj_read(&obj, path, HEAD_OBJ_POSITIONS, &error), HDS_OK);
     assert_int_equal(obj.vertex_count, 5);
@@ -62,6 +64,64 @@ static void test_faces_without_coordinates(void **state)
     hds_free(path);
 }
 
+/* Materials come before groups; each name is one part, in the order in which faces use them. */
+static void test_parts(void **state)
+{
+#define THREE "v 0 0 0\nv 1 0 0\nv 0 1 0\n"
+#define FACE "f 1 2 3\n"
+    static const struct {
+        const char *text, *names[3];
+        size_t face_count;
+        uint32_t parts[5];
+    } cases[] = {
+        { THREE FACE "usemtl a\nf 1 2 3 1\nusemtl  b c \r\n" FACE "g x\nusemtl a\n" FACE "g y\n",
+          { "default", "a", "b c" },
+          5,
+          { 0, 1, 1, 2, 1 } },
+        { THREE "usemtl unused\nusemtl a\n" FACE FACE, { "a" }, 2, { 0, 0 } },
+        { THREE "g a\n" FACE "g\n" FACE "g b#1\n" FACE, { "a", "default", "b#1" }, 3, { 0, 1, 2 } },
+        { THREE "o whole\n" FACE "group a\ns 1\n", { NULL }, 1, { 0 } },
+        { THREE "usemtl a\n", { NULL }, 0, { 0 } },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *path = files_write(*state, "p.obj", cases[i].text);
+        head_obj obj;
+        size_t count = 0;
+        assert_int_equal(head_obj_read(&obj, path, HEAD_OBJ_ALL, NULL), HDS_OK);
+        assert_int_equal(obj.face_count, cases[i].face_count);
+        for (; count < 3 && cases[i].names[count]; count++) {
+            assert_true(obj.part_count > count);
+            assert_string_equal(obj.part_names[count], cases[i].names[count]);
+        }
+        assert_int_equal(obj.part_count, count);
+        if (count)
+            assert_memory_equal(obj.face_parts, cases[i].parts, 4 * obj.face_count);
+        else
+            assert_true(!obj.face_parts && !obj.part_names);
+        head_obj_finish(&obj);
+        assert_int_equal(head_obj_read(&obj, path, HEAD_OBJ_POSITIONS, NULL), HDS_OK);
+        assert_null(obj.face_parts);
+        head_obj_finish(&obj);
+        hds_free(path);
+    }
+}
+
+static void test_too_many_parts(void **state)
+{
+    enum { PARTS = 1025 };
+    static char text[64 * PARTS] = THREE;
+    size_t length = strlen(text);
+    for (int i = 0; i < PARTS; i++)
+        length += (size_t)snprintf(text + length, sizeof text - length, "g %d\n" FACE, i);
+    char *path = files_write(*state, "q.obj", text);
+    head_obj obj;
+    hds_error error = { 0 };
+    assert_int_equal(head_obj_read(&obj, path, HEAD_OBJ_ALL, &error), HDS_ERROR_FORMAT);
+    files_check_error(&error, HDS_ERROR_FORMAT, path,
+                      ":2053: one g more, expected at most 1024 of different names");
+    hds_free(path);
+}
+
 /* Numbers are the nearest doubles, however they are written. */
 static void test_numbers_are_exact(void **state)
 {
@@ -76,7 +136,7 @@ static void test_numbers_are_exact(void **state)
         "3.14159265358979323846",
         "-0",
         "00000000000000000.5",
-        "1.7976931348623157e308",
+        "3.4028234663852886e38",
         ".5",
         "5.",
         ".12345678901234567",
@@ -102,7 +162,11 @@ static void test_errors_name_the_line(void **state)
         { "v 0 0\n", ":1: found \"\", expected a finite number" },
         { "\nv 0 0 x\n", ":2: found \"x\", expected a finite number" },
         { "v 0 0 nan\n", ":1: found \"nan\", expected a finite number" },
-        { "v 0 0 1e999\n", ":1: found \"1e999\", expected a finite number" },
+        { "v 0 0 1e9999\n", ":1: found \"1e9999\", expected a finite number" },
+        { "v 0 0 -1e39\n",
+          ":1: found \"-1e39\", expected a finite number, within a float's range" },
+        { "v 0 0 0\nvt 0 1e39\n", ":2: found \"1e39\", expected a finite number, within" },
+        { "v 0 0 \x1b[2J\xff\n", ":1: found \" [2J?\", expected a finite number" },
         { "v 0 0 0\nvt\n", ":2: found \"\", expected a finite number" },
         { "v 0 0 1-2\n", ":1: found \"1-2\", expected a finite number" },
         { "v 0 0 0\nf 1 1\n", ":2: a face of 2 corners, expected 3 or more" },
@@ -168,6 +232,8 @@ static void test_small_kit(void **state)
         assert_int_equal(info.shape_count, 2);
         assert_int_equal(info.expression_count, 3);
         assert_int_equal(info.joint_count, 1);
+        assert_int_equal(info.part_count, 0);
+        assert_null(info.face_parts);
         assert_string_equal(info.expression_names[0], "blink");
         assert_string_equal(info.expression_names[1], "identity_map");
         assert_string_equal(info.expression_names[2], "smile");
@@ -197,9 +263,26 @@ static void test_broken_kits(void **state)
     assert_int_equal(head_load_ict(&m, kit, &error), HDS_ERROR_FORMAT);
     files_check_error(&error, HDS_ERROR_FORMAT, "identity002.obj:2:", "found \"oops\"");
     error = (hds_error){ 0 };
-    hds_free(files_write(kit, "generic_neutral_mesh.obj", ""));
-    assert_int_equal(head_load_ict(&m, kit, &error), HDS_ERROR_FORMAT);
+    static const char *const meshes[] = { "", "v 0 0 0\n", "v 0 0 0\nvt 0 0\n" };
+    for (size_t i = 0; i < sizeof meshes / sizeof *meshes; i++) {
+        error = (hds_error){ 0 };
+        hds_free(files_write(kit, "generic_neutral_mesh.obj", meshes[i]));
+        assert_int_equal(head_load_ict(&m, kit, &error), HDS_ERROR_FORMAT);
+        files_check_error(&error, HDS_ERROR_FORMAT, kit,
+                          "generic_neutral_mesh.obj: no faces, expected a whole mesh");
+        assert_null(m);
+    }
+    char *mesh = io_join(kit, "generic_neutral_mesh.obj");
+    assert_int_equal(unlink(mesh), 0);
+    error = (hds_error){ 0 };
+    assert_int_equal(head_load_ict(&m, kit, &error), HDS_ERROR_NOT_FOUND);
+    files_check_error(&error, HDS_ERROR_NOT_FOUND, mesh, "not found; check the path");
     assert_null(m);
+    assert_int_equal(mkdir(mesh, 0777), 0);
+    error = (hds_error){ 0 };
+    assert_int_equal(head_load_ict(&m, kit, &error), HDS_ERROR_OS);
+    files_check_error(&error, HDS_ERROR_OS, mesh, "is a folder, expected a file");
+    hds_free(mesh);
     hds_free(kit);
 }
 
@@ -240,6 +323,58 @@ static void check_offset(const char *folder, const char *name, const real *basis
     free(b);
 }
 
+/* What the kit consists of: its triangles, vertices, texture coordinates and the tiles in u that
+ * these lie in, as counted with a script. Part follows part but for the seam of face and head. */
+static void check_parts(const head_model *m)
+{
+    static const struct {
+        const char *name;
+        size_t faces;
+        uint32_t vertices[2], uvs[2]; /* first and last */
+        int tiles[2];                 /* first and end */
+    } parts[] = {
+        { "M_Face", 18460, { 0, 9408 }, { 0, 9546 }, { 0, 1 } },
+        { "M_BackHead", 9608, { 6548, 14061 }, { 9547, 14628 }, { 1, 2 } },
+        { "M_GumsTongue", 5808, { 14062, 17038 }, { 14629, 17990 }, { 2, 3 } },
+        { "M_Teeth", 8696, { 17039, 21450 }, { 17991, 23342 }, { 3, 4 } },
+        { "M_ScleraLeft", 1536, { 21451, 22220 }, { 23343, 24144 }, { 0, 1 } },
+        { "M_IrisLeft", 1596, { 22221, 23020 }, { 24145, 25062 }, { 0, 1 } },
+        { "M_ScleraRight", 1536, { 23021, 23790 }, { 25063, 25864 }, { 0, 1 } },
+        { "M_IrisRight", 1596, { 23791, 24590 }, { 25865, 26782 }, { 0, 1 } },
+        { "M_LacrimalFluid", 652, { 24591, 24998 }, { 26783, 27190 }, { 4, 6 } },
+        { "M_EyeBlend", 60, { 24999, 25046 }, { 27191, 27238 }, { 0, 1 } },
+        { "M_EyeOcclusion", 512, { 25047, 25350 }, { 27239, 27542 }, { 0, 1 } },
+        { "M_EyeLashes", 2160, { 25351, 26718 }, { 27543, 28910 }, { 6, 7 } },
+    };
+    enum { PARTS = sizeof parts / sizeof *parts };
+    hds_head_model_info info;
+    hds_head_model_get_info(m, &info);
+    assert_int_equal(info.part_count, PARTS);
+    size_t face = 0;
+    for (uint32_t p = 0; p < PARTS; p++) {
+        uint32_t ends[2][2] = { { UINT32_MAX, 0 }, { UINT32_MAX, 0 } };
+        float u[2] = { INFINITY, -INFINITY };
+        size_t first = face;
+        assert_string_equal(info.part_names[p], parts[p].name);
+        for (; face < info.face_count && info.face_parts[face] == p; face++)
+            for (size_t c = 3 * face; c < 3 * face + 3; c++) {
+                const uint32_t index[] = { info.faces[c], info.uv_faces[c] };
+                for (int k = 0; k < 2; k++) {
+                    ends[k][0] = index[k] < ends[k][0] ? index[k] : ends[k][0];
+                    ends[k][1] = index[k] > ends[k][1] ? index[k] : ends[k][1];
+                }
+                u[0] = fminf(u[0], info.uvs[2 * index[1]]);
+                u[1] = fmaxf(u[1], info.uvs[2 * index[1]]);
+            }
+        assert_int_equal(face - first, parts[p].faces);
+        assert_memory_equal(ends[0], parts[p].vertices, sizeof ends[0]);
+        assert_memory_equal(ends[1], parts[p].uvs, sizeof ends[1]);
+        assert_true((int)floorf(u[0]) == parts[p].tiles[0] &&
+                    (int)ceilf(u[1]) == parts[p].tiles[1]);
+    }
+    assert_int_equal(face, info.face_count);
+}
+
 static void test_shared_kit(void **state)
 {
     char *folder = files_shared("ict-facekit/FaceXModel");
@@ -275,6 +410,7 @@ static void test_shared_kit(void **state)
         assert_true(fabs(low[k] - expected[0][k]) < 1e-6);
         assert_true(fabs(high[k] - expected[1][k]) < 1e-6);
     }
+    check_parts(m);
     check_offset(folder, "identity000.obj", m->shape_basis);
     check_offset(folder, "identity029.obj", m->shape_basis + 3 * ICT_VERTICES * 29);
     check_offset(folder, "jawOpen.obj", m->expression_basis + 3 * ICT_VERTICES * 2);
@@ -288,6 +424,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_everything_a_face_can_be, setup, teardown),
         cmocka_unit_test_setup_teardown(test_faces_without_coordinates, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_parts, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_too_many_parts, setup, teardown),
         cmocka_unit_test_setup_teardown(test_numbers_are_exact, setup, teardown),
         cmocka_unit_test_setup_teardown(test_errors_name_the_line, setup, teardown),
         cmocka_unit_test_setup_teardown(test_small_kit, setup, teardown),

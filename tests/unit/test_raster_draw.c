@@ -26,6 +26,14 @@ static raster_state *draw(const test_mesh *m, const raster_view *v, arena *a, re
     return s;
 }
 
+static bool *find_blended(const raster_state *s)
+{
+    bool *blended = calloc((size_t)(s->width * s->height), sizeof *blended);
+    for (size_t i = 0; i < s->crossing_count; i++)
+        blended[s->crossings[i].inner] = blended[s->crossings[i].outer] = true;
+    return blended;
+}
+
 /* ---- camera ---- */
 
 static void test_camera(void **state)
@@ -165,14 +173,12 @@ static void test_perspective(void **state)
     arena a = { 0 };
     real *image = zeros(3 * 64 * 64);
     raster_state *s = draw(&m, &view, &a, image);
-    bool *blended = calloc(64 * 64, sizeof *blended);
-    for (size_t i = 0; i < s->crossing_count; i++)
-        blended[s->crossings[i].inner] = blended[s->crossings[i].outer] = true;
+    bool *blended = find_blended(s);
     int tried = 0;
     for (int i = 0; i < 64 * 64; i++) {
         if (!s->visible[i] || blended[i])
             continue;
-        uint32_t face = s->slots[s->visible[i] - 1].face;
+        uint32_t face = s->slots[raster_slot_at(s, (size_t)i) - 1].face;
         double shares[3], n[3] = { 0 }, length = 0;
         trace(&s->lens, &m.mesh, face, i % 64 + 0.5, i / 64 + 0.5, shares);
         for (int k = 0; k < 9; k++)
@@ -199,8 +205,11 @@ static void test_depth(void **state)
     arena a = { 0 };
     real *image = zeros(3 * 64 * 64), low = 1, high = 0;
     raster_state *s = draw(&m, &view, &a, image);
+    bool *blended = find_blended(s);
     for (int i = 0; i < 64 * 64; i++) {
         assert_true(image[3 * i] == image[3 * i + 1] && image[3 * i] == image[3 * i + 2]);
+        if (blended[i])
+            continue;
         if (!s->visible[i]) {
             assert_true(image[3 * i] == 0);
             continue;
@@ -208,9 +217,11 @@ static void test_depth(void **state)
         low = image[3 * i] < low ? image[3 * i] : low;
         high = image[3 * i] > high ? image[3 * i] : high;
     }
-    assert_float_equal(low, 0.5, 1e-6);
+    assert_true(low >= (real)0.499 && low < (real)0.7);
     assert_float_equal(high, 1, 1e-6);
+    assert_float_equal(image[3 * s->farthest], 0.5, blended[s->farthest] ? 0.25 : 1e-6);
     assert_true(image[3 * (32 * 64 + 32)] > (real)0.99); /* the middle is nearest */
+    free(blended);
     free(image);
     arena_finish(&a);
     test_mesh_finish(&m);
@@ -228,8 +239,7 @@ static void test_texture(void **state)
         view.light[i] = i ? 0 : (real)(1 / 0.28209479177387814);
     view.camera.elevation = 0;
     view.camera.azimuth = 180; /* across the seam */
-    view.texture = texture;
-    view.texture_width = view.texture_height = 8;
+    view.texture = &(raster_texture){ 8, 8, 3, 1, texture };
     arena a = { 0 };
     real *image = zeros(3 * 64 * 64);
     draw(&m, &view, &a, image);
@@ -246,7 +256,7 @@ static void test_texture(void **state)
 static void test_lookup(void **state)
 {
     const real texture[12] = { 1, 0, 0, 2, 0, 0, 3, 0, 0, 4, 0, 0 };
-    const raster_view view = { .texture = texture, .texture_width = 2, .texture_height = 2 };
+    const raster_texture map = { 2, 2, 3, 1, texture };
     const real cases[8][3] = { { (real)0.25, (real)0.75, 1 },
                                { (real)0.75, (real)0.75, 2 },
                                { (real)0.25, (real)0.25, 3 },
@@ -256,14 +266,14 @@ static void test_lookup(void **state)
                                { -7, 9, 1 },
                                { (real)0.125, 0, 3 } };
     for (int i = 0; i < 8; i++) {
-        real colour[3], slope[2][3];
-        raster_texture(&view, cases[i], colour, slope);
-        assert_float_equal(colour[0], cases[i][2], 1e-6);
+        raster_lookup l = { .uv = { cases[i][0], cases[i][1] } };
+        raster_look_up(&map, &l);
+        assert_float_equal(l.colour[0], cases[i][2], 1e-6);
     }
 }
 
 /* Over the side that faces the camera an albedo of 0.5 comes out grey, nowhere black or white. */
-static void check_light(const real light[9])
+static void check_light(raster_light kind, const real light[9])
 {
     double sum = 0;
     int count = 0;
@@ -272,7 +282,7 @@ static void check_light(const real light[9])
             double ce = cos(e * M_PI / 180), turn = z * M_PI / 180;
             const real n[3] = { (real)(ce * sin(turn)), (real)sin(e * M_PI / 180),
                                 (real)(ce * cos(turn)) };
-            double linear = 0.5 * (double)raster_irradiance(light, n);
+            double linear = 0.5 * (double)raster_irradiance(kind, light, n);
             double value =
                 linear <= 0.0031308 ? 12.92 * linear : 1.055 * pow(linear, 1 / 2.4) - 0.055;
             assert_in_range((int)(255 * value), 60, 235);
@@ -288,13 +298,16 @@ static void test_lights(void **state)
     real light[9];
     assert_true(raster_light_presets() > 1);
     for (int i = 0; i < raster_light_presets(); i++) {
-        raster_light_preset(i, light);
-        check_light(light);
+        for (int kind = RASTER_HARMONICS; kind <= RASTER_RIG; kind++) {
+            raster_light_preset(i, (raster_light)kind, light);
+            check_light((raster_light)kind, light);
+        }
     }
     for (uint64_t i = 0; i < 500; i++) {
         rng r = rng_make(i, 3);
-        raster_light_random(&r, light);
-        check_light(light);
+        raster_light kind = i % 2 ? RASTER_RIG : RASTER_HARMONICS;
+        raster_light_random(&r, kind, light);
+        check_light(kind, light);
     }
 }
 
@@ -319,8 +332,8 @@ static void test_bad_vertices(void **state)
         size_t count = 3 * m.mesh.vertex_count;
         real *dvertices = zeros(count), *dnormals = zeros(count);
         raster_state *s = draw(&m, &view, &a, image);
-        assert_true(
-            raster_draw_adjoint(&m.mesh, m.normals, &view, &a, s, u, dvertices, dnormals, NULL));
+        assert_true(raster_draw_adjoint(&m.mesh, m.normals, &view, &a, s, u, dvertices, dnormals,
+                                        NULL, NULL));
         for (int i = 0; i < 3 * SIZE * SIZE; i++)
             assert_true(isfinite(image[i]) && image[i] >= (real)-1e-3 && image[i] <= (real)1.1);
         for (size_t i = 0; i < count; i++)
@@ -404,124 +417,312 @@ static void expect_close(const real *found, const real *expected, size_t count, 
         assert_float_equal(found[i], expected[i], tolerance * largest);
 }
 
+static size_t texture_size(const raster_view *view)
+{
+    return view->texture ? raster_texture_size(view->texture) : 0;
+}
+
 static void check_plain(const test_mesh *m, const raster_view *view)
 {
-    size_t pixels = (size_t)view->width * (size_t)view->height, count = 3 * m->mesh.vertex_count;
-    size_t texels = 3 * (size_t)(view->texture_width * view->texture_height);
+    size_t pixels = (size_t)view->width * (size_t)view->height, texels = texture_size(view);
+    size_t vertices = 3 * m->mesh.vertex_count, numbers = pixels * (size_t)raster_channels(view);
+    const size_t counts[4] = { vertices, vertices, texels, 9 };
     arena a = { 0 };
-    real *image = zeros(3 * pixels), *plain = zeros(3 * pixels);
-    real *u = random_picture(1, 3 * pixels), *g[2][3];
-    for (int i = 0; i < 6; i++)
-        g[i / 3][i % 3] = zeros(i % 3 == 2 ? texels : count);
+    real *image = zeros(numbers), *plain = zeros(numbers);
+    real *u = random_picture(1, numbers), *g[2][4];
+    for (int i = 0; i < 8; i++)
+        g[i / 4][i % 4] = zeros(counts[i % 4]);
     raster_state *s = draw(m, view, &a, image), p = *s;
     assert_true(raster_visible_plain(&p, &m->mesh, &a));
     for (size_t i = 0; i < pixels; i++) {
         assert_int_equal(s->visible[i] > 0, p.visible[i] > 0);
         assert_float_equal(s->depth[i], p.depth[i], rough);
         if (s->visible[i] && p.visible[i] && sizeof(real) == 8)
-            assert_int_equal(s->slots[s->visible[i] - 1].face, p.slots[p.visible[i] - 1].face);
+            assert_int_equal(s->slots[raster_slot_at(s, i) - 1].face,
+                             p.slots[p.visible[i] - 1].face);
     }
     /* the same faces from here on: at equal depth rounding may pick either */
-    raster_shade(s, &m->mesh, m->normals, view, image);
+    assert_true(raster_shade(s, &m->mesh, m->normals, view, &a, image));
     raster_shade_plain(s, &m->mesh, m->normals, view, plain);
-    expect_close(image, plain, 3 * pixels, rough);
+    expect_close(image, plain, numbers, rough);
+    s->crossing_count = 0;
+    raster_texels found = { .bands = 0 };
     assert_true(raster_shade_adjoint(s, &m->mesh, m->normals, view, &a, u, g[0][0], g[0][1],
-                                     texels ? g[0][2] : NULL));
-    raster_shade_plain_adjoint(s, &m->mesh, m->normals, view, u, g[1][0], g[1][1], g[1][2]);
-    for (int k = 0; k < 3; k++)
-        expect_close(g[0][k], g[1][k], k == 2 ? texels : count, rough);
-    for (int i = 0; i < 6; i++)
-        free(g[i / 3][i % 3]);
+                                     texels ? &found : NULL, g[0][3]));
+    assert_true(!found.bands || raster_texels_adjoint(view->texture, &found, &a, g[0][2]));
+    raster_shade_plain_adjoint(s, &m->mesh, m->normals, view, u, g[1][0], g[1][1], g[1][2],
+                               g[1][3]);
+    for (int k = 0; k < 4; k++)
+        expect_close(g[0][k], g[1][k], counts[k], (k == 3 ? 4 : 1) * rough);
+    for (int i = 0; i < 8; i++)
+        free(g[i / 4][i % 4]);
     free(u);
     free(image);
     free(plain);
     arena_finish(&a);
 }
 
+static raster_texture random_texture(int width, int height, int channels, int levels)
+{
+    raster_texture t = { width, height, channels, levels, NULL };
+    size_t count = raster_texture_size(&t);
+    real *texels = random_picture(2, count);
+    for (size_t i = 0; i < count; i++)
+        texels[i] = (real)fabs((double)texels[i]) / 4;
+    t.texels = texels;
+    return t;
+}
+
 static void test_plain(void **state)
 {
-    enum { TEXTURE = 37 };
-    real *texture = random_picture(2, 3 * TEXTURE * TEXTURE);
-    for (int i = 0; i < 3 * TEXTURE * TEXTURE; i++)
-        texture[i] = (real)fabs((double)texture[i]) / 4;
-    for (int kind = 0; kind < 4; kind++) {
-        test_mesh m = test_sphere(kind == 3 ? 3 : 12, kind, (real)0.2, (real)0.1);
-        raster_view view =
-            test_view(kind == 3 ? 150 : 45, kind == 2 ? RASTER_NORMALS : RASTER_SHADED);
+    static const struct {
+        raster_mode mode;
+        raster_light light;
+        int texture, levels, rings, open, size;
+    } cases[] = {
+        { RASTER_SHADED, RASTER_HARMONICS, 0, 0, 12, 0, 45 },
+        { RASTER_SHADED, RASTER_RIG, 0, 0, 12, 1, 45 },
+        { RASTER_SHADED, RASTER_HARMONICS, 37, 1, 12, 1, 45 },
+        { RASTER_SHADED, RASTER_RIG, 37, 6, 3, 2, 150 },
+        { RASTER_UNLIT, RASTER_HARMONICS, 90, 7, 12, 2, 45 },
+        { RASTER_UNLIT, RASTER_HARMONICS, 0, 0, 12, 2, 45 },
+        { RASTER_PARTS, RASTER_HARMONICS, 0, 0, 6, 0, 45 },
+        { RASTER_NORMALS, RASTER_HARMONICS, 0, 0, 12, 2, 45 },
+        { RASTER_CAMERA_NORMALS, RASTER_HARMONICS, 0, 0, 3, 2, 6 },
+        { RASTER_CONTROL_NORMALS, RASTER_HARMONICS, 0, 0, 12, 2, 45 },
+        { RASTER_DEPTH, RASTER_HARMONICS, 0, 0, 12, 2, 45 },
+    };
+    const real colours[6] = { (real)0.1, (real)0.2, (real)0.3, 1, (real)0.5, 0 };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        test_mesh m = test_sphere(cases[i].rings, cases[i].open, (real)0.2, (real)0.1);
+        raster_view view = test_view(cases[i].size, cases[i].mode);
+        int channels = cases[i].mode == RASTER_UNLIT ? 4 : 3, width = cases[i].texture;
+        raster_texture t = random_texture(width, width + 3, channels, cases[i].levels);
+        uint32_t *parts = calloc(m.mesh.face_count, sizeof *parts);
+        for (size_t f = 0; f < m.mesh.face_count; f++)
+            parts[f] = f % 3 == 0;
+        view.face_parts = parts;
+        view.part_colours = colours;
         view.width += 11;
-        view.camera.elevation = (real)(15 - 20 * kind);
-        if (kind % 2) {
-            view.texture = texture;
-            view.texture_width = view.texture_height = TEXTURE;
-        } else {
-            view.albedo[0] = (real)(kind ? 0.5 : 0.9);
-        }
+        view.camera.elevation = (real)(15 - 20 * cases[i].open);
+        view.light_kind = cases[i].light;
+        raster_light_preset(4, view.light_kind, view.light);
+        view.texture = width ? &t : NULL;
+        view.albedo[0] = (real)(i ? 0.5 : 0.9);
         check_plain(&m, &view);
+        free(parts);
+        free((real *)t.texels);
         test_mesh_finish(&m);
     }
     rng r = rng_make(11, 0);
     test_mesh soup = test_soup(&r, 60, 80, 0.25);
     raster_view view = test_view(60, RASTER_SHADED);
     check_plain(&soup, &view);
+    view.mode = RASTER_DEPTH;
+    check_plain(&soup, &view);
     test_mesh_finish(&soup);
-    free(texture);
 }
 
 /* ---- threads ---- */
 
+enum { VIEWS = 5 };
+
 typedef struct output {
-    real *image, *dvertices, *dnormals, *dtexture;
+    real *images[VIEWS], *dvertices, *dnormals, *dtexels, dlights[VIEWS][9];
 } output;
 
-static output run(const test_mesh *m, const raster_view *view, const real *u, int threads)
+static void drop_output(output *o)
 {
-    size_t count = 3 * m->mesh.vertex_count;
-    size_t texels = 3 * (size_t)(view->texture_width * view->texture_height);
-    output o = { zeros(3 * (size_t)(view->width * view->height)), zeros(count), zeros(count),
-                 zeros(texels) };
-    arena a = { 0 };
-    threads_set_count(threads);
-    raster_state *s = draw(m, view, &a, o.image);
-    assert_true(raster_draw_adjoint(&m->mesh, m->normals, view, &a, s, u, o.dvertices, o.dnormals,
-                                    o.dtexture));
-    threads_set_count(0);
-    arena_finish(&a);
+    for (int i = 0; i < VIEWS; i++)
+        free(o->images[i]);
+    free(o->dvertices);
+    free(o->dnormals);
+    free(o->dtexels);
+}
+
+static output make_output(const test_mesh *m, const raster_view *views)
+{
+    output o = { .dvertices = zeros(3 * m->mesh.vertex_count),
+                 .dnormals = zeros(3 * m->mesh.vertex_count),
+                 .dtexels = zeros(texture_size(views)) };
+    for (int i = 0; i < VIEWS; i++)
+        o.images[i] =
+            zeros((size_t)(views[i].width * views[i].height) * (size_t)raster_channels(&views[i]));
     return o;
+}
+
+/* All views at once, or one after the other. */
+static output run(const test_mesh *m, const raster_view *views, const real *u, int threads,
+                  bool together)
+{
+    output o = make_output(m, views);
+    arena scratch[VIEWS] = { { 0 } };
+    raster_state *states[VIEWS];
+    const real *us[VIEWS] = { u, u, u, u, u };
+    threads_set_count(threads);
+    if (together) {
+        assert_true(raster_draw_views(&m->mesh, m->normals, views, VIEWS, scratch, states,
+                                      (real *const *)o.images));
+        assert_true(raster_draw_views_adjoint(&m->mesh, m->normals, views, VIEWS, scratch, states,
+                                              us, o.dvertices, o.dnormals, o.dtexels, o.dlights));
+    }
+    for (int i = 0; i < VIEWS && !together; i++) {
+        raster_state *s = draw(m, &views[i], &scratch[i], o.images[i]);
+        assert_true(raster_draw_adjoint(&m->mesh, m->normals, &views[i], &scratch[i], s, u,
+                                        o.dvertices, o.dnormals, o.dtexels, o.dlights[i]));
+    }
+    threads_set_count(0);
+    for (int i = 0; i < VIEWS; i++)
+        arena_finish(&scratch[i]);
+    return o;
+}
+
+static void compare(const test_mesh *m, const raster_view *views, const output *a, const output *b,
+                    bool exact)
+{
+    size_t bytes = 3 * m->mesh.vertex_count * sizeof(real), texels = texture_size(views);
+    for (int i = 0; i < VIEWS; i++)
+        assert_memory_equal(a->images[i], b->images[i],
+                            (size_t)(views[i].width * views[i].height) *
+                                (size_t)raster_channels(&views[i]) * sizeof(real));
+    assert_memory_equal(a->dlights, b->dlights, sizeof a->dlights);
+    if (exact) {
+        assert_memory_equal(a->dvertices, b->dvertices, bytes);
+        assert_memory_equal(a->dnormals, b->dnormals, bytes);
+        assert_memory_equal(a->dtexels, b->dtexels, texels * sizeof(real));
+    } else { /* added up in another order */
+        expect_close(a->dvertices, b->dvertices, bytes / sizeof(real), rough);
+        expect_close(a->dnormals, b->dnormals, bytes / sizeof(real), rough);
+        expect_close(a->dtexels, b->dtexels, texels, rough);
+    }
 }
 
 static void test_threads(void **state)
 {
-    enum { TEXTURE = 50 };
-    real *texture = random_picture(2, 3 * TEXTURE * TEXTURE);
+    raster_texture t = random_texture(50, 40, 3, 5);
     for (int kind = 0; kind < 4; kind++) {
         int size = kind < 2 ? 128 : 300;
         test_mesh m = test_sphere(kind % 2 ? 60 : 12, 2, (real)0.2, (real)0.1);
-        raster_view view = test_view(size, kind == 3 ? RASTER_NORMALS : RASTER_SHADED);
-        view.texture = texture;
-        view.texture_width = view.texture_height = TEXTURE;
+        raster_view views[VIEWS];
+        for (int i = 0; i < VIEWS; i++) {
+            views[i] = test_view(size, kind == 3   ? RASTER_NORMALS
+                                       : kind == 1 ? RASTER_DEPTH
+                                                   : RASTER_SHADED);
+            views[i].camera.azimuth = (real)(70 * i);
+            views[i].light_kind = i % 2 ? RASTER_RIG : RASTER_HARMONICS;
+            raster_light_preset(i % 3, views[i].light_kind, views[i].light);
+            views[i].texture = &t;
+        }
         real *u = random_picture(3, 3 * (size_t)(size * size));
-        const int counts[4] = { 1, 2, 5, 5 };
-        output all[4];
-        for (int i = 0; i < 4; i++)
-            all[i] = run(&m, &view, u, counts[i]);
-        size_t bytes = 3 * m.mesh.vertex_count * sizeof(real);
-        for (int i = 0; i < 4; i++) {
-            assert_memory_equal(all[i].image, all[0].image, 3 * (size_t)(size * size) * sizeof *u);
-            assert_memory_equal(all[i].dvertices, all[0].dvertices, bytes);
-            assert_memory_equal(all[i].dnormals, all[0].dnormals, bytes);
-            assert_memory_equal(all[i].dtexture, all[0].dtexture,
-                                3 * TEXTURE * TEXTURE * sizeof(real));
+        output first = run(&m, views, u, 1, true), apart = run(&m, views, u, 2, false);
+        compare(&m, views, &apart, &first, false);
+        for (int threads = 2; threads < 6; threads++) {
+            output o = run(&m, views, u, threads, true);
+            compare(&m, views, &o, &first, true);
+            drop_output(&o);
         }
-        for (int i = 0; i < 4; i++) {
-            free(all[i].image);
-            free(all[i].dvertices);
-            free(all[i].dnormals);
-            free(all[i].dtexture);
-        }
+        drop_output(&first);
+        drop_output(&apart);
         free(u);
         test_mesh_finish(&m);
     }
-    free(texture);
+    free((real *)t.texels);
+}
+
+/* ---- pyramids, turns, backgrounds ---- */
+
+static void test_reduce(void **state)
+{
+    real texels[2 * 5 * 3 + 2 * 2 * 1 + 2] = { 0 };
+    const raster_texture t = { 5, 3, 2, 3, texels };
+    assert_int_equal(raster_texture_levels(5, 3), 3);
+    assert_int_equal(raster_texture_size(&t), sizeof texels / sizeof *texels);
+    assert_int_equal(raster_texture_rows(&t), 3 + 1 + 1);
+    for (int i = 0; i < 30; i++)
+        texels[i] = (real)(i % 2 ? 7 : i / 10);
+    raster_texture_reduce(&t, texels);
+    for (int i = 30; i < 36; i++) /* rows 0, 1, 2 in one: their mean */
+        assert_float_equal(texels[i], (i % 2 ? 7 : 1), 1e-6);
+}
+
+/* Far away, the checkerboard is grey; close up it is not. */
+static void test_far_texture(void **state)
+{
+    enum { SIDE_TEXELS = 128, PIXELS = 32 };
+    raster_texture t = random_texture(SIDE_TEXELS, SIDE_TEXELS, 3, 8);
+    real *texels = (real *)t.texels, image[3 * PIXELS * PIXELS];
+    for (int i = 0; i < SIDE_TEXELS * SIDE_TEXELS * 3; i++)
+        texels[i] = (real)((i / 3 + i / 3 / SIDE_TEXELS) % 2);
+    raster_texture_reduce(&t, texels);
+    test_mesh m = test_sphere(20, 0, (real)0.2, 0);
+    raster_view view = test_view(PIXELS, RASTER_UNLIT);
+    view.texture = &t;
+    for (int near = 0; near < 2; near++) {
+        arena a = { 0 };
+        view.camera.fov_y = near ? (real)4 : 40;
+        t.levels = 8;
+        draw(&m, &view, &a, image);
+        double spread = 0;
+        for (int y = 12; y < 20; y++)
+            for (int x = 12; x < 20; x++)
+                spread = fmax(spread, fabs((double)image[3 * (y * PIXELS + x)] - 0.5));
+        assert_true(near ? spread > 0.3 : spread < 0.02);
+        arena_finish(&a);
+    }
+    free(texels);
+    test_mesh_finish(&m);
+}
+
+static void test_light_turn(void **state)
+{
+    for (int i = 0; i < 40; i++) {
+        rng r = rng_make((uint64_t)i, 5);
+        raster_light kind = i % 2 ? RASTER_RIG : RASTER_HARMONICS;
+        real light[9], turned[9], n[3], angle = (real)rng_range(&r, -400, 400), length;
+        raster_light_random(&r, kind, light);
+        memcpy(turned, light, sizeof light);
+        raster_light_turn(angle, kind, turned);
+        for (int c = 0; c < 3; c++)
+            n[c] = (real)rng_normal(&r);
+        length = n[0] * n[0] + n[1] * n[1] + n[2] * n[2];
+        for (int c = 0; c < 3; c++)
+            n[c] /= (real)sqrt((double)length);
+        double a = (double)angle * M_PI / 180;
+        const real m[3] = { (real)(cos(a) * (double)n[0] + sin(a) * (double)n[2]), n[1],
+                            (real)(cos(a) * (double)n[2] - sin(a) * (double)n[0]) };
+        assert_float_equal(raster_irradiance(kind, light, n), raster_irradiance(kind, turned, m),
+                           100 * rough);
+    }
+    real key[9];
+    raster_light_preset(2, RASTER_RIG, key); /* in front, above */
+    raster_light_turn(90, RASTER_RIG, key);
+    assert_true(key[1] > (real)0.1 && fabs((double)key[3]) < 0.01); /* now at its own left */
+}
+
+static void test_backgrounds(void **state)
+{
+    enum { PIXELS = 24 };
+    real image[3 * PIXELS * PIXELS], picture[3 * PIXELS * PIXELS];
+    test_mesh m = test_sphere(8, 0, (real)0.1, 0);
+    raster_view view = test_view(PIXELS, RASTER_SHADED);
+    view.background_picture = picture;
+    int kinds = 0;
+    for (uint64_t seed = 0; seed < 40; seed++) {
+        rng r = rng_make(seed, 6);
+        arena a = { 0 };
+        bool even = true;
+        raster_background_random(&r, PIXELS, PIXELS, picture);
+        for (int i = 0; i < 3 * PIXELS * PIXELS; i++) {
+            assert_in_range((int)(1000 * (double)picture[i]), 0, 1000);
+            even &= picture[i] == picture[i % 3];
+        }
+        kinds |= even ? 1 : 2;
+        draw(&m, &view, &a, image);
+        assert_memory_equal(image, picture, 3 * PIXELS * sizeof *image);
+        arena_finish(&a);
+    }
+    assert_int_equal(kinds, 3);
+    test_mesh_finish(&m);
 }
 
 int main(void)
@@ -533,7 +734,9 @@ int main(void)
         cmocka_unit_test(test_lookup),         cmocka_unit_test(test_lights),
         cmocka_unit_test(test_bad_vertices),   cmocka_unit_test(test_across_near),
         cmocka_unit_test(test_nothing_to_see), cmocka_unit_test(test_plain),
-        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_threads),        cmocka_unit_test(test_reduce),
+        cmocka_unit_test(test_far_texture),    cmocka_unit_test(test_light_turn),
+        cmocka_unit_test(test_backgrounds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

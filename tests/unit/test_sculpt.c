@@ -335,6 +335,11 @@ static void test_shipped_head_is_this_sculpt(void **state)
     assert_memory_equal(m->faces, t->faces, t->face_count * 3 * sizeof *t->faces);
     for (size_t i = 0; i < 3 * t->vertex_count; i++)
         assert_true(fabsf(m->vertices[i] - v[i]) < 1e-6f);
+    assert_int_equal(m->part_count, 3);
+    assert_string_equal(m->part_names[SCULPT_EYEBALL_LEFT], "eye_left");
+    assert_string_equal(m->part_names[SCULPT_EYEBALL_RIGHT], "eye_right");
+    for (size_t i = 0; i < 3 * t->face_count; i++)
+        assert_int_equal(m->face_parts[i / 3], t->regions[t->faces[i]]);
     free(v);
     hds_head_model_unref(m);
 }

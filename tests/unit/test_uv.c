@@ -204,10 +204,10 @@ static void test_look_up(void **state)
                          2,           -1,         (real)NAN, (real)0.75 };
     const real expected[] = { 0, 1, 5, 6, (real)0.5, (real)1.5, 0, 1, 10, 11, 0, 1 };
     real out[12];
-    raster_uv_look_up(picture, 2, 3, 2, uvs, 6, out);
+    raster_uv_look_up(&(raster_texture){ 3, 2, 2, 1, picture }, uvs, 6, out);
     for (int i = 0; i < 12; i++)
         assert_float_equal(out[i], expected[i], rough);
-    raster_uv_look_up(picture, 1, 1, 2, uvs, 6, out);
+    raster_uv_look_up(&(raster_texture){ 1, 1, 2, 1, picture }, uvs, 6, out);
     for (int i = 0; i < 12; i++)
         assert_float_equal(out[i], (i % 2), 0);
 }

@@ -12,8 +12,8 @@ class HeadsdsPreferences(bpy.types.AddonPreferences):
 
     head_model: StringProperty(
         name="Head Model", subtype="FILE_PATH",
-        description="A headsds .npz file, FLAME's .pkl or an ICT-FaceKit FaceXModel folder; "
-                    "empty: the built-in sample head")
+        description="A headsds .npz file, FLAME's .pkl, HIFI3D's .mat or an ICT-FaceKit FaceXModel "
+                    "folder; empty: the built-in sample head")
     prior: StringProperty(
         name="Prior", subtype="FILE_PATH",
         description="A Stable Diffusion 1.x or 2.x folder in diffusers' layout, or one file of "

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes the files of this folder, which the unit tests of io read and the fuzzers begin with.
 
-    python3 make_corpus.py [folder]        # needs NumPy 1; the files are checked in
+    python3 make_corpus.py [folder]        # needs NumPy 1 and h5py; the files are checked in
 
 Neither chumpy, SciPy nor torch is needed: modules of those names stand in for them, and the files
 are those that the real ones write (torch 1.13 loads the checkpoints). Python 2 is stood in for by a
@@ -16,7 +16,9 @@ import struct
 import sys
 import types
 import zipfile
+import zlib
 
+import h5py
 import numpy as np
 
 FOLDER = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else __file__ + '/..').resolve()
@@ -239,6 +241,46 @@ def npz(save):
     return out.getvalue()
 
 
+def mat_element(kind, data):
+    return struct.pack('<II', kind, len(data)) + data + b'\0' * (-len(data) % 8)
+
+
+def mat_matrix(name, array, matlab_class, kind):
+    return mat_element(14, mat_element(6, struct.pack('<II', matlab_class, 0)) +
+                       mat_element(5, np.array(array.shape, '<i4').tobytes()) +
+                       mat_element(1, name.encode()) + mat_element(kind, array.tobytes('F')))
+
+
+def mat_header(version):
+    return (b'MATLAB 7.3' if version == 0x200 else b'MATLAB 5.0').ljust(124) + struct.pack('<H', version) + b'IM'
+
+
+def mat5(packed):
+    """A double stored as such, one stored as bytes, text."""
+    variables = [mat_matrix('numbers', np.arange(12.).reshape(3, 4), 6, 9),
+                 mat_matrix('bytes', np.arange(6, dtype='u1').reshape(2, 3), 6, 2),
+                 mat_matrix('text', np.frombuffer(b'abcd', 'u1').reshape(1, 4), 4, 16)]
+    if packed:
+        streams = [zlib.compress(v) for v in variables]
+        variables = [struct.pack('<II', 15, len(v)) + v for v in streams]
+    return mat_header(0x100) + b''.join(variables)
+
+
+def mat73():
+    """An array in a piece, one in shuffled and packed chunks that reach beyond it, a struct."""
+    out = io.BytesIO()
+    with h5py.File(out, 'w', userblock_size=512, libver=('earliest', 'v108')) as file:
+        whole = file.create_dataset('whole', data=np.arange(12, dtype='<f8').reshape(4, 3))
+        whole.attrs['MATLAB_class'] = np.bytes_('double')
+        parts = file.create_dataset('parts', data=-np.arange(35, dtype='<i2').reshape(5, 7),
+                                    chunks=(2, 4), shuffle=True, compression='gzip')
+        parts.attrs['MATLAB_class'] = np.bytes_('int16')
+        file.create_group('record').attrs['MATLAB_class'] = np.bytes_('struct')
+        file.create_group('#refs#')
+    data = out.getvalue()
+    return mat_header(0x200) + data[128:]
+
+
 def main():
     files = {f'pickle/plain_{protocol}.pkl': pickle.dumps(plain(), protocol) for protocol in range(6)}
     for protocol in (0, 2):
@@ -253,7 +295,11 @@ def main():
     files['safetensors/two.safetensors'] = safetensors()
     files['npz/stored.npz'] = npz(np.savez)
     files['npz/packed.npz'] = npz(np.savez_compressed)
+    files['mat/stored5.mat'] = mat5(False)
+    files['mat/packed5.mat'] = mat5(True)
+    files['mat/chunks73.mat'] = mat73()
     for name, data in files.items():
+        (FOLDER / name).parent.mkdir(exist_ok=True)
         (FOLDER / name).write_bytes(data)
 
 

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* UV layout and mean texture out of files of their own: named by the caller, or beside FLAME's.
+ *
+ *   head_template.obj   FLAME's faces, in its order, with texture coordinates
+ *   FLAME_texture.npz   mean (H,W,3), blue first, row 0 at v = 1
+ *   any .png            for any model with UVs, row 0 at v = 1 */
+#include "head/head_priv.h"
+#include "io/io.h"
+
+#include <math.h>
+#include <string.h>
+
+static const char *name_of(const head_model *m)
+{
+    return m->path ? m->path : "the built-in head";
+}
+
+/* A file of this name in the folder of `path`, or NULL; new. */
+static char *beside(const char *path, const char *name)
+{
+    const char *slash = strrchr(path, '/');
+    char *found = slash ? hds_format("%.*s/%s", (int)(slash - path), path, name) : hds_strdup(name);
+    if (found && !io_exists(found)) {
+        hds_free(found);
+        found = NULL;
+    }
+    return found;
+}
+
+/* cure: against one that belongs to another model. */
+static hds_status read_template(head_model *m, const char *path, const char *cure, hds_error *error)
+{
+    head_obj obj = { 0 };
+    hds_status status = head_obj_read(&obj, path, HEAD_OBJ_ALL, error);
+    if (!status && (obj.face_count != m->face_count || !obj.uv_faces ||
+                    memcmp(obj.faces, m->faces, 3 * m->face_count * sizeof *m->faces) != 0))
+        status = hds_raise(error, HDS_ERROR_FORMAT,
+                           "%s: its faces are not those of %s, or have no texture coordinates; "
+                           "take the template that belongs to the model, or %s",
+                           path, m->path, cure);
+    for (size_t i = 0; !status && i < 2 * obj.uv_count; i++)
+        if (!isfinite(obj.uvs[i]))
+            status = hds_raise(error, HDS_ERROR_FORMAT,
+                               "%s: texture coordinate %zu is beyond a float", path, i / 2 + 1);
+    if (!status) {
+        m->uv_count = obj.uv_count;
+        m->uvs = obj.uvs;
+        m->uv_faces = obj.uv_faces;
+        obj.uvs = NULL;
+        obj.uv_faces = NULL;
+    }
+    head_obj_finish(&obj);
+    return status;
+}
+
+static hds_status read_npz(uint8_t **pixels, int *width, int *height, const char *path,
+                           hds_error *error)
+{
+    io_npz npz;
+    *pixels = NULL;
+    hds_status status = io_npz_open(&npz, path, 0, error);
+    if (status)
+        return status;
+    const io_array *mean = io_npz_find(&npz, "mean");
+    const int64_t expected[] = { HEAD_ANY, HEAD_ANY, 3 };
+    if (mean)
+        status = head_check_array(mean, "mean", 3, expected, path, error);
+    else
+        status = hds_raise(error, HDS_ERROR_FORMAT,
+                           "%s: mean: missing, expected it in FLAME's texture", path);
+    if (!status && (mean->shape[0] > HEAD_MAX_TEXTURE || mean->shape[1] > HEAD_MAX_TEXTURE))
+        status = hds_raise(error, HDS_ERROR_FORMAT,
+                           "%s: mean: %lld rows of %lld pixels, expected at most %d each way", path,
+                           (long long)mean->shape[0], (long long)mean->shape[1], HEAD_MAX_TEXTURE);
+    size_t count = status ? 0 : mean->size / (size_t)mean->itemsize;
+    if (!status && !(*pixels = hds_alloc(count, 1)))
+        status = hds_raise(error, HDS_ERROR_MEMORY, "%s: mean: no memory for it", path);
+    for (size_t i = 0; !status && i < count; i++) {
+        double value = io_number(mean, i / 3 * 3 + (2 - i % 3));
+        (*pixels)[i] = (uint8_t)(value > 0 ? value < 255 ? value + 0.5 : 255 : 0);
+    }
+    if (!status) {
+        *height = (int)mean->shape[0];
+        *width = (int)mean->shape[1];
+    }
+    io_npz_close(&npz);
+    return status;
+}
+
+static hds_status read_texture(head_model *m, const char *path, hds_error *error)
+{
+    uint8_t *pixels;
+    int width = 0, height = 0;
+    hds_status status = head_ends_with(path, ".npz")
+                            ? read_npz(&pixels, &width, &height, path, error)
+                            : io_png_read(path, 3, &pixels, &width, &height, error);
+    if (status)
+        return status;
+    hds_free(m->mean_texture);
+    m->mean_texture = pixels;
+    m->texture_width = (size_t)width;
+    m->texture_height = (size_t)height;
+    return HDS_OK;
+}
+
+static hds_status check_template(const head_model *m, const char *path, hds_error *error)
+{
+    if (!path || m->is_flame)
+        return HDS_OK;
+    return hds_raise(error, HDS_ERROR_ARGUMENT,
+                     "uv_template: %s: only FLAME's own files take one, %s %s; leave it out", path,
+                     name_of(m), m->uvs ? "has texture coordinates of its own" : "can have none");
+}
+
+static hds_status check_texture(const head_model *m, const char *path, hds_error *error)
+{
+    if (!path)
+        return HDS_OK;
+    if (!m->uvs)
+        return hds_raise(error, HDS_ERROR_ARGUMENT,
+                         "mean_texture: %s: %s has no texture coordinates; %s", path, name_of(m),
+                         m->is_flame ? "name its uv_template too" : "leave it out");
+    if (head_ends_with(path, ".png") || (m->is_flame && head_ends_with(path, ".npz")))
+        return HDS_OK;
+    return hds_raise(error, HDS_ERROR_ARGUMENT, "mean_texture: %s: expected a .png picture%s", path,
+                     m->is_flame ? " or FLAME_texture.npz" : "");
+}
+
+/* A copy of what was named, which a saved head will ask for again. */
+static hds_status keep(char **copy, const char *path, hds_error *error)
+{
+    *copy = hds_strdup(path);
+    return !path || *copy ? HDS_OK
+                          : hds_raise(error, HDS_ERROR_MEMORY, "%s: no memory for its path", path);
+}
+
+hds_status head_take_looks(head_model *m, const char *uv_template, const char *mean_texture,
+                           hds_error *error)
+{
+    bool look = m->is_flame && !uv_template;
+    char *found = look ? beside(m->path, "head_template.obj") : NULL;
+    hds_status status = check_template(m, uv_template, error);
+    if (!status && (uv_template || found))
+        status = read_template(m, found ? found : uv_template,
+                               found ? "move it away" : "leave uv_template out", error);
+    hds_free(found);
+    found = m->is_flame && m->uvs && !mean_texture ? beside(m->path, "FLAME_texture.npz") : NULL;
+    if (!status)
+        status = check_texture(m, mean_texture, error);
+    if (!status && (mean_texture || found))
+        status = read_texture(m, found ? found : mean_texture, error);
+    hds_free(found);
+    if (!status)
+        status = keep(&m->uv_template, uv_template, error);
+    return status ? status : keep(&m->mean_texture_path, mean_texture, error);
+}
