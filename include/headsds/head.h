@@ -56,18 +56,41 @@ typedef struct hds_camera {
     float fov;       /* degrees from bottom to top, 1 to 150; 0: 20 */
 } hds_camera;
 
-/* Pictures for people: textured (or grey) under a key light, antialiased. */
+/* Fills `count` cameras with draws from the ranges that a published system takes its views from, or
+ * headsds its own: "faceg2e-geometry", "faceg2e-texture", "faceg2e-edit-geometry",
+ * "faceg2e-edit-texture" (Wu et al. 2024, and its code), "anihead" (distance and field of view are
+ * not given there: the head is framed). Equal seeds, equal cameras. HDS_ERROR_ARGUMENT lists the
+ * names for another. */
+HDS_API HDS_NODISCARD hds_status hds_cameras_draw(const char *name, uint64_t seed, size_t count,
+                                                  hds_camera *cameras, hds_error *error);
+
 typedef enum hds_render_mode {
-    HDS_RENDER_TEXTURED,
-    HDS_RENDER_GREY,
-    HDS_RENDER_NORMALS
+    HDS_RENDER_TEXTURED,        /* for people: the texture under a key light */
+    HDS_RENDER_GREY,            /* the same without texture */
+    HDS_RENDER_NORMALS,         /* object space, * 0.5 + 0.5 */
+    HDS_RENDER_CAMERA_NORMALS,  /* camera space: x right, y up, z toward the camera */
+    HDS_RENDER_CONTROL_NORMALS, /* for ControlNets: camera space, x left, behind it (.5,.5,1) */
+    HDS_RENDER_DEPTH,           /* for ControlNets, after MiDaS: nearer is brighter, from 0.5 at the
+                                   farthest to 1 at the nearest, black behind it */
+    HDS_RENDER_PARTS,           /* each part of the model in a colour of its own, black behind it */
+    HDS_RENDER_MODES
 } hds_render_mode;
 typedef struct hds_render_params {
     const hds_camera *cameras; /* a picture each; NULL: one from the front */
     size_t camera_count;
     int size; /* square pictures, 0: 512; at most 4096 */
     hds_render_mode mode;
+    /* (9) spherical-harmonics light fixed to the head, as hds_light_preset gives; NULL: a key and a
+       fill that follow the camera's azimuth. Textured and grey pictures only. */
+    const float *light;
+    const float *background;           /* (3) sRGB in [0,1]; NULL: mid-grey or as the mode says */
+    const uint8_t *background_picture; /* (size, size, 3) sRGB, instead of a colour; or NULL */
 } hds_render_params;
+/* Light from one of a few presets, 0 <= preset < hds_light_presets(): coefficients of irradiance /
+ * pi, l rising from 0 to 2, within it m from -l to l, in object space. Ramamoorthi, Hanrahan 2001. */
+HDS_API int hds_light_presets(void);
+HDS_API HDS_NODISCARD hds_status hds_light_preset(int preset, float light[9], hds_error *error);
+
 /* pixels: (camera_count, size, size, 3) sRGB, row 0 at the top. */
 HDS_API HDS_NODISCARD hds_status hds_head_render(const hds_head *head,
                                                  const hds_render_params *params, uint8_t *pixels,

@@ -38,10 +38,6 @@ static hds_status read_template(head_model *m, const char *path, const char *cur
                            "%s: its faces are not those of %s, or have no texture coordinates; "
                            "take the template that belongs to the model, or %s",
                            path, m->path, cure);
-    for (size_t i = 0; !status && i < 2 * obj.uv_count; i++)
-        if (!isfinite(obj.uvs[i]))
-            status = hds_raise(error, HDS_ERROR_FORMAT,
-                               "%s: texture coordinate %zu is beyond a float", path, i / 2 + 1);
     if (!status) {
         m->uv_count = obj.uv_count;
         m->uvs = obj.uvs;

@@ -2,6 +2,7 @@
 /* headsds.Head: what hds_head is to C. Immutable. */
 #include "python/python.h"
 
+#include <limits.h>
 #include <string.h>
 
 typedef struct head_object {
@@ -158,29 +159,87 @@ static PyObject *head_save(PyObject *self, PyObject *path_object)
 }
 
 PyDoc_STRVAR(render_doc,
-"render($self, /, azimuth=0, elevation=0, size=512, mode='textured', *, distance=None, fov=20)\n--\n\n"
-"A picture (size, size, 3), uint8 sRGB, antialiased, for people.\n\n"
+"render($self, /, azimuth=0, elevation=0, size=512, mode='textured', *, distance=None, fov=20,\n"
+"       light=None, background=None)\n--\n\n"
+"A picture (size, size, 3), uint8 sRGB, antialiased.\n\n"
 "azimuth, elevation: degrees; positive azimuth sees the head's own left side. distance: metres from\n"
 "the middle of the model's template; None is the nearest that has all of it in the frame at every\n"
 "azimuth. fov: degrees from bottom to top. Each may also be a list of N: the result is then\n"
-"(N, size, size, 3), a picture for each. mode: 'textured', 'grey' or 'normals' (object space).");
+"(N, size, size, 3), a picture for each; headsds.cameras() makes such lists.\n\n"
+"mode: 'textured' or 'grey'; 'normals' in object space; 'camera_normals', x right, y up, z toward\n"
+"the camera; 'control_normals' and 'depth', what ControlNets are shown (camera normals with x left;\n"
+"nearer is brighter, from 0.5 to 1, on black); 'parts', each part of the model in its own colour.\n"
+"light: None is a key and a fill that follow the camera; else the number of a preset, or 9\n"
+"spherical-harmonics coefficients of irradiance / pi, fixed to the head. background: None is that of\n"
+"the mode; else a colour of 3 numbers in [0, 1], or a picture (size, size, 3) of uint8.");
+
+static const char *const mode_names[HDS_RENDER_MODES] = {
+    "textured", "grey", "normals", "camera_normals", "control_normals", "depth", "parts",
+};
 
 static bool get_mode(const char *name, hds_render_mode *mode)
 {
-    static const char *const names[] = { "textured", "grey", "normals" };
-    for (int i = 0; i < 3; i++)
-        if (strcmp(name, names[i]) == 0) {
+    for (int i = 0; i < HDS_RENDER_MODES; i++)
+        if (strcmp(name, mode_names[i]) == 0) {
             *mode = (hds_render_mode)i;
             return true;
         }
-    PyErr_Format(PyExc_ValueError, "mode: '%s', expected 'textured', 'grey' or 'normals'", name);
+    PyErr_Format(PyExc_ValueError,
+                 "mode: '%s', expected 'textured', 'grey', 'normals', 'camera_normals', "
+                 "'control_normals', 'depth' or 'parts'",
+                 name);
     return false;
+}
+
+/* Arguments light and background, held while the picture is drawn. */
+typedef struct look {
+    float light[9];
+    python_input coefficients, background;
+} look;
+
+static bool get_light(look *l, PyObject *self, PyObject *object, hds_render_params *params)
+{
+    if (object == Py_None)
+        return true;
+    if (PyLong_Check(object)) {
+        hds_error error = { .status = HDS_OK };
+        long preset = PyLong_AsLong(object);
+        if (preset == -1 && PyErr_Occurred())
+            return false;
+        hds_status status =
+            hds_light_preset(preset < 0 || preset > INT_MAX ? -1 : (int)preset, l->light, &error);
+        params->light = l->light;
+        return status == HDS_OK || python_raise(python_state_of(self), status, &error);
+    }
+    const size_t nine = 9;
+    if (!python_input_get(&l->coefficients, object, "light", 'f', "(9,)") ||
+        !python_input_check(&l->coefficients, "light", &nine))
+        return false;
+    params->light = l->coefficients.data;
+    return true;
+}
+
+static bool get_background(look *l, PyObject *object, hds_render_params *params)
+{
+    if (object == Py_None)
+        return true;
+    int dims = python_input_dims(object);
+    size_t size = (size_t)params->size, three = 3, picture[3] = { size, size, 3 };
+    if (dims < 0)
+        return false;
+    if (!python_input_get(&l->background, object, "background", dims == 1 ? 'f' : 'B',
+                          dims == 1 ? "(3,)" : "(size, size, 3)") ||
+        !python_input_check(&l->background, "background", dims == 1 ? &three : picture))
+        return false;
+    if (dims == 1)
+        params->background = l->background.data;
+    else
+        params->background_picture = l->background.data;
+    return true;
 }
 
 static PyObject *render(PyObject *self, hds_render_params *params, const python_cameras *cameras)
 {
-    if (params->size < 1 || params->size > 4096)
-        return PyErr_Format(PyExc_ValueError, "size: %d, expected 1 to 4096", params->size);
     size_t size = (size_t)params->size, extents[4] = { cameras->count, size, size, 3 };
     bool many = cameras->many;
     void *pixels;
@@ -200,19 +259,28 @@ static PyObject *render(PyObject *self, hds_render_params *params, const python_
 
 static PyObject *head_render(PyObject *self, PyObject *arguments, PyObject *keywords)
 {
-    static char *names[] = { "azimuth", "elevation", "size", "mode", "distance", "fov", NULL };
+    static char *names[] = { "azimuth", "elevation", "size",       "mode", "distance",
+                             "fov",     "light",     "background", NULL };
     hds_render_params params = { .size = 512 };
     PyObject *azimuth = NULL, *elevation = NULL, *distance = NULL, *fov = NULL;
+    PyObject *light = Py_None, *background = Py_None;
     const char *mode = "textured";
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|OOis$OO:render", names, &azimuth,
-                                     &elevation, &params.size, &mode, &distance, &fov) ||
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|OOis$OOOO:render", names, &azimuth,
+                                     &elevation, &params.size, &mode, &distance, &fov, &light,
+                                     &background) ||
         !get_mode(mode, &params.mode))
         return NULL;
+    if (params.size < 1 || params.size > 4096)
+        return PyErr_Format(PyExc_ValueError, "size: %d, expected 1 to 4096", params.size);
     python_cameras cameras = { .values = NULL };
+    look l = { .coefficients = { .held = false } };
     PyObject *pictures = NULL;
-    if (python_cameras_get(&cameras, azimuth, elevation, distance, fov))
+    if (python_cameras_get(&cameras, azimuth, elevation, distance, fov) &&
+        get_light(&l, self, light, &params) && get_background(&l, background, &params))
         pictures = render(self, &params, &cameras);
     python_cameras_finish(&cameras);
+    python_input_finish(&l.coefficients);
+    python_input_finish(&l.background);
     return pictures;
 }
 

@@ -225,10 +225,20 @@ class Head:
         azimuth: float | _Floats = 0,
         elevation: float | _Floats = 0,
         size: int = 512,
-        mode: Literal["textured", "grey", "normals"] = "textured",
+        mode: Literal[
+            "textured",
+            "grey",
+            "normals",
+            "camera_normals",
+            "control_normals",
+            "depth",
+            "parts",
+        ] = "textured",
         *,
         distance: float | _Floats | None = None,
         fov: float | _Floats = 20,
+        light: int | _Floats | None = None,
+        background: _Floats | None = None,
     ) -> memoryview: ...
     def vertices(self) -> memoryview: ...
     @property
@@ -281,6 +291,7 @@ def generate(
     checkpoint: _Path | None = None,
     resume: bool = False,
 ) -> Head: ...
+def cameras(name: str, count: int, seed: int = 0) -> dict[str, list[float]]: ...
 def write_png(path: _Path, image: Buffer, /) -> None: ...
 def match_topology(
     model: HeadModel, sizes: _Integers, corners: _Integers, vertex_count: int, /

@@ -8,6 +8,7 @@
  *   def generate(prompt, ...): job = Job(prompt, ...); job.start(); return job.wait()
  *   def match_topology(model, sizes, corners, vertex_count)
  *   def write_png(path, image)
+ *   def cameras(name, count, seed=0)
  *
  * One file a type; nothing here knows how heads are made. */
 #include "python/python.h"
@@ -200,6 +201,8 @@ static PyMethodDef functions[] = {
     { "generate", (PyCFunction)(void (*)(void))python_generate, METH_VARARGS | METH_KEYWORDS,
       python_generate_doc },
     { "write_png", write_png, METH_VARARGS, write_png_doc },
+    { "cameras", (PyCFunction)(void (*)(void))python_draw_cameras, METH_VARARGS | METH_KEYWORDS,
+      python_draw_cameras_doc },
     { "match_topology", match_topology, METH_VARARGS, match_topology_doc },
     { NULL, NULL, 0, NULL },
 };

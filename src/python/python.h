@@ -86,6 +86,8 @@ typedef struct python_cameras {
 bool python_cameras_get(python_cameras *c, PyObject *azimuth, PyObject *elevation,
                         PyObject *distance, PyObject *fov);
 void python_cameras_finish(python_cameras *c);
+PyObject *python_draw_cameras(PyObject *module, PyObject *arguments, PyObject *keywords);
+extern const char python_draw_cameras_doc[];
 
 /* Pictures for ControlNets, each an array or None, and their scales. Begin with PYTHON_CONTROLS. */
 typedef struct python_controls {
@@ -103,6 +105,9 @@ void python_controls_finish(python_controls *c);
 
 /* A list of str as UTF-8, `count` pointers, for PyMem_Free; what they point to lives in *holder. */
 const char **python_texts_get(PyObject *texts, size_t *count, PyObject **holder);
+
+/* 0 to 2^64 - 1; NULL is 0. */
+bool python_seed_get(PyObject *object, uint64_t *seed);
 
 PyObject *python_strings(const char *const *strings, size_t count); /* a tuple of str */
 

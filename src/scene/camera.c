@@ -4,6 +4,7 @@
 #include "scene/scene.h"
 
 #include <math.h>
+#include <string.h>
 
 static const float MARGIN = 1.06f, FIELD_OF_VIEW = 20;
 
@@ -20,6 +21,72 @@ static float framing_distance(const float *vertices, size_t count, const float t
     }
     return MARGIN * nearest;
 }
+
+/* ---- ranges ---- */
+
+enum { CHOICES = 5 };
+/* Uniform between two ends, or one of `count` values. */
+typedef struct range {
+    int count; /* 0: uniform */
+    float values[CHOICES];
+} range;
+
+typedef struct preset {
+    const char *name;
+    range azimuth, elevation, distance;
+    float fov;
+} preset;
+
+/* FaceG2E: focal length 1015 at 224 pixels, distance 10 + tz of its units of 0.1 m. */
+static const preset presets[] = {
+    { "faceg2e-geometry", { 0, { -45, 45 } }, { 0, { -20, 20 } }, { 0, { 1, 1.3f } }, 12.59f },
+    { "faceg2e-texture",
+      { 5, { 0, 60, 120, 240, 300 } },
+      { 2, { 0, -30 } },
+      { 2, { 1.15f, 1.3f } },
+      12.59f },
+    { "faceg2e-edit-geometry",
+      { 5, { 0, 30, 60, 300, 330 } },
+      { 3, { 0, -10, -20 } },
+      { 1, { 1.15f } },
+      12.59f },
+    { "faceg2e-edit-texture",
+      { 5, { 0, 30, 60, 300, 330 } },
+      { 2, { 0, -10 } },
+      { 2, { 1.15f, 1.3f } },
+      12.59f },
+    { "anihead", { 0, { -90, 90 } }, { 0, { -5, 5 } }, { 1, { 0 } }, 0 },
+};
+enum { PRESETS = sizeof presets / sizeof *presets };
+
+static float draw(rng *r, const range *from)
+{
+    if (from->count)
+        return from->values[rng_below(r, (uint32_t)from->count)];
+    return (float)rng_range(r, from->values[0], from->values[1]);
+}
+
+hds_status hds_cameras_draw(const char *name, uint64_t seed, size_t count, hds_camera *cameras,
+                            hds_error *error)
+{
+    const preset *p = NULL;
+    for (int i = 0; i < PRESETS && !p; i++)
+        p = strcmp(presets[i].name, name) == 0 ? &presets[i] : NULL;
+    if (!p)
+        return hds_raise(error, HDS_ERROR_ARGUMENT,
+                         "cameras: '%s', expected one of %s, %s, %s, %s, %s", name, presets[0].name,
+                         presets[1].name, presets[2].name, presets[3].name, presets[4].name);
+    for (size_t i = 0; i < count; i++) {
+        rng r = rng_make(seed, i);
+        cameras[i].azimuth = draw(&r, &p->azimuth);
+        cameras[i].elevation = draw(&r, &p->elevation);
+        cameras[i].distance = draw(&r, &p->distance);
+        cameras[i].fov = p->fov;
+    }
+    return HDS_OK;
+}
+
+/* ---- cameras of the rasteriser ---- */
 
 static hds_status check(const hds_camera *c, hds_error *error)
 {

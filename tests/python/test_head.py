@@ -57,12 +57,72 @@ def test_render_many(head):
         head.render("x", size=8)
 
 
+def test_render_modes(head, egg):
+    front = {m: np.asarray(head.render(0, 0, 64, m)).astype(int) for m in
+             ("normals", "camera_normals", "control_normals", "depth")}
+    side = {m: np.asarray(head.render(90, 0, 64, m)).astype(int) for m in front}
+    # From the front, object and camera space are one; the ControlNets' has x turned round.
+    inside = front["depth"][..., 0] > 127
+    inside[1:-1, 1:-1] &= inside[:-2, 1:-1] & inside[2:, 1:-1] & inside[1:-1, :-2] & inside[1:-1, 2:]
+    assert inside.sum() > 500
+    assert abs(front["normals"] - front["camera_normals"])[inside].max() <= 1
+    assert abs(front["control_normals"][..., 0] + front["camera_normals"][..., 0] - 255)[inside].max() <= 1
+    assert (front["control_normals"][..., 1:] == front["camera_normals"][..., 1:])[inside].all()
+    assert (front["control_normals"][0, 0] == (128, 128, 255)).all()
+    # From its own left, +x is what looks at the camera.
+    assert side["normals"][32, 32, 0] > 230 and side["camera_normals"][32, 32, 2] > 230
+    depth = front["depth"]
+    assert (depth[0, 0] == 0).all() and depth.max() == 255 and depth[inside].min() >= 127
+    assert depth[32, 32, 0] > depth[inside][:, 0].mean()
+
+
+def test_render_light_and_background(head):
+    plain = head.render(size=32, mode="grey")
+    lit = [head.render(size=32, mode="grey", light=i) for i in (0, 1)]
+    assert lit[0] != plain and lit[0] != lit[1]
+    dark = np.asarray(head.render(size=32, mode="grey", light=[0] * 9, background=[1, 0, 0.5]))
+    assert (dark[16, 16] == 0).all() and (dark[0, 0] == (255, 0, 128)).all()
+    picture = np.arange(32 * 32 * 3, dtype="u1").reshape(32, 32, 3)
+    drawn = np.asarray(head.render(size=32, background=picture))
+    assert abs(drawn[:, :2].astype(int) - picture[:, :2]).max() <= 1
+    assert (drawn[16, 16] != picture[16, 16]).any()
+
+
+def test_render_parts():
+    head = headsds.Head()
+    if not head.model.part_names:
+        pytest.skip("the sample head has no parts")
+    drawn = np.asarray(head.render(size=64, mode="parts"))
+    assert len(np.unique(drawn.reshape(-1, 3), axis=0)) > len(head.model.part_names)
+
+
+def test_cameras(head):
+    drawn = headsds.cameras("faceg2e-geometry", 200)
+    assert sorted(drawn) == ["azimuth", "distance", "elevation", "fov"]
+    assert -45 <= min(drawn["azimuth"]) < -30 and 30 < max(drawn["azimuth"]) <= 45
+    assert 1 <= min(drawn["distance"]) and max(drawn["distance"]) <= 1.3
+    assert set(headsds.cameras("faceg2e-texture", 99, seed=3)["azimuth"]) == {0, 60, 120, 240, 300}
+    assert drawn == headsds.cameras("faceg2e-geometry", 200) != headsds.cameras("faceg2e-geometry", 200, 1)
+    few = headsds.cameras("anihead", 3)
+    assert head.render(**few, size=16).shape == (3, 16, 16, 3)
+    with pytest.raises(ValueError, match="cameras: 'x', expected one of faceg2e-geometry"):
+        headsds.cameras("x", 1)
+    with pytest.raises(ValueError, match="count"):
+        headsds.cameras("anihead", -1)
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
         ({"size": 0}, "size: 0, expected 1 to 4096"),
         ({"size": 5000}, "size: 5000"),
-        ({"mode": "x"}, "mode: 'x', expected 'textured', 'grey' or 'normals'"),
+        ({"mode": "x"}, "mode: 'x', expected 'textured', 'grey', 'normals', 'camera_normals'"),
+        ({"mode": "parts"}, "mode: egg has no parts; add part_names and face_parts"),
+        ({"light": 99}, "light: preset -?[0-9]+, expected 0 to"),
+        ({"light": [1, 2]}, "light"),
+        ({"light": [float("nan")] * 9}, r"light\[0\]: nan"),
+        ({"background": [0, 0]}, "background"),
+        ({"background": np.zeros((4, 4, 3), "u1")}, "background"),
         ({"elevation": 100}, "elevation"),
         ({"azimuth": float("nan")}, "azimuth"),
         ({"distance": -1}, "distance: -1, expected 0.01 to 100 metres"),
