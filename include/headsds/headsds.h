@@ -11,5 +11,6 @@
 #include "headsds/head_model.h"
 #include "headsds/prior.h"
 #include "headsds/sample.h"
+#include "headsds/uv.h"
 
 #endif

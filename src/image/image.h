@@ -52,6 +52,14 @@ bool image_bicubic(const real *image, int height, int width, int channels, int o
 bool image_bicubic_adjoint(int height, int width, int channels, int out_height, int out_width,
                            image_window window, const real *dout, real *dimage);
 
+/* ---- gutter.c ---- */
+
+/* Each pixel of image (height, width, channels) that is not covered (height, width) takes the
+ * colour of the nearest that is; of equally near ones the leftmost, of those the upper. So a
+ * texture can be averaged into mip levels without what lay between its charts. Without any covered
+ * pixel nothing changes. false: no memory, nothing changed. */
+bool image_fill_gutters(const uint8_t *covered, int height, int width, int channels, real *image);
+
 /* ---- tile.c ---- */
 
 /* Pictures (count) of (height, width, channels) side by side, `columns` a row, into sheet

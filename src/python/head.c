@@ -11,6 +11,11 @@ typedef struct head_object {
     PyObject *model; /* a HeadModel */
 } head_object;
 
+hds_head *python_head_of(PyObject *head)
+{
+    return ((head_object *)head)->head;
+}
+
 static hds_head_info info_of(PyObject *self)
 {
     hds_head_info info;
@@ -366,6 +371,10 @@ static PyMethodDef head_methods[] = {
     { "render", (PyCFunction)(void (*)(void))head_render, METH_VARARGS | METH_KEYWORDS,
       render_doc },
     { "vertices", head_vertices, METH_NOARGS, vertices_doc },
+    { "uv_map", (PyCFunction)(void (*)(void))python_uv_map, METH_VARARGS | METH_KEYWORDS,
+      python_uv_map_doc },
+    { "unwrap", (PyCFunction)(void (*)(void))python_unwrap, METH_VARARGS | METH_KEYWORDS,
+      python_unwrap_doc },
     { NULL, NULL, 0, NULL },
 };
 

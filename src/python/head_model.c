@@ -230,6 +230,8 @@ static PyMethodDef head_model_methods[] = {
       python_vertices_doc },
     { "vertices_gradient", (PyCFunction)(void (*)(void))python_vertices_gradient,
       METH_VARARGS | METH_KEYWORDS, python_vertices_gradient_doc },
+    { "uv_mirror", (PyCFunction)(void (*)(void))python_uv_mirror, METH_VARARGS | METH_KEYWORDS,
+      python_uv_mirror_doc },
     { NULL, NULL, 0, NULL },
 };
 

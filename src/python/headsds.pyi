@@ -63,6 +63,7 @@ class HeadModel:
         expression: _Floats | None = None,
         pose: _Floats | None = None,
     ) -> tuple[memoryview, memoryview, memoryview]: ...
+    def uv_mirror(self, size: int = 512) -> memoryview | None: ...
     @property
     def name(self) -> str: ...
     @property
@@ -241,6 +242,19 @@ class Head:
         background: _Floats | None = None,
     ) -> memoryview: ...
     def vertices(self) -> memoryview: ...
+    def uv_map(
+        self, kind: Literal["positions", "normals"], size: int = 512
+    ) -> tuple[memoryview, memoryview]: ...
+    def unwrap(
+        self,
+        pictures: Buffer,
+        azimuth: float | _Floats = 0,
+        elevation: float | _Floats = 0,
+        size: int = 512,
+        *,
+        distance: float | _Floats | None = None,
+        fov: float | _Floats = 20,
+    ) -> tuple[memoryview, memoryview]: ...
     @property
     def model(self) -> HeadModel: ...
     @property

@@ -128,6 +128,9 @@ bool python_head_model_get(const python_state *state, PyObject *object, const ch
 bool python_prior_get(const python_state *state, PyObject *object, const char *name,
                       hds_prior **prior);
 
+/* Of a headsds.Head, borrowed. */
+hds_head *python_head_of(PyObject *head);
+
 bool python_add_records(PyObject *module, python_state *state); /* records.c */
 PyObject *python_history(const python_state *state, const hds_history *lines, size_t count);
 PyObject *python_progress(const python_state *state, const hds_job_progress *progress);
@@ -146,5 +149,11 @@ PyObject *python_attention_maps(PyObject *prior, PyObject *arguments, PyObject *
 extern const char python_attention_maps_doc[];
 PyObject *python_sample(PyObject *prior, PyObject *arguments, PyObject *keywords);
 extern const char python_sample_doc[];
+PyObject *python_uv_map(PyObject *head, PyObject *arguments, PyObject *keywords);
+extern const char python_uv_map_doc[];
+PyObject *python_unwrap(PyObject *head, PyObject *arguments, PyObject *keywords);
+extern const char python_unwrap_doc[];
+PyObject *python_uv_mirror(PyObject *head_model, PyObject *arguments, PyObject *keywords);
+extern const char python_uv_mirror_doc[];
 
 #endif

@@ -10,6 +10,7 @@
 #define HDS_RASTER_H
 
 #include "base/base.h"
+#include "mesh/mesh.h"
 
 /* ---- cameras ---- */
 
@@ -132,5 +133,63 @@ bool raster_draw_views_adjoint(const raster_mesh *mesh, const real *normals,
                                const raster_view *views, size_t count, arena *scratch,
                                raster_state *const *states, const real *const *dimages,
                                real *dvertices, real *dnormals, real *dtexels, real (*dlights)[9]);
+
+/* ---- UV space: pictures whose pixels are the texels of a mesh's UV layout ----
+ *
+ * (H,W,C), row 0 at v = 1, texel centres at +0.5, as in a texture. */
+
+/* uv.c: which face lies at each texel; made once for a mesh and a size. */
+typedef struct raster_uv_layout {
+    int height, width;
+    uint32_t *faces;    /* (H,W) 1 + the face that covers the texel's centre; 0: none does */
+    real *barycentrics; /* (H,W,3) of its corners there: >= 0, sum 1; 0 where no face is */
+} raster_uv_layout;
+/* Of faces that overlap the first of the mesh wins. What lies outside of [0,1] is outside of the
+ * picture: nothing repeats, as raster_draw's lookups repeat nothing but the edge. Faces without an
+ * area, or with a corner further out than 2^17 texels, cover nothing. Uses of mesh only uvs and
+ * uv_faces. Height and width: 1 to 16384. Arrays are taken from the arena; false: out of memory. */
+bool raster_uv_layout_init(raster_uv_layout *layout, const raster_mesh *mesh, int height, int width,
+                           arena *memory);
+/* attributes (V,C) of the corners `faces` (F,3) -> map (H,W,C); 0 where no face is. */
+void raster_uv_interpolate(const raster_uv_layout *layout, const uint32_t *faces,
+                           const real *attributes, int channels, real *map);
+/* dmap (H,W,C) -> += dattributes (V,C). False when scratch memory runs out: nothing was added. */
+bool raster_uv_interpolate_adjoint(const raster_uv_layout *layout, const uint32_t *faces,
+                                   size_t vertex_count, int channels, arena *scratch,
+                                   const real *dmap, real *dattributes);
+/* Bilinear lookup of level 0 at uvs (count,2), edges repeated -> out (count,C). */
+void raster_uv_look_up(const raster_texture *texture, const real *uvs, size_t count, real *out);
+
+/* uv_unwrap.c: what pictures show of a surface, brought to its texels. */
+typedef struct raster_picture {
+    raster_camera camera;
+    int height, width, channels; /* sides: 1 to 16384 */
+    const real *pixels;          /* (height,width,channels); linear light blends best */
+} raster_picture;
+/* sums (H,W,C) += weight * colour, weights (H,W) += weight, of what one picture shows at each texel
+ * of the layout: begin with zeros, add all pictures, then divide. The weight of a texel is 0 where
+ * no face is, outside of the picture, and where the surface is hidden or faces away; else the
+ * cosine of the angle between normal and viewer, faded out smoothly from 60 to 80 degrees, and a
+ * 64th of that within two pixels of an outline, where colours may be mixed: it counts where no
+ * other picture does. normals (V,3): unit vertex normals. False when scratch memory runs out:
+ * nothing was added. */
+bool raster_unwrap_add(const raster_uv_layout *layout, const raster_mesh *mesh, const real *normals,
+                       const raster_picture *picture, arena *scratch, real *sums, real *weights);
+/* sums become colours where weights > 0; elsewhere they stay 0. */
+void raster_unwrap_divide(const raster_uv_layout *layout, int channels, const real *weights,
+                          real *sums);
+
+/* uv_mirror.c: left and right of a mesh that x -> -x maps onto itself. */
+/* partners (F,2): where the mirrored points of each face lie, on one face (named twice) or, where
+ * two triangles are a quad that the other side splits along its other diagonal, on two. Corners
+ * agree within the tolerance (metres); of several that do the nearest are taken. A face without a
+ * partner has UINT32_MAX, and *lonely counts those: a mesh is symmetric when there are none. False:
+ * out of memory. */
+bool raster_uv_partners(const raster_mesh *mesh, const mesh_adjacency *adjacency, real tolerance,
+                        arena *scratch, uint32_t *partners, size_t *lonely);
+/* map (H,W,2): the uv of each texel's mirrored surface point; (-1,-1) where no face is or one
+ * without a partner. raster_uv_look_up of a texture by it is the flipped texture. */
+void raster_uv_mirror(const raster_uv_layout *layout, const raster_mesh *mesh,
+                      const uint32_t *partners, real *map);
 
 #endif

@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Golden pictures of the rasteriser: each scene is drawn and compared with raster_<scene>.png.
- * On a mismatch golden.html in the folder of the build shows actual, expected and the difference.
- *   test_golden_raster [--accept] folder-of-the-pictures folder-for-the-page */
+/* Golden pictures of the rasteriser: raster_<scene>.png. */
 #include "../raster_meshes.h"
-#include "io/io.h"
+#include "golden.h"
 
-#include <stdio.h>
-
-enum { SIZE = 128, TEXTURE = 64, BYTES = 3 * SIZE * SIZE };
+enum { SIZE = GOLDEN_SIZE, TEXTURE = 64 };
 
 typedef struct scene {
     const char *name;
@@ -51,11 +47,13 @@ static void paint(real *texture)
                     (x / 4 + y / 4) % 2 ? (real)0.7 : (real)(0.1 + 0.2 * c * x / TEXTURE);
 }
 
-static bool render(const scene *s, uint8_t *pixels)
+static bool render(size_t scene_number, golden_scene *out, uint8_t *pixels)
 {
-    static real image[BYTES], background[BYTES], texture[4 * TEXTURE * TEXTURE];
+    static real image[GOLDEN_BYTES], background[GOLDEN_BYTES], texture[4 * TEXTURE * TEXTURE];
     static const real colours[9] = { 1,         (real)0.2, (real)0.2, (real)0.2, 1,
                                      (real)0.3, (real)0.2, (real)0.3, 1 };
+    const scene *s = &scenes[scene_number];
+    *out = (golden_scene){ s->name, s->mean, s->share };
     rng r = rng_make(6, 1);
     test_mesh m = test_sphere(s->rings, s->open, (real)0.2, (real)s->bumps);
     raster_view view = test_view(SIZE, s->mode);
@@ -76,105 +74,14 @@ static bool render(const scene *s, uint8_t *pixels)
     view.texture = s->levels ? &map : NULL;
     arena a = { 0 };
     bool drawn = parts && raster_draw(&m.mesh, m.normals, &view, &a, image);
-    for (int i = 0; i < BYTES; i++)
-        pixels[i] = (uint8_t)(image[i] < 0 ? 0 : image[i] > 1 ? 255 : image[i] * 255 + (real)0.5);
+    golden_bytes(image, pixels);
     arena_finish(&a);
     free(parts);
     test_mesh_finish(&m);
     return drawn;
 }
 
-static bool agrees(const scene *s, const uint8_t *actual, const uint8_t *expected,
-                   uint8_t *difference)
-{
-    long sum = 0, large = 0;
-    for (int i = 0; i < BYTES; i++) {
-        int d = abs(actual[i] - expected[i]);
-        sum += d;
-        large += d > 8;
-        difference[i] = (uint8_t)(8 * d < 255 ? 8 * d : 255);
-    }
-    double mean = (double)sum / BYTES, share = (double)large / BYTES;
-    printf("%-16s mean difference %.3f (allowed %.2f), over 8: %.4f (allowed %.4f)\n", s->name,
-           mean, s->mean, share, s->share);
-    return mean <= s->mean && share <= s->share;
-}
-
-static bool save(const char *folder, const char *name, const char *kind, const uint8_t *pixels)
-{
-    hds_error error = { 0 };
-    char *path = hds_format("%s/raster_%s%s.png", folder, name, kind);
-    bool saved = path && io_png_write(path, pixels, SIZE, SIZE, 3, &error) == HDS_OK;
-    if (!saved)
-        fprintf(stderr, "%s\n", error.message);
-    hds_free(path);
-    return saved;
-}
-
-static void report(FILE **page, const char *folder, const char *name)
-{
-    if (!*page) {
-        char *path = hds_format("%s/golden.html", folder);
-        *page = path ? fopen(path, "w") : NULL;
-        hds_free(path);
-        if (!*page)
-            return;
-        fprintf(*page, "<!doctype html><title>Golden pictures</title><style>img{width:384px;"
-                       "image-rendering:pixelated}</style><table><tr><th>scene<th>actual"
-                       "<th>expected<th>difference, times 8\n");
-        fprintf(stderr, "see %s/golden.html\n", folder);
-    }
-    fprintf(*page, "<tr><td>%s", name);
-    for (int i = 0; i < 3; i++)
-        fprintf(*page, "<td><img src=\"raster_%s%s.png\">", name,
-                (const char *[]){ "_actual", "_expected", "_difference" }[i]);
-    fputc('\n', *page);
-}
-
-static bool check(const scene *s, const char *folder, const char *out, FILE **page)
-{
-    static uint8_t actual[BYTES], difference[BYTES];
-    uint8_t *expected = NULL;
-    hds_error error = { 0 };
-    int width = 0, height = 0;
-    if (!render(s, actual))
-        return false;
-    char *path = hds_format("%s/raster_%s.png", folder, s->name);
-    bool found = path && io_png_read(path, 3, &expected, &width, &height, &error) == HDS_OK &&
-                 width == SIZE && height == SIZE;
-    bool good = found && agrees(s, actual, expected, difference);
-    if (!found)
-        fprintf(stderr, "%s: %s\n", path, error.message[0] ? error.message : "not 128 x 128");
-    if (!good) {
-        save(out, s->name, "_actual", actual);
-        if (found) {
-            save(out, s->name, "_expected", expected);
-            save(out, s->name, "_difference", difference);
-        }
-        report(page, out, s->name);
-    }
-    hds_free(expected);
-    hds_free(path);
-    return good;
-}
-
 int main(int count, char **words)
 {
-    bool accept = count > 1 && strcmp(words[1], "--accept") == 0, good = true;
-    static uint8_t pixels[BYTES];
-    FILE *page = NULL;
-    if (count != 3 + accept) {
-        fprintf(stderr, "usage: test_golden_raster [--accept] folder-of-the-pictures out\n");
-        return 2;
-    }
-    const char *folder = words[1 + accept], *out = words[2 + accept];
-    for (size_t i = 0; i < sizeof scenes / sizeof *scenes; i++) {
-        if (accept)
-            good &= render(&scenes[i], pixels) && save(folder, scenes[i].name, "", pixels);
-        else
-            good &= check(&scenes[i], folder, out, &page);
-    }
-    if (page)
-        fclose(page);
-    return !good;
+    return golden_main(count, words, "raster", sizeof scenes / sizeof *scenes, render);
 }
