@@ -148,10 +148,33 @@ def polygons(egg):
 
 def test_match_topology(egg):
     sizes, corners = polygons(egg)
-    assert headsds.match_topology(egg, sizes, corners, egg.vertex_count) is None
-    assert headsds.match_topology(egg, list(sizes), corners.tolist(), egg.vertex_count) is None
-    assert headsds.match_topology(egg, array.array("q", sizes), array.array("i", corners),
-                                  egg.vertex_count) is None
+    identity = list(range(egg.vertex_count))
+    order = headsds.match_topology(egg, sizes, corners, egg.vertex_count)
+    assert isinstance(order, memoryview) and order.format == "I" and order.tolist() == identity
+    for arguments in ((list(sizes), corners.tolist()),
+                      (array.array("q", sizes), array.array("i", corners))):
+        assert headsds.match_topology(egg, *arguments, egg.vertex_count).tolist() == identity
+        assert headsds.match_topology(egg, *arguments, egg.vertex_count,
+                                      egg.vertices()).tolist() == identity
+
+
+def test_match_topology_returns_the_order(egg):
+    """Vertices and faces shuffled, and the mesh turned, scaled and moved."""
+    numpy = pytest.importorskip("numpy")
+    random = numpy.random.default_rng(4)
+    order = random.permutation(egg.vertex_count)
+    names = numpy.argsort(order).astype("u4")
+    corners = names[numpy.asarray(egg.faces)][random.permutation(egg.face_count)]
+    positions = numpy.ascontiguousarray(
+        100 * numpy.asarray(egg.vertices())[order][:, [2, 0, 1]] + [1, 2, 3])
+    sizes = [3] * egg.face_count
+    found = headsds.match_topology(egg, sizes, corners.ravel(), egg.vertex_count, positions)
+    assert found.tolist() == order.tolist()
+    found = headsds.match_topology(egg, sizes, corners.ravel(), egg.vertex_count)
+    assert sorted(found.tolist()) == list(range(egg.vertex_count))
+    renamed = numpy.asarray(found)[corners].ravel()
+    assert headsds.match_topology(egg, sizes, renamed, egg.vertex_count).tolist() == list(
+        range(egg.vertex_count))
 
 
 def test_match_topology_says_what_differs(egg):
@@ -165,5 +188,21 @@ def test_match_topology_says_what_differs(egg):
         headsds.match_topology(egg, sizes, corners[:-1], egg.vertex_count)
     with pytest.raises(ValueError, match="element 0 is out of range"):
         headsds.match_topology(egg, [-1], [], egg.vertex_count)
+    with pytest.raises(ValueError, match="vertex_count: -1"):
+        headsds.match_topology(egg, sizes, corners, -1)
+    with pytest.raises(ValueError, match=f"mesh has {1 << 60} vertices, expected"):
+        headsds.match_topology(egg, sizes, corners, 1 << 60)
     with pytest.raises(TypeError, match="HeadModel"):
         headsds.match_topology(None, sizes, corners, egg.vertex_count)
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (3,), (3, 2)])
+def test_match_topology_wants_a_position_for_each_vertex(egg, shape):
+    numpy = pytest.importorskip("numpy")
+    sizes, corners = polygons(egg)
+    with pytest.raises(ValueError, match="positions: "):
+        headsds.match_topology(egg, sizes, corners, egg.vertex_count, numpy.zeros(shape, "f4"))
+    positions = numpy.asarray(egg.vertices()).copy()
+    positions[2, 1] = numpy.nan
+    with pytest.raises(ValueError, match="coordinate 1 of vertex 2 is not a finite number"):
+        headsds.match_topology(egg, sizes, corners, egg.vertex_count, positions)

@@ -113,6 +113,7 @@ def failing(call):
 def calls(egg, egg_path, folder):
     texture = memoryview(bytes(48)).cast("B", (4, 4, 3))
     head = headsds.Head(egg, shape=[1, 2], texture=texture, prompt="a head")
+    corners = sum(egg.faces.tolist(), [])
     saved = folder / "a.headsds"
     head.save(saved)
     return {
@@ -129,13 +130,15 @@ def calls(egg, egg_path, folder):
         "render fails": lambda: failing(lambda: head.render(size=4, elevation=100)),
         "load head": lambda: headsds.Head.load(saved, egg),
         "save fails": lambda: failing(lambda: head.save("x.y")),
+        "match": lambda: headsds.match_topology(egg, [3] * egg.face_count, corners,
+                                                egg.vertex_count, head.vertices()),
         "match fails": lambda: failing(lambda: headsds.match_topology(egg, [3], [0, 1, 2], 3)),
     }
 
 
 NAMES = ("load", "load fails", "vertices", "vertices fails", "vertices of nan", "arrays", "head",
          "head fails", "attributes", "render", "render fails", "load head", "save fails",
-         "match fails")
+         "match", "match fails")
 
 
 def counts(egg):
