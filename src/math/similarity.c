@@ -106,13 +106,19 @@ bool math_similarity_fit(const math_pairs *p, math_similarity *s)
     return true;
 }
 
-double math_similarity_distance(const math_similarity *s, const real a[3], const real b[3])
+void math_similarity_point(const math_similarity *s, const real x[3], double out[3])
 {
-    double square = 0;
     for (int i = 0; i < 3; i++) {
         const double *r = s->rotation + 3 * i;
-        double from = s->scale * (r[0] * a[0] + r[1] * a[1] + r[2] * a[2]) + s->translation[i];
-        square += (from - b[i]) * (from - b[i]);
+        out[i] = s->scale * (r[0] * x[0] + r[1] * x[1] + r[2] * x[2]) + s->translation[i];
     }
+}
+
+double math_similarity_distance(const math_similarity *s, const real a[3], const real b[3])
+{
+    double moved[3], square = 0;
+    math_similarity_point(s, a, moved);
+    for (int i = 0; i < 3; i++)
+        square += (moved[i] - b[i]) * (moved[i] - b[i]);
     return square;
 }

@@ -36,6 +36,15 @@ class Progress(NamedTuple):
     seconds_left: float | None
     last: HistoryEntry
 
+class Fit(NamedTuple):
+    shape: memoryview
+    expression: memoryview
+    offsets: memoryview
+    rotation: memoryview
+    scale: float
+    translation: memoryview
+    rms: float
+
 @final
 class HeadModel:
     @classmethod
@@ -48,6 +57,7 @@ class HeadModel:
         expression: _Floats | None = None,
         pose: _Floats | None = None,
     ) -> memoryview: ...
+    def fit(self, vertices: Buffer, *, expression: bool = False) -> Fit: ...
     @property
     def name(self) -> str: ...
     @property

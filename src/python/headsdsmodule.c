@@ -4,7 +4,7 @@
  *   __version__ = "..."
  *   class Error(Exception); class FormatError(Error, ValueError); class Cancelled(Error)
  *   class HeadModel; class Prior; class Clip; class Head; class Job
- *   class Progress; class HistoryEntry
+ *   class Progress; class HistoryEntry; class Fit
  *   def generate(prompt, ...): job = Job(prompt, ...); job.start(); return job.wait()
  *   def match_topology(model, sizes, corners, vertex_count, positions=None)
  *   def write_png(path, image)
@@ -219,6 +219,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->job);
     Py_VISIT(state->progress);
     Py_VISIT(state->history);
+    Py_VISIT(state->fit);
     return 0;
 }
 
@@ -236,6 +237,7 @@ static int module_clear(PyObject *module)
     Py_CLEAR(state->job);
     Py_CLEAR(state->progress);
     Py_CLEAR(state->history);
+    Py_CLEAR(state->fit);
     return 0;
 }
 

@@ -16,7 +16,7 @@
 
 typedef struct python_state {
     PyObject *error, *format_error, *cancelled;
-    PyTypeObject *array, *head_model, *prior, *clip, *head, *job, *progress, *history;
+    PyTypeObject *array, *head_model, *prior, *clip, *head, *job, *progress, *history, *fit;
 } python_state;
 
 /* self's state; only for objects of this module's own types, which nobody can subclass. */
@@ -113,6 +113,8 @@ bool python_prior_get(const python_state *state, PyObject *object, const char *n
 bool python_add_records(PyObject *module, python_state *state); /* records.c */
 PyObject *python_history(const python_state *state, const hds_history *lines, size_t count);
 PyObject *python_progress(const python_state *state, const hds_job_progress *progress);
+/* arrays: shape, expression, offsets, rotation, translation, which it takes. */
+PyObject *python_fit(const python_state *state, PyObject *const arrays[5], const hds_fit *fit);
 
 PyObject *python_generate(PyObject *module, PyObject *arguments, PyObject *keywords);
 extern const char python_generate_doc[];

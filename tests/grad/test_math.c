@@ -221,6 +221,33 @@ static void test_similarity_of_mirrored_and_of_no_points(void **state)
     free(a);
 }
 
+static void test_cholesky(void **state)
+{
+    enum { N = 9 };
+    real *b = check_random(12, N * N, 1), *x = check_random(13, N, 1);
+    double a[N * N], right[N] = { 0 };
+    for (int i = 0; i < N; i++)
+        for (int j = 0; j < N; j++) {
+            a[i * N + j] = i == j;
+            for (int k = 0; k < N; k++)
+                a[i * N + j] += b[i * N + k] * b[j * N + k];
+        }
+    for (int i = 0; i < N * N; i++)
+        right[i / N] += a[i] * x[i % N];
+    assert_true(math_cholesky(a, N));
+    math_cholesky_solve(a, N, right);
+    for (int i = 0; i < N; i++)
+        check_close(right[i], x[i], 1e-11, 1);
+    double indefinite[] = { 1, 2, 2, 1 }, singular[] = { 1, 1, 1, 1 }, nothing[] = { 0 };
+    double none[] = { NAN };
+    assert_false(math_cholesky(indefinite, 2));
+    assert_false(math_cholesky(singular, 2));
+    assert_false(math_cholesky(nothing, 1));
+    assert_false(math_cholesky(none, 1));
+    free(b);
+    free(x);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -229,6 +256,7 @@ int main(void)
         cmocka_unit_test(test_rotation_adjoint),
         cmocka_unit_test(test_products),
         cmocka_unit_test(test_points),
+        cmocka_unit_test(test_cholesky),
         cmocka_unit_test(test_similarity_is_found),
         cmocka_unit_test(test_similarity_is_the_least),
         cmocka_unit_test(test_similarity_of_mirrored_and_of_no_points),

@@ -212,3 +212,40 @@ def test_match_topology_wants_a_position_for_each_vertex(egg, shape):
     positions[2, 1] = numpy.nan
     with pytest.raises(ValueError, match="coordinate 1 of vertex 2 is not a finite number"):
         headsds.match_topology(egg, sizes, corners, egg.vertex_count, positions)
+
+
+def test_fit(egg):
+    """A head that was turned, scaled, moved and sculpted comes back whole."""
+    numpy = pytest.importorskip("numpy")
+    head = numpy.asarray(egg.vertices(shape=[1.5, -0.5], expression=[0, 0.5]))
+    offsets = numpy.zeros_like(head)
+    offsets[40] = [0.01, 0, 0.02]
+    turn = numpy.array([[0, 0, 1], [1, 0, 0], [0, 1, 0]])
+    mesh = (100 * (head + offsets) @ turn.T + [3, 2, 1]).astype("f4")
+    fit = egg.fit(mesh, expression=True)
+    assert isinstance(fit, headsds.Fit)
+    assert [view.shape for view in (fit.shape, fit.expression, fit.offsets, fit.rotation,
+                                    fit.translation)] == [(2,), (3,), head.shape, (3, 3), (3,)]
+    found = numpy.asarray(egg.vertices(fit.shape, fit.expression)) + numpy.asarray(fit.offsets)
+    again = fit.scale * found @ numpy.asarray(fit.rotation).T + numpy.asarray(fit.translation)
+    assert numpy.abs(again - mesh).max() < 1e-5
+    assert fit.rms == pytest.approx(numpy.sqrt((numpy.asarray(fit.offsets) ** 2).sum(1).mean()))
+    assert fit.scale == pytest.approx(100, rel=0.05)
+    assert numpy.abs(numpy.asarray(fit.shape) - [1.5, -0.5]).max() < 0.3
+    assert int(numpy.argmax((numpy.asarray(fit.offsets) ** 2).sum(1))) == 40
+    assert egg.fit(mesh).expression.tolist() == [0, 0, 0]
+
+
+def test_fit_refuses(egg):
+    numpy = pytest.importorskip("numpy")
+    vertices = numpy.asarray(egg.vertices())
+    with pytest.raises(ValueError, match=f"3 vertices, expected the model's {egg.vertex_count}"):
+        egg.fit(vertices[:3])
+    with pytest.raises(ValueError, match="lie in one point or on one line"):
+        egg.fit(numpy.ones_like(vertices))
+    with pytest.raises(ValueError, match="coordinate 0 of vertex 0 is not a finite number"):
+        egg.fit(numpy.full_like(vertices, numpy.nan))
+    with pytest.raises(ValueError, match=r"vertices: shape .*expected \(V, 3\)"):
+        egg.fit(vertices.ravel())
+    with pytest.raises(TypeError):
+        egg.fit(vertices, True)
