@@ -136,4 +136,32 @@ void math_rotation_adjoint(const real r[3], const real drotation[9], real dr[3])
 /* Symmetric a (n,n) -> eigenvalues on its diagonal, unit eigenvectors in the columns of v (n,n). */
 void math_eigen_symmetric(double *a, double *v, size_t n);
 
+/* ---- solve.c ---- */
+
+/* Symmetric positive definite a (n,n) -> its factor l in the lower triangle. False: it is not. */
+HDS_NODISCARD bool math_cholesky(double *a, size_t n);
+/* l l^T x = b, in place of b (n). */
+void math_cholesky_solve(const double *l, size_t n, double *b);
+
+/* ---- similarity.c ---- */
+
+/* Pairs of points (a, b) summed up, about the first ones. Zero-initialise it. */
+typedef struct math_pairs {
+    double weight, origin_a[3], origin_b[3];
+    double a[3], b[3], aa, bb, ba[9];
+} math_pairs;
+void math_pairs_add(math_pairs *p, double weight, const real a[3], const real b[3]);
+
+/* x -> scale rotation x + translation */
+typedef struct math_similarity {
+    double scale, rotation[9], translation[3];
+    double left;   /* the weighted sum of squares that it leaves */
+    bool mirrored; /* with a reflection it would leave clearly less */
+} math_similarity;
+/* The one that brings the a's nearest to the b's. False: all a's or all b's lie in one point. */
+HDS_NODISCARD bool math_similarity_fit(const math_pairs *p, math_similarity *s);
+void math_similarity_point(const math_similarity *s, const real x[3], double out[3]);
+/* |scale rotation a + translation - b|^2 */
+double math_similarity_distance(const math_similarity *s, const real a[3], const real b[3]);
+
 #endif

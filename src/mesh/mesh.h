@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Triangle meshes: smooth vertex normals with their adjoint, and whether two topologies agree. */
+/* Triangle meshes: smooth vertex normals with their adjoint, and a foreign mesh's order. */
 #ifndef HDS_MESH_H
 #define HDS_MESH_H
 
@@ -27,13 +27,27 @@ HDS_NODISCARD bool mesh_normals_adjoint(const mesh_adjacency *a, const uint32_t 
                                         const real *vertices, const real *normals,
                                         const real *dnormals, arena *scratch, real *dvertices);
 
-/* Whether a foreign mesh has the model's topology: same vertex count, and polygons that the model's
- * triangles tile (either diagonal of a quad, any face order, any first corner), each triangle used
- * once. Polygons: `sizes` corners each, `corners` in a row.
- * HDS_ERROR_ARGUMENT says what differs first: counts, or the first face that has no partner. */
-HDS_NODISCARD hds_status mesh_match(const uint32_t *model_faces, size_t model_face_count,
-                                    size_t model_vertex_count, const uint32_t *sizes,
-                                    size_t polygon_count, const uint32_t *corners,
-                                    size_t vertex_count, hds_error *error);
+/* A model's triangles, and a mesh of polygons that may have their topology: `sizes` corners each,
+ * `corners` in a row. Vertices (V,3), each in its own space, or NULL. */
+typedef struct mesh_triangles {
+    size_t vertex_count, face_count;
+    const uint32_t *faces;
+    const real *vertices;
+} mesh_triangles;
+typedef struct mesh_polygons {
+    size_t vertex_count, polygon_count;
+    const uint32_t *sizes, *corners;
+    const real *vertices;
+} mesh_polygons;
+
+/* Whether a foreign mesh has the model's topology, and in which order: order (V) is the model's
+ * vertex of each of the mesh's. It has it when the model's triangles, each used once, tile its
+ * polygons (either diagonal of a quad, any face order, any first corner), with its vertices as they
+ * are or else renamed as its faces' connections ask for. Where these leave a choice, as between two
+ * eyeballs, the vertices decide that lie nearest after a similarity; without them the first
+ * order that fits. Renaming takes a mesh whose edges have at most two faces, with equal sides out.
+ * HDS_ERROR_ARGUMENT says what differs first: counts, a face, or a connected part. */
+HDS_NODISCARD hds_status mesh_match(const mesh_triangles *model, const mesh_polygons *mesh,
+                                    uint32_t *order, hds_error *error);
 
 #endif

@@ -2,6 +2,8 @@
 /* headsds.HeadModel: what hds_head_model is to C. Immutable. */
 #include "python/python.h"
 
+#include <string.h>
+
 typedef struct head_model_object {
     PyObject_HEAD
     hds_head_model *model;
@@ -150,6 +152,56 @@ static PyObject *head_model_save(PyObject *self, PyObject *path_object)
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(fit_doc,
+"fit($self, /, vertices, *, expression=False)\n--\n\n"
+"Take a mesh of this topology apart, in the model's vertex order (match_topology gives it): a Fit\n"
+"with shape, expression, offsets, rotation, scale, translation and rms.\n\n"
+"vertices (V, 3): in any units and axes, not mirrored. expression=True fits expressions too. With\n"
+"head = vertices(shape, expression), each vertex is scale rotation (head + offsets) + translation to\n"
+"float precision: coefficients explain what they can under a unit Gaussian prior, and the offsets,\n"
+"in metres at rest, keep the rest of a sculpt. Raises ValueError for another count, for NaN, and\n"
+"where all vertices lie on a line.");
+
+static PyObject *head_model_fit(PyObject *self, PyObject *arguments, PyObject *keywords)
+{
+    static char *names[] = { "vertices", "expression", NULL };
+    const python_state *state = python_state_of(self);
+    const hds_head_model_info info = info_of(self);
+    PyObject *object, *arrays[5] = { NULL };
+    const size_t extents[5][2] = {
+        { info.shape_count }, { info.expression_count }, { info.vertex_count, 3 }, { 3, 3 }, { 3 }
+    };
+    static const int dims[5] = { 1, 1, 2, 2, 1 };
+    void *data[5];
+    int expression = 0;
+    python_input vertices = { .held = false };
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|$p:fit", names, &object, &expression))
+        return NULL;
+    bool ready = python_input_get(&vertices, object, "vertices", 'f', "(V, 3)");
+    for (int i = 0; i < 5 && ready; i++)
+        ready = (arrays[i] = python_array_new(state, 'f', dims[i], extents[i], &data[i])) != NULL;
+    if (ready) {
+        const hds_fit_params params = { vertices.data, vertices.shape[0], expression != 0 };
+        hds_fit fit = { .shape = data[0], .expression = data[1], .offsets = data[2] };
+        hds_error error = { .status = HDS_OK };
+        hds_status status;
+        Py_BEGIN_ALLOW_THREADS
+        status = hds_head_model_fit(((head_model_object *)self)->model, &params, &fit, &error);
+        Py_END_ALLOW_THREADS
+        python_input_finish(&vertices);
+        if (status == HDS_OK) {
+            memcpy(data[3], fit.rotation, sizeof fit.rotation);
+            memcpy(data[4], fit.translation, sizeof fit.translation);
+            return python_fit(state, arrays, &fit);
+        }
+        (void)python_raise(state, status, &error);
+    }
+    python_input_finish(&vertices);
+    for (int i = 0; i < 5; i++)
+        Py_XDECREF(arrays[i]);
+    return NULL;
+}
+
 static PyObject *get_name(PyObject *self, void *closure)
 {
     return PyUnicode_FromString(info_of(self).name);
@@ -232,6 +284,7 @@ static PyMethodDef head_model_methods[] = {
       METH_VARARGS | METH_KEYWORDS, python_vertices_gradient_doc },
     { "uv_mirror", (PyCFunction)(void (*)(void))python_uv_mirror, METH_VARARGS | METH_KEYWORDS,
       python_uv_mirror_doc },
+    { "fit", (PyCFunction)(void (*)(void))head_model_fit, METH_VARARGS | METH_KEYWORDS, fit_doc },
     { NULL, NULL, 0, NULL },
 };
 

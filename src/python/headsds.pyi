@@ -36,6 +36,15 @@ class Progress(NamedTuple):
     seconds_left: float | None
     last: HistoryEntry
 
+class Fit(NamedTuple):
+    shape: memoryview
+    expression: memoryview
+    offsets: memoryview
+    rotation: memoryview
+    scale: float
+    translation: memoryview
+    rms: float
+
 @final
 class HeadModel:
     @classmethod
@@ -64,6 +73,7 @@ class HeadModel:
         pose: _Floats | None = None,
     ) -> tuple[memoryview, memoryview, memoryview]: ...
     def uv_mirror(self, size: int = 512) -> memoryview | None: ...
+    def fit(self, vertices: Buffer, *, expression: bool = False) -> Fit: ...
     @property
     def name(self) -> str: ...
     @property
@@ -308,5 +318,10 @@ def generate(
 def cameras(name: str, count: int, seed: int = 0) -> dict[str, list[float]]: ...
 def write_png(path: _Path, image: Buffer, /) -> None: ...
 def match_topology(
-    model: HeadModel, sizes: _Integers, corners: _Integers, vertex_count: int, /
-) -> None: ...
+    model: HeadModel,
+    sizes: _Integers,
+    corners: _Integers,
+    vertex_count: int,
+    positions: Buffer | None = None,
+    /,
+) -> memoryview: ...

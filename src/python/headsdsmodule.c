@@ -4,9 +4,9 @@
  *   __version__ = "..."
  *   class Error(Exception); class FormatError(Error, ValueError); class Cancelled(Error)
  *   class HeadModel; class Prior; class Clip; class Head; class Job
- *   class Progress; class HistoryEntry
+ *   class Progress; class HistoryEntry; class Fit
  *   def generate(prompt, ...): job = Job(prompt, ...); job.start(); return job.wait()
- *   def match_topology(model, sizes, corners, vertex_count)
+ *   def match_topology(model, sizes, corners, vertex_count, positions=None)
  *   def write_png(path, image)
  *   def cameras(name, count, seed=0)
  *
@@ -91,51 +91,99 @@ done:
 }
 
 PyDoc_STRVAR(match_topology_doc,
-"match_topology($module, model, sizes, corners, vertex_count, /)\n--\n\n"
-"Check that a mesh has a HeadModel's topology: the same number of vertices, and the same\n"
-"triangles once polygons are split, in any order.\n\n"
+"match_topology($module, model, sizes, corners, vertex_count, positions=None, /)\n--\n\n"
+"Match a mesh that has a HeadModel's topology: the same number of vertices, and the same triangles\n"
+"once polygons are split, in any order. Returns the order, (V,) uint32: for each vertex of the mesh\n"
+"the model's. Where the mesh's own order does not fit, it comes from how the faces are connected.\n\n"
 "sizes (P,): corners of each polygon; corners (sum of sizes,): their vertices in a row; both of\n"
-"any integer type. Raises ValueError that says what differs first.");
+"any integer type. positions (V, 3): where the mesh's vertices are, in any units and axes; between\n"
+"parts that are connected alike, as two eyeballs are, they decide, and without them the first order\n"
+"that fits is taken. Raises ValueError that says what differs first.");
+
+typedef struct match_inputs {
+    python_input sizes, corners, positions;
+} match_inputs;
+
+static bool match_inputs_get(match_inputs *in, PyObject *sizes, PyObject *corners,
+                             PyObject *positions, Py_ssize_t vertex_count)
+{
+    const size_t extents[2] = { (size_t)vertex_count, 3 };
+    if (!python_input_get(&in->sizes, sizes, "sizes", 'I', "(P,)") ||
+        !python_input_get(&in->corners, corners, "corners", 'I', "(C,)") ||
+        (positions != Py_None &&
+         (!python_input_get(&in->positions, positions, "positions", 'f', "(V, 3)") ||
+          !python_input_check(&in->positions, "positions", extents))))
+        return false;
+    size_t sum = 0;
+    for (size_t i = 0; i < in->sizes.count; i++)
+        sum += ((const uint32_t *)in->sizes.data)[i];
+    if (sum == in->corners.count)
+        return true;
+    PyErr_Format(PyExc_ValueError, "corners: %zu numbers for polygons of %zu corners in all",
+                 in->corners.count, sum);
+    return false;
+}
+
+static hds_status match(const hds_head_model *model, const mesh_polygons *mesh, uint32_t *order,
+                        hds_error *error)
+{
+    hds_head_model_info info;
+    hds_head_model_get_info(model, &info);
+    float *vertices = mesh->vertices ? hds_alloc(info.vertex_count, 3 * sizeof *vertices) : NULL;
+    mesh_triangles triangles = { info.vertex_count, info.face_count, info.faces, vertices };
+    hds_status status = HDS_OK;
+    if (mesh->vertices && !vertices)
+        status =
+            hds_raise(error, HDS_ERROR_MEMORY, "no memory for %zu vertices", info.vertex_count);
+    else if (vertices)
+        status =
+            hds_head_model_vertices(model, &(hds_coefficients){ .shape = NULL }, vertices, error);
+    if (status == HDS_OK)
+        status = mesh_match(&triangles, mesh, order, error);
+    hds_free(vertices);
+    return status;
+}
 
 static PyObject *match_topology(PyObject *module, PyObject *arguments)
 {
     const python_state *state = PyModule_GetState(module);
-    PyObject *model_object, *sizes_object, *corners_object, *result = NULL;
+    PyObject *model_object, *sizes, *corners, *positions = Py_None, *view = NULL;
     Py_ssize_t vertex_count;
     hds_head_model *model;
-    if (!PyArg_ParseTuple(arguments, "OOOn:match_topology", &model_object, &sizes_object,
-                          &corners_object, &vertex_count) ||
+    if (!PyArg_ParseTuple(arguments, "OOOn|O:match_topology", &model_object, &sizes, &corners,
+                          &vertex_count, &positions) ||
         !python_head_model_get(state, model_object, "model", &model))
         return NULL;
     if (!model) {
         PyErr_SetString(PyExc_TypeError, "model: None, expected a headsds.HeadModel");
         return NULL;
     }
-    python_input sizes = { .held = false }, corners = { .held = false };
-    if (!python_input_get(&sizes, sizes_object, "sizes", 'I', "(P,)") ||
-        !python_input_get(&corners, corners_object, "corners", 'I', "(C,)"))
-        goto done;
-    size_t sum = 0;
-    for (size_t i = 0; i < sizes.count; i++)
-        sum += ((const uint32_t *)sizes.data)[i];
-    if (sum != corners.count || vertex_count < 0) {
-        PyErr_Format(PyExc_ValueError, "corners: %zu numbers for polygons of %zu corners in all",
-                     corners.count, sum);
-        goto done;
-    }
+    if (vertex_count < 0)
+        return PyErr_Format(PyExc_ValueError, "vertex_count: %zd", vertex_count);
     hds_head_model_info info;
     hds_head_model_get_info(model, &info);
-    hds_error error = { .status = HDS_OK };
-    hds_status status;
-    Py_BEGIN_ALLOW_THREADS
-    status = mesh_match(info.faces, info.face_count, info.vertex_count, sizes.data, sizes.count,
-                        corners.data, (size_t)vertex_count, &error);
-    Py_END_ALLOW_THREADS
-    result = status == HDS_OK ? Py_NewRef(Py_None) : python_raise(state, status, &error);
-done:
-    python_input_finish(&sizes);
-    python_input_finish(&corners);
-    return result;
+    size_t extents[1] = { info.vertex_count }; /* another count is refused first of all */
+    void *order;
+    match_inputs in = { .sizes.held = false };
+    if (match_inputs_get(&in, sizes, corners, positions, vertex_count))
+        view = python_array_new(state, 'I', 1, extents, &order);
+    if (view) {
+        const mesh_polygons mesh = { (size_t)vertex_count, in.sizes.count, in.sizes.data,
+                                     in.corners.data, in.positions.data };
+        hds_error error = { .status = HDS_OK };
+        hds_status status;
+        Py_BEGIN_ALLOW_THREADS
+        status = match(model, &mesh, order, &error);
+        Py_END_ALLOW_THREADS
+        if (status != HDS_OK) {
+            Py_DECREF(view);
+            view = python_raise(state, status, &error);
+        }
+    }
+    python_input_finish(&in.sizes);
+    python_input_finish(&in.corners);
+    python_input_finish(&in.positions);
+    return view;
 }
 
 static bool add_type(PyObject *module, PyType_Spec *spec, const char *name, PyTypeObject **type)
@@ -172,6 +220,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->job);
     Py_VISIT(state->progress);
     Py_VISIT(state->history);
+    Py_VISIT(state->fit);
     return 0;
 }
 
@@ -189,6 +238,7 @@ static int module_clear(PyObject *module)
     Py_CLEAR(state->job);
     Py_CLEAR(state->progress);
     Py_CLEAR(state->history);
+    Py_CLEAR(state->fit);
     return 0;
 }
 

@@ -16,7 +16,7 @@
 
 typedef struct python_state {
     PyObject *error, *format_error, *cancelled;
-    PyTypeObject *array, *head_model, *prior, *clip, *head, *job, *progress, *history;
+    PyTypeObject *array, *head_model, *prior, *clip, *head, *job, *progress, *history, *fit;
 } python_state;
 
 /* self's state; only for objects of this module's own types, which nobody can subclass. */
@@ -134,6 +134,8 @@ hds_head *python_head_of(PyObject *head);
 bool python_add_records(PyObject *module, python_state *state); /* records.c */
 PyObject *python_history(const python_state *state, const hds_history *lines, size_t count);
 PyObject *python_progress(const python_state *state, const hds_job_progress *progress);
+/* arrays: shape, expression, offsets, rotation, translation, which it takes. */
+PyObject *python_fit(const python_state *state, PyObject *const arrays[5], const hds_fit *fit);
 
 PyObject *python_vertices(PyObject *head_model, PyObject *arguments, PyObject *keywords);
 extern const char python_vertices_doc[];

@@ -27,11 +27,28 @@ static PyStructSequence_Field progress_fields[] = {
 static PyStructSequence_Desc progress_desc = { "headsds.Progress", "Where a generation is.",
                                                progress_fields, 7 };
 
+static PyStructSequence_Field fit_fields[] = {
+    { "shape", "(S,) float32, standard deviations" },
+    { "expression", "(E,) float32, weights" },
+    { "offsets", "(V, 3) float32, metres at rest: what the model does not explain" },
+    { "rotation", "(3, 3) float32, from the model's axes to the mesh's" },
+    { "scale", "the mesh's units a metre" },
+    { "translation", "(3,) float32, in the mesh's units" },
+    { "rms", "root mean square length of the offsets, metres" },
+    { NULL, NULL },
+};
+static PyStructSequence_Desc fit_desc = { "headsds.Fit",
+                                          "A mesh taken apart: scale rotation (vertices(shape, "
+                                          "expression) + offsets) + translation.",
+                                          fit_fields, 7 };
+
 bool python_add_records(PyObject *module, python_state *state)
 {
     state->history = PyStructSequence_NewType(&history_desc);
     state->progress = PyStructSequence_NewType(&progress_desc);
-    return state->history && state->progress &&
+    state->fit = PyStructSequence_NewType(&fit_desc);
+    return state->history && state->progress && state->fit &&
+           PyModule_AddObjectRef(module, "Fit", (PyObject *)state->fit) == 0 &&
            PyModule_AddObjectRef(module, "HistoryEntry", (PyObject *)state->history) == 0 &&
            PyModule_AddObjectRef(module, "Progress", (PyObject *)state->progress) == 0;
 }
@@ -96,4 +113,16 @@ PyObject *python_progress(const python_state *state, const hds_job_progress *pro
                            left,
                            history_entry(state, &progress->last) };
     return record(state->progress, values, 7);
+}
+
+PyObject *python_fit(const python_state *state, PyObject *const arrays[5], const hds_fit *fit)
+{
+    PyObject *values[] = { arrays[0],
+                           arrays[1],
+                           arrays[2],
+                           arrays[3],
+                           PyFloat_FromDouble((double)fit->scale),
+                           arrays[4],
+                           PyFloat_FromDouble((double)fit->rms) };
+    return record(state->fit, values, 7);
 }

@@ -164,7 +164,22 @@ def test_mismatch_names_the_object_and_the_cure():
     def refuse(*_):
         raise ValueError("8 vertices, expected 6")
     with pytest.raises(ValueError, match="Cube: .*grid.*8 vertices, expected 6.*Add Head"):
-        topology.check(types.SimpleNamespace(match_topology=refuse), grid(), "Cube", [], [], 8)
+        topology.match(types.SimpleNamespace(match_topology=refuse), grid(), "Cube", [], [],
+                       np.zeros((8, 3)))
+
+
+def test_order_comes_as_indices():
+    def swapped(model, sizes, corners, vertex_count, positions):
+        assert positions.dtype == np.float32 and vertex_count == 3
+        return memoryview(np.array([2, 0, 1], np.uint32))
+    order = topology.match(types.SimpleNamespace(match_topology=swapped), grid(), "Cube", [3],
+                           [0, 1, 2], np.eye(3))
+    assert order.tolist() == [2, 0, 1] and np.arange(9)[order].tolist() == [2, 0, 1]
+
+
+def test_coordinates_that_are_no_numbers_are_said_so():
+    with pytest.raises(ValueError, match="Cube: the mesh has coordinates that are not numbers"):
+        topology.match(None, grid(), "Cube", [3], [0, 1, 2], np.full((6, 3), np.nan))
 
 
 # ---- settings ----

@@ -128,6 +128,126 @@ static void test_points(void **state)
     free(p);
 }
 
+/* b = s R a + t for some points, and one that is drawn away with no weight. */
+static void test_similarity_is_found(void **state)
+{
+    enum { N = 20 };
+    real *a = check_random(7, 3 * N, 1), *r = check_random(8, 3, 1), rotation[9], b[3 * N];
+    const double scale = 37, translation[3] = { 1000, -2000, 5 };
+    math_rotation(r, rotation);
+    math_pairs pairs = { 0 };
+    for (int i = 0; i < N; i++) {
+        mat3_mul_vec(rotation, a + 3 * i, b + 3 * i);
+        for (int k = 0; k < 3; k++)
+            b[3 * i + k] = scale * b[3 * i + k] + translation[k] + (i == 3 ? 1000 : 0);
+        math_pairs_add(&pairs, i == 3 ? 0 : 1 + i, a + 3 * i, b + 3 * i);
+    }
+    math_similarity s;
+    assert_true(math_similarity_fit(&pairs, &s));
+    check_close(s.scale, scale, 1e-12, 1);
+    for (int k = 0; k < 9; k++)
+        check_close(s.rotation[k], rotation[k], 1e-12, 1);
+    for (int k = 0; k < 3; k++)
+        check_close(s.translation[k], translation[k], 1e-12, 1);
+    check_close(s.left, 0, 1e-8, 1);
+    assert_false(s.mirrored);
+    check_close(math_similarity_distance(&s, a, b), 0, 1e-18, 1);
+    check_close(math_similarity_distance(&s, a + 9, b + 9), 3e6, 1e-12, 1);
+    free(a);
+    free(r);
+}
+
+/* Of noisy points no similarity nearby leaves less; `left` is what this one leaves. */
+static void test_similarity_is_the_least(void **state)
+{
+    enum { N = 12 };
+    real *a = check_random(9, 3 * N, 1), *b = check_random(10, 3 * N, 0.5);
+    math_pairs pairs = { 0 };
+    math_similarity s;
+    for (int i = 0; i < 3 * N; i++)
+        b[i] += a[i];
+    for (int i = 0; i < N; i++)
+        math_pairs_add(&pairs, 2, a + 3 * i, b + 3 * i);
+    assert_true(math_similarity_fit(&pairs, &s));
+    for (int k = 0; k < 15; k++) {
+        math_similarity near = s;
+        double sum = 0, step = k % 2 ? 1e-3 : -1e-3;
+        real turn[3] = { k / 2 == 0 ? step : 0, k / 2 == 1 ? step : 0, k / 2 == 2 ? step : 0 };
+        real small[9], before[9], after[9];
+        math_rotation(turn, small);
+        for (int i = 0; i < 9; i++)
+            before[i] = s.rotation[i];
+        mat3_mul(small, before, after);
+        for (int i = 0; i < 9; i++)
+            near.rotation[i] = after[i];
+        near.scale += k / 2 == 3 ? step : 0;
+        for (int i = 0; i < 3; i++)
+            near.translation[i] += k / 2 == 4 + i ? step : 0;
+        for (int i = 0; i < N; i++)
+            sum += 2 * math_similarity_distance(&near, a + 3 * i, b + 3 * i);
+        if (k / 2 == 7)
+            check_close(sum, s.left, 1e-12, 1);
+        else
+            assert_true(sum > s.left);
+    }
+    free(a);
+    free(b);
+}
+
+static void test_similarity_of_mirrored_and_of_no_points(void **state)
+{
+    enum { N = 9 };
+    real *a = check_random(11, 3 * N, 1);
+    math_pairs mirrored = { 0 }, one_point = { 0 }, to_one_point = { 0 }, none = { 0 };
+    math_similarity s;
+    for (int i = 0; i < N; i++) {
+        const real b[3] = { -a[3 * i], a[3 * i + 1], a[3 * i + 2] };
+        math_pairs_add(&mirrored, 1, a + 3 * i, b);
+        math_pairs_add(&one_point, 1, a, b);
+        math_pairs_add(&to_one_point, 1, b, a);
+    }
+    assert_true(math_similarity_fit(&mirrored, &s));
+    assert_true(s.mirrored && s.left > 1);
+    double determinant = 0;
+    for (int i = 0; i < 3; i++) {
+        const double *r = s.rotation;
+        int j = (i + 1) % 3, k = (i + 2) % 3;
+        determinant += r[i] * (r[3 + j] * r[6 + k] - r[3 + k] * r[6 + j]);
+    }
+    check_close(determinant, 1, 1e-12, 1);
+    assert_false(math_similarity_fit(&one_point, &s));
+    assert_false(math_similarity_fit(&to_one_point, &s));
+    assert_false(math_similarity_fit(&none, &s));
+    free(a);
+}
+
+static void test_cholesky(void **state)
+{
+    enum { N = 9 };
+    real *b = check_random(12, N * N, 1), *x = check_random(13, N, 1);
+    double a[N * N], right[N] = { 0 };
+    for (int i = 0; i < N; i++)
+        for (int j = 0; j < N; j++) {
+            a[i * N + j] = i == j;
+            for (int k = 0; k < N; k++)
+                a[i * N + j] += b[i * N + k] * b[j * N + k];
+        }
+    for (int i = 0; i < N * N; i++)
+        right[i / N] += a[i] * x[i % N];
+    assert_true(math_cholesky(a, N));
+    math_cholesky_solve(a, N, right);
+    for (int i = 0; i < N; i++)
+        check_close(right[i], x[i], 1e-11, 1);
+    double indefinite[] = { 1, 2, 2, 1 }, singular[] = { 1, 1, 1, 1 }, nothing[] = { 0 };
+    double none[] = { NAN };
+    assert_false(math_cholesky(indefinite, 2));
+    assert_false(math_cholesky(singular, 2));
+    assert_false(math_cholesky(nothing, 1));
+    assert_false(math_cholesky(none, 1));
+    free(b);
+    free(x);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -136,6 +256,10 @@ int main(void)
         cmocka_unit_test(test_rotation_adjoint),
         cmocka_unit_test(test_products),
         cmocka_unit_test(test_points),
+        cmocka_unit_test(test_cholesky),
+        cmocka_unit_test(test_similarity_is_found),
+        cmocka_unit_test(test_similarity_is_the_least),
+        cmocka_unit_test(test_similarity_of_mirrored_and_of_no_points),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

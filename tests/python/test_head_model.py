@@ -173,10 +173,39 @@ def polygons(egg):
 
 def test_match_topology(egg):
     sizes, corners = polygons(egg)
-    assert headsds.match_topology(egg, sizes, corners, egg.vertex_count) is None
-    assert headsds.match_topology(egg, list(sizes), corners.tolist(), egg.vertex_count) is None
-    assert headsds.match_topology(egg, array.array("q", sizes), array.array("i", corners),
-                                  egg.vertex_count) is None
+    identity = list(range(egg.vertex_count))
+    order = headsds.match_topology(egg, sizes, corners, egg.vertex_count)
+    assert isinstance(order, memoryview) and order.format == "I" and order.tolist() == identity
+    for arguments in ((list(sizes), corners.tolist()),
+                      (array.array("q", sizes), array.array("i", corners))):
+        assert headsds.match_topology(egg, *arguments, egg.vertex_count).tolist() == identity
+        assert headsds.match_topology(egg, *arguments, egg.vertex_count,
+                                      egg.vertices()).tolist() == identity
+
+
+def test_match_topology_returns_the_order(egg):
+    """Vertices and faces shuffled, and the mesh turned, scaled and moved. The egg looks the same
+    from four sides: what tells is how far its vertices are from each other."""
+    numpy = pytest.importorskip("numpy")
+    random = numpy.random.default_rng(4)
+    order = random.permutation(egg.vertex_count)
+    names = numpy.argsort(order).astype("u4")
+    corners = names[numpy.asarray(egg.faces)][random.permutation(egg.face_count)]
+    positions = numpy.ascontiguousarray(
+        100 * numpy.asarray(egg.vertices())[order][:, [2, 0, 1]] + [1, 2, 3])
+    sizes = [3] * egg.face_count
+    found = headsds.match_topology(egg, sizes, corners.ravel(), egg.vertex_count, positions)
+    def distances(points):
+        return numpy.linalg.norm(points[:, None] - points[None], axis=-1)
+
+    template = numpy.asarray(egg.vertices())[numpy.asarray(found)]
+    assert numpy.allclose(100 * distances(template), distances(positions), atol=1e-4)
+    bare = headsds.match_topology(egg, sizes, corners.ravel(), egg.vertex_count)
+    for found in found, bare:
+        assert sorted(found.tolist()) == list(range(egg.vertex_count))
+        renamed = numpy.asarray(found)[corners].ravel()
+        assert headsds.match_topology(egg, sizes, renamed, egg.vertex_count).tolist() == list(
+            range(egg.vertex_count))
 
 
 def test_match_topology_says_what_differs(egg):
@@ -190,5 +219,58 @@ def test_match_topology_says_what_differs(egg):
         headsds.match_topology(egg, sizes, corners[:-1], egg.vertex_count)
     with pytest.raises(ValueError, match="element 0 is out of range"):
         headsds.match_topology(egg, [-1], [], egg.vertex_count)
+    with pytest.raises(ValueError, match="vertex_count: -1"):
+        headsds.match_topology(egg, sizes, corners, -1)
+    with pytest.raises(ValueError, match=f"mesh has {1 << 60} vertices, expected"):
+        headsds.match_topology(egg, sizes, corners, 1 << 60)
     with pytest.raises(TypeError, match="HeadModel"):
         headsds.match_topology(None, sizes, corners, egg.vertex_count)
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (3,), (3, 2)])
+def test_match_topology_wants_a_position_for_each_vertex(egg, shape):
+    numpy = pytest.importorskip("numpy")
+    sizes, corners = polygons(egg)
+    with pytest.raises(ValueError, match="positions: "):
+        headsds.match_topology(egg, sizes, corners, egg.vertex_count, numpy.zeros(shape, "f4"))
+    positions = numpy.asarray(egg.vertices()).copy()
+    positions[2, 1] = numpy.nan
+    with pytest.raises(ValueError, match="coordinate 1 of vertex 2 is not a finite number"):
+        headsds.match_topology(egg, sizes, corners, egg.vertex_count, positions)
+
+
+def test_fit(egg):
+    """A head that was turned, scaled, moved and sculpted comes back whole."""
+    numpy = pytest.importorskip("numpy")
+    head = numpy.asarray(egg.vertices(shape=[1.5, -0.5], expression=[0, 0.5]))
+    offsets = numpy.zeros_like(head)
+    offsets[40] = [0.01, 0, 0.02]
+    turn = numpy.array([[0, 0, 1], [1, 0, 0], [0, 1, 0]])
+    mesh = (100 * (head + offsets) @ turn.T + [3, 2, 1]).astype("f4")
+    fit = egg.fit(mesh, expression=True)
+    assert isinstance(fit, headsds.Fit)
+    assert [view.shape for view in (fit.shape, fit.expression, fit.offsets, fit.rotation,
+                                    fit.translation)] == [(2,), (3,), head.shape, (3, 3), (3,)]
+    found = numpy.asarray(egg.vertices(fit.shape, fit.expression)) + numpy.asarray(fit.offsets)
+    again = fit.scale * found @ numpy.asarray(fit.rotation).T + numpy.asarray(fit.translation)
+    assert numpy.abs(again - mesh).max() < 1e-5
+    assert fit.rms == pytest.approx(numpy.sqrt((numpy.asarray(fit.offsets) ** 2).sum(1).mean()))
+    assert fit.scale == pytest.approx(100, rel=0.05)
+    assert numpy.abs(numpy.asarray(fit.shape) - [1.5, -0.5]).max() < 0.3
+    assert int(numpy.argmax((numpy.asarray(fit.offsets) ** 2).sum(1))) == 40
+    assert egg.fit(mesh).expression.tolist() == [0, 0, 0]
+
+
+def test_fit_refuses(egg):
+    numpy = pytest.importorskip("numpy")
+    vertices = numpy.asarray(egg.vertices())
+    with pytest.raises(ValueError, match=f"3 vertices, expected the model's {egg.vertex_count}"):
+        egg.fit(vertices[:3])
+    with pytest.raises(ValueError, match="lie in one point or on one line"):
+        egg.fit(numpy.ones_like(vertices))
+    with pytest.raises(ValueError, match="coordinate 0 of vertex 0 is not a finite number"):
+        egg.fit(numpy.full_like(vertices, numpy.nan))
+    with pytest.raises(ValueError, match=r"vertices: shape .*expected \(V, 3\)"):
+        egg.fit(vertices.ravel())
+    with pytest.raises(TypeError):
+        egg.fit(vertices, True)

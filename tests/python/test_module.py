@@ -35,13 +35,13 @@ def test_stub_names_what_the_module_has():
     tree = ast.parse(STUB.read_text())
     assert declared(tree.body) == public(headsds)
     for node in tree.body:
-        if isinstance(node, ast.ClassDef) and node.name not in ("Progress", "HistoryEntry"):
+        if isinstance(node, ast.ClassDef) and node.name not in ("Progress", "HistoryEntry", "Fit"):
             assert declared(node.body) == public(getattr(headsds, node.name)), node.name
 
 
 def test_stub_names_the_fields_of_records():
     for node in ast.parse(STUB.read_text()).body:
-        if isinstance(node, ast.ClassDef) and node.name in ("Progress", "HistoryEntry"):
+        if isinstance(node, ast.ClassDef) and node.name in ("Progress", "HistoryEntry", "Fit"):
             fields = [item.target.id for item in node.body]
             assert fields == list(getattr(headsds, node.name).__match_args__)
 
@@ -113,6 +113,7 @@ def failing(call):
 def calls(egg, egg_path, folder):
     texture = memoryview(bytes(48)).cast("B", (4, 4, 3))
     head = headsds.Head(egg, shape=[1, 2], texture=texture, prompt="a head")
+    corners = sum(egg.faces.tolist(), [])
     saved = folder / "a.headsds"
     head.save(saved)
     return {
@@ -129,13 +130,17 @@ def calls(egg, egg_path, folder):
         "render fails": lambda: failing(lambda: head.render(size=4, elevation=100)),
         "load head": lambda: headsds.Head.load(saved, egg),
         "save fails": lambda: failing(lambda: head.save("x.y")),
+        "fit": lambda: egg.fit(head.vertices(), expression=True),
+        "fit fails": lambda: failing(lambda: egg.fit(texture)),
+        "match": lambda: headsds.match_topology(egg, [3] * egg.face_count, corners,
+                                                egg.vertex_count, head.vertices()),
         "match fails": lambda: failing(lambda: headsds.match_topology(egg, [3], [0, 1, 2], 3)),
     }
 
 
 NAMES = ("load", "load fails", "vertices", "vertices fails", "vertices of nan", "arrays", "head",
          "head fails", "attributes", "render", "render fails", "load head", "save fails",
-         "match fails")
+         "fit", "fit fails", "match", "match fails")
 
 
 def counts(egg):

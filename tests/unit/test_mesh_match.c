@@ -22,7 +22,13 @@ enum { FACES = 5, VERTICES = 7 };
 static hds_status match(const uint32_t *sizes, size_t count, const uint32_t *corners,
                         size_t vertices, hds_error *error)
 {
-    return mesh_match(model, FACES, VERTICES, sizes, count, corners, vertices, error);
+    const mesh_triangles triangles = { VERTICES, FACES, model, NULL };
+    const mesh_polygons mesh = { vertices, count, sizes, corners, NULL };
+    uint32_t order[VERTICES + 1];
+    hds_status status = mesh_match(&triangles, &mesh, order, error);
+    for (uint32_t i = 0; i < VERTICES && status == HDS_OK; i++)
+        assert_int_equal(order[i], i);
+    return status;
 }
 
 static void test_triangles_in_any_order(void **state)
@@ -110,7 +116,10 @@ static void test_overlapping_faces(void **state)
 {
     const uint32_t faces[] = { 3, 0, 1, 0, 1, 2, 0, 2, 3 };
     const uint32_t sizes[] = { 4, 3 }, corners[] = { 0, 1, 2, 3, 1, 3, 0 };
-    assert_int_equal(mesh_match(faces, 3, 4, sizes, 2, corners, 4, NULL), HDS_OK);
+    const mesh_triangles triangles = { 4, 3, faces, NULL };
+    const mesh_polygons mesh = { 4, 2, sizes, corners, NULL };
+    uint32_t order[4];
+    assert_int_equal(mesh_match(&triangles, &mesh, order, NULL), HDS_OK);
 }
 
 int main(void)

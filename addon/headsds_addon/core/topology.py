@@ -1,20 +1,28 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether a mesh is the head model's, and the model's UV layout carried over to its polygons."""
+"""Whether a mesh is the head model's, in which vertex order, and the model's UV layout carried over
+to its polygons."""
 
 import numpy as np
 
 
-def check(headsds, model, name, sizes, corners, vertex_count):
-    """ValueError, in words for the artist, when polygons are not the model's topology."""
+def match(headsds, model, name, sizes, corners, vertices):
+    """(V,) the model's vertex of each of the mesh's, whose places are (V,3) vertices.
+
+    ValueError, in words for the artist, when its polygons are not the model's topology.
+    """
+    if not np.isfinite(vertices).all():
+        raise ValueError(f"{name}: the mesh has coordinates that are not numbers")
     try:
-        headsds.match_topology(model, sizes, corners, vertex_count)
+        order = headsds.match_topology(model, sizes, corners, len(vertices),
+                                       np.ascontiguousarray(vertices, dtype=np.float32))
     except ValueError as error:
         raise ValueError(f"{name}: not the topology of the head model {model.name}: {error}. "
                          "Use Add Head, or set this mesh's head model in the preferences") from None
+    return np.asarray(order, dtype=np.int64)
 
 
 def corner_uvs(model, sizes, corners):
-    """(L,2) UVs for the corners of polygons that match the model.
+    """(L,2) UVs for the corners, named as the model's vertices, of polygons that match the model.
 
     Quads are pairs of the model's triangles, so each edge of a polygon is, in its direction, an
     edge of one triangle, and the UV at its first vertex is that triangle's.

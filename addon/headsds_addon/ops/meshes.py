@@ -29,7 +29,10 @@ def basis(mesh):
 
 
 def check(headsds, model, obj):
-    """ValueError, for the artist, unless `obj` is a mesh that can take a head of `model`."""
+    """(V,) the vertex of `model` that each vertex of `obj` is.
+
+    ValueError, for the artist, unless it is a mesh that can take a head of `model`.
+    """
     if obj is None:
         raise ValueError("no object is active: select a head mesh, or use Add Head")
     if obj.type != "MESH":
@@ -40,7 +43,7 @@ def check(headsds, model, obj):
     if obj.mode != "OBJECT":
         raise ValueError(f"{obj.name}: in {obj.mode.lower()} mode; go back to object mode first")
     sizes, corners = polygons(obj.data)
-    topology.check(headsds, model, obj.name, sizes, corners, len(obj.data.vertices))
+    return topology.match(headsds, model, obj.name, sizes, corners, basis(obj.data))
 
 
 def add_head(model, collection, location=(0.0, 0.0, 0.0)):
@@ -54,7 +57,7 @@ def add_head(model, collection, location=(0.0, 0.0, 0.0)):
     obj = bpy.data.objects.new("Head", mesh)
     obj.location = location
     collection.objects.link(obj)
-    ensure_uvs(obj, model)
+    ensure_uvs(obj, model, np.arange(model.vertex_count))
     if model.expression_count:
         obj.shape_key_add(name="Basis", from_mix=False)
     for number, name in enumerate(model.expression_names):
@@ -65,8 +68,9 @@ def add_head(model, collection, location=(0.0, 0.0, 0.0)):
     return obj
 
 
-def ensure_uvs(obj, model):
-    """Gives the mesh the model's UV layout, under our name, beside the artist's own."""
+def ensure_uvs(obj, model, order):
+    """Gives the mesh the model's UV layout, under our name, beside the artist's own. order (V,): as
+    check() returned it."""
     if model.uvs is None or UV_NAME in obj.data.uv_layers:
         return
     layer = obj.data.uv_layers.new(name=UV_NAME, do_init=False)
@@ -74,7 +78,7 @@ def ensure_uvs(obj, model):
         raise ValueError(f"{obj.name}: has no room for another UV map (Blender's limit is 8); "
                          "remove one")
     sizes, corners = polygons(obj.data)
-    uvs = topology.corner_uvs(model, sizes, corners)
+    uvs = topology.corner_uvs(model, sizes, order[corners])
     layer.data.foreach_set("uv", np.ascontiguousarray(uvs, dtype=np.float32).ravel())
 
 

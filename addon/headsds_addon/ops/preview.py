@@ -45,9 +45,9 @@ def show_key(obj, vertices):
     return key
 
 
-def show_texture(obj, model, texture):
+def show_texture(obj, model, order, texture):
     """Shows a texture; the image is made again if its size changed or an undo took it."""
-    state = _begin_texture(obj, model)
+    state = _begin_texture(obj, model, order)
     height, width = np.asarray(texture).shape[:2]
     image = state.get("shown")
     if image is not None and tuple(image.size) == (width, height):
@@ -59,9 +59,9 @@ def show_texture(obj, model, texture):
     materials.show_image(obj, image)
 
 
-def keep_texture(obj, model, texture, name):
+def keep_texture(obj, model, order, texture, name):
     """The result: packed, under its own name, and kept in the file when another replaces it."""
-    _begin_texture(obj, model)
+    _begin_texture(obj, model, order)
     image = materials.new_image(name, texture)
     image.use_fake_user = True
     image.pack()
@@ -125,7 +125,7 @@ def _restore_keys(objects, state):
         obj.active_shape_key_index = state["active_key"]
 
 
-def _begin_texture(obj, model):
+def _begin_texture(obj, model, order):
     """Remembers what there is, and gives the mesh the model's UVs."""
     mesh = obj.data
     state = mesh[STATE]
@@ -138,7 +138,7 @@ def _begin_texture(obj, model):
         state["had_previous"] = int(materials.PREVIOUS in mesh.attributes)
         state["had_uvs"] = int(meshes.UV_NAME in mesh.uv_layers)
         state["active_uv"] = mesh.uv_layers.active_index
-    meshes.ensure_uvs(obj, model)
+    meshes.ensure_uvs(obj, model, order)
     return state
 
 

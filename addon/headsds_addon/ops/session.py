@@ -22,7 +22,7 @@ class Session:
         settings.check()
         self._headsds = engine.module()
         self.model = engine.model(settings.model_path)
-        meshes.check(self._headsds, self.model, obj)
+        self._order = meshes.check(self._headsds, self.model, obj)
         self.settings = settings
         self.object_name = obj.name
         self.key_name = ""
@@ -30,7 +30,7 @@ class Session:
         self.over = False
         self.head = None
         self._live = live
-        self._template = coordinates.to_blender(self.model.vertices())
+        self._template = self._in_mesh(self.model)
         preview.restore_all()
         self.placement = coordinates.place(self._template, meshes.basis(obj.data))
         self.run = run.Run(self._make, self._headsds.Cancelled)
@@ -102,13 +102,16 @@ class Session:
             self.error += f" (and the preview could not be taken back: {error})"
             self.over = True
 
+    def _in_mesh(self, head):
+        """(V,3) of a head or the model, in the mesh's order and Blender's axes."""
+        return coordinates.to_blender(head.vertices())[self._order]
+
     def _vertices(self, obj, head):
         basis = meshes.basis(obj.data)      # read anew: it may be sculpted while the job runs
         if len(basis) != self.model.vertex_count:
             raise ValueError(f"{obj.name}: now has {len(basis)} vertices, expected "
                              f"{self.model.vertex_count} as when the run began")
-        return coordinates.shape_key(self._template, basis,
-                                     coordinates.to_blender(head.vertices()), self.placement)
+        return coordinates.shape_key(self._template, basis, self._in_mesh(head), self.placement)
 
     def _show(self, obj):
         head = self.run.preview()
@@ -116,7 +119,7 @@ class Session:
             return
         preview.show_key(obj, self._vertices(obj, head))
         if self.run.progress.stage == "texture" and head.texture is not None:
-            preview.show_texture(obj, self.model, head.texture)
+            preview.show_texture(obj, self.model, self._order, head.texture)
 
     def _finish(self, obj):
         head = self.run.head
@@ -127,7 +130,8 @@ class Session:
         image = None
         if head.texture is not None:
             image_name = naming.unique(name, bpy.data.images.keys())
-            image = preview.keep_texture(obj, self.model, head.texture, image_name)
+            image = preview.keep_texture(obj, self.model, self._order, head.texture,
+                                         image_name)
         key.name = name
         meshes.add_record(obj, name, self._record(head, image))
         preview.commit(obj)
