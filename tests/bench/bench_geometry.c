@@ -13,13 +13,11 @@
  * Then how the cost grows with the picture, the mesh and the views; lines that begin with "plot"
  * are for plot.py. */
 #include "../raster_meshes.h"
+#include "geometry.h"
 #include "head/head.h"
 #include "mesh/mesh.h"
 
-#include <stdio.h>
-#include <time.h>
-
-enum { S = 100, E = 50, J = 5, P = 9 * (J - 1), MOST_VIEWS = 32, CHUNK = 1 << 20, CHUNKS = 64 };
+enum { S = 100, E = 50, J = 5, P = 9 * (J - 1), MOST_VIEWS = 32 };
 
 static const double peer[2] = { 6 + 17, 10 + 21 }, peer_core = 3.7 + 5.1; /* ms, there and back */
 
@@ -35,53 +33,6 @@ typedef struct bench {
     real shape[S], expression[E], pose[3 * J], dshape[S], dexpression[E], dpose[3 * J];
 } bench;
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return 1e3 * (double)t.tv_sec + 1e-6 * (double)t.tv_nsec;
-}
-
-static void *need(void *memory)
-{
-    if (!memory) {
-        fprintf(stderr, "bench_geometry: out of memory\n");
-        exit(1);
-    }
-    return memory;
-}
-
-static real *fill(uint64_t stream, size_t count, double scale)
-{
-    real *out = need(hds_alloc(count, sizeof *out));
-    rng r = rng_make(1, stream);
-    for (size_t i = 0; i < count; i++)
-        out[i] = (real)(scale * rng_normal(&r));
-    return out;
-}
-
-static void copy_chunk(void *context, size_t i)
-{
-    char *memory = context;
-    memcpy(memory + (CHUNKS + i) * CHUNK, memory + i * CHUNK, CHUNK);
-}
-
-/* Bytes a millisecond, read or written. */
-static double bandwidth(void)
-{
-    char *memory = need(calloc(2 * CHUNKS, CHUNK));
-    double best = 1e9;
-    memset(memory, 1, (size_t)CHUNKS * CHUNK);
-    for (int i = 0; i < 12; i++) {
-        double start = now();
-        threads_parallel(CHUNKS, copy_chunk, memory);
-        double took = now() - start;
-        best = took < best ? took : best;
-    }
-    free(memory);
-    return 2.0 * CHUNKS * CHUNK / best;
-}
-
 static void build_model(bench *b, size_t components)
 {
     static const int32_t parents[J] = { -1, 0, 1, 1, 1 };
@@ -94,14 +45,14 @@ static void build_model(bench *b, size_t components)
                        .joint_count = J,
                        .skin_count = 2,
                        .vertices = b->mesh.vertices,
-                       .shape_basis = fill(1, (components - half) * row, 1e-6),
-                       .expression_basis = fill(2, half * row, 1e-6),
-                       .pose_basis = fill(3, P * row, 1e-6),
-                       .joints = fill(4, 3 * J, 0.01),
-                       .joint_shape_basis = fill(5, S * 3 * J, 1e-6),
+                       .shape_basis = bench_normal(1, (components - half) * row, 1e-6),
+                       .expression_basis = bench_normal(2, half * row, 1e-6),
+                       .pose_basis = bench_normal(3, P * row, 1e-6),
+                       .joints = bench_normal(4, 3 * J, 0.01),
+                       .joint_shape_basis = bench_normal(5, S * 3 * J, 1e-6),
                        .joint_parents = (int32_t *)parents };
-    m->skin_joints = need(hds_alloc(2 * count, sizeof *m->skin_joints));
-    m->skin_weights = need(hds_alloc(2 * count, sizeof *m->skin_weights));
+    m->skin_joints = bench_zeros(2 * count, sizeof *m->skin_joints);
+    m->skin_weights = bench_zeros(2 * count, sizeof *m->skin_weights);
     for (size_t i = 0; i < 2 * count; i++) {
         m->skin_joints[i] = i % 2 ? 1 + (uint32_t)(i % 4) : 0;
         m->skin_weights[i] = (real)0.5;
@@ -110,7 +61,7 @@ static void build_model(bench *b, size_t components)
 
 static bench *build(int rings, int size, size_t views, size_t components)
 {
-    bench *b = need(calloc(1, sizeof *b));
+    bench *b = bench_zeros(1, sizeof *b);
     b->mesh = test_sphere(rings, 0, (real)0.2, (real)0.1);
     b->views = views;
     build_model(b, components);
@@ -120,9 +71,9 @@ static bench *build(int rings, int size, size_t views, size_t components)
     for (size_t i = 0; i < views; i++) {
         b->view[i] = test_view(size, RASTER_SHADED);
         b->view[i].camera.azimuth = (real)(20 + 11 * i);
-        b->images[i] = need(calloc(pixels, sizeof(real)));
+        b->images[i] = bench_zeros(pixels, sizeof(real));
     }
-    b->dimage = fill(6, pixels, 1);
+    b->dimage = bench_normal(6, pixels, 1);
     rng r = rng_make(2, 0);
     for (int i = 0; i < S; i++)
         b->shape[i] = (real)rng_normal(&r);
@@ -130,10 +81,10 @@ static bench *build(int rings, int size, size_t views, size_t components)
         b->expression[i] = (real)rng_uniform(&r);
     for (int i = 0; i < 3 * J; i++)
         b->pose[i] = (real)rng_range(&r, -0.1, 0.1);
-    b->vertices = need(calloc(row, sizeof(real)));
-    b->normals = need(calloc(row, sizeof(real)));
-    b->dvertices = need(calloc(row, sizeof(real)));
-    b->dnormals = need(calloc(row, sizeof(real)));
+    b->vertices = bench_zeros(row, sizeof(real));
+    b->normals = bench_zeros(row, sizeof(real));
+    b->dvertices = bench_zeros(row, sizeof(real));
+    b->dnormals = bench_zeros(row, sizeof(real));
     return b;
 }
 
@@ -152,15 +103,15 @@ static void drop(bench *b)
                        b->dvertices,
                        b->dnormals };
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
-        free(arrays[i]);
+        hds_free(arrays[i]);
     for (size_t i = 0; i < b->views; i++) {
-        free(b->images[i]);
+        hds_free(b->images[i]);
         arena_finish(&b->view_scratch[i]);
     }
     mesh_adjacency_finish(&b->adjacency);
     arena_finish(&b->scratch);
     test_mesh_finish(&b->mesh);
-    free(b);
+    hds_free(b);
 }
 
 /* One round; -> milliseconds of head and normals, pictures, and of both ways back. */
@@ -177,31 +128,31 @@ static void round_trip(bench *b, double took[4])
         arena_leave(&b->view_scratch[i], (arena_mark){ 0 });
         dimages[i] = b->dimage;
     }
-    double start = now();
+    double start = bench_now();
     bool good =
         head_skin(&b->model, 1, b->shape, b->expression, b->pose, &b->scratch, &saved, b->vertices);
     mesh_normals(&b->adjacency, mesh.faces, b->vertices, b->normals);
-    double posed = now();
+    double posed = bench_now();
     good = good && raster_draw_views(&mesh, b->normals, b->view, b->views, b->view_scratch, states,
                                      b->images);
-    double drawn = now();
+    double drawn = bench_now();
     memset(b->dvertices, 0, row * sizeof(real));
     memset(b->dnormals, 0, row * sizeof(real));
     good =
         good && raster_draw_views_adjoint(&mesh, b->normals, b->view, b->views, b->view_scratch,
                                           states, dimages, b->dvertices, b->dnormals, NULL, NULL);
-    double back = now();
+    double back = bench_now();
     good = good &&
            mesh_normals_adjoint(&b->adjacency, mesh.faces, b->vertices, b->normals, b->dnormals,
                                 &b->scratch, b->dvertices) &&
            head_skin_adjoint(&b->model, 1, b->shape, b->expression, b->pose, &b->scratch, &saved,
                              b->dvertices, b->dshape, b->dexpression, b->dpose);
     if (!good)
-        need(NULL);
+        bench_need(NULL);
     took[0] = posed - start;
     took[1] = drawn - posed;
     took[2] = back - drawn;
-    took[3] = now() - back;
+    took[3] = bench_now() - back;
 }
 
 static double measure(bench *b, int rounds, double least[4])
@@ -221,7 +172,7 @@ static void compare(int threads)
 {
     threads_set_count(threads);
     bench *b = build(50, 512, 1, S + E);
-    double least[4], sum = measure(b, 300, least), speed = bandwidth();
+    double least[4], sum = measure(b, 300, least), speed = bench_bandwidth();
     double row = 12.0 * (double)b->model.vertex_count, pixels = 512.0 * 512;
     /* bases each way; colour and its gradient, face and depth of a pixel written and read */
     double bytes =

@@ -3,14 +3,11 @@
  * size: 5,023 vertices, 100 shape and 50 expression components, 5 joints and their 36 correctives;
  * for one head a call and for several. Each figure is the least of many, taken in turns with the
  * reading, because the machine may have other work. */
+#include "geometry.h"
 #include "head/head.h"
 #include "mesh/mesh.h"
 
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
 enum { V = 5023, F = 9976, S = 100, E = 50, J = 5, K = 3, P = 9 * (J - 1) };
 enum { ROW = 3 * V, ROWS = S + E + P, STRIPES = 64, MOST_HEADS = 32, BODIES = 5 };
@@ -29,45 +26,27 @@ typedef struct bench {
     uint64_t checksums[STRIPES];
 } bench;
 
-static void *need(void *memory)
-{
-    if (!memory) {
-        fprintf(stderr, "bench_head: out of memory\n");
-        exit(1);
-    }
-    return memory;
-}
-
-static real *fill(uint64_t stream, size_t count, double scale)
-{
-    real *out = need(hds_alloc(count, sizeof *out));
-    rng r = rng_make(1, stream);
-    for (size_t i = 0; i < count; i++)
-        out[i] = (real)(scale * rng_normal(&r));
-    return out;
-}
-
 static void build(bench *b)
 {
     static const int32_t parents[J] = { -1, 0, 1, 1, 1 };
     head_model *m = &b->model;
-    b->bases = fill(1, (size_t)ROWS * ROW, 1e-3);
+    b->bases = bench_normal(1, (size_t)ROWS * ROW, 1e-3);
     *m = (head_model){ .vertex_count = V,
                        .face_count = F,
                        .shape_count = S,
                        .expression_count = E,
                        .joint_count = J,
                        .skin_count = K,
-                       .vertices = fill(2, ROW, 0.1),
+                       .vertices = bench_normal(2, ROW, 0.1),
                        .shape_basis = b->bases,
                        .expression_basis = b->bases + (size_t)S * ROW,
                        .pose_basis = b->bases + (size_t)(S + E) * ROW,
-                       .joints = fill(3, 3 * J, 0.1),
-                       .joint_shape_basis = fill(4, S * 3 * J, 1e-3),
+                       .joints = bench_normal(3, 3 * J, 0.1),
+                       .joint_shape_basis = bench_normal(4, S * 3 * J, 1e-3),
                        .joint_parents = (int32_t *)parents };
-    m->skin_joints = need(hds_alloc(V * K, sizeof *m->skin_joints));
-    m->skin_weights = need(hds_alloc(V * K, sizeof *m->skin_weights));
-    b->faces = need(hds_alloc(3 * F, sizeof *b->faces));
+    m->skin_joints = bench_zeros(V * K, sizeof *m->skin_joints);
+    m->skin_weights = bench_zeros(V * K, sizeof *m->skin_weights);
+    b->faces = bench_zeros(3 * F, sizeof *b->faces);
     rng r = rng_make(2, 0);
     for (size_t i = 0; i < V * K; i++) {
         m->skin_joints[i] = rng_below(&r, J);
@@ -80,9 +59,9 @@ static void build(bench *b)
     for (size_t k = 0; k < 3; k++)
         for (size_t i = 0; i < MOST_HEADS * counts[k]; i++)
             inputs[k][i] = (real)rng_normal(&r);
-    b->vertices = need(hds_alloc(MOST_HEADS * ROW, sizeof(real)));
-    b->normals = need(hds_alloc(ROW, sizeof(real)));
-    b->dvertices = fill(5, (size_t)MOST_HEADS * ROW, 1);
+    b->vertices = bench_zeros(MOST_HEADS * ROW, sizeof(real));
+    b->normals = bench_zeros(ROW, sizeof(real));
+    b->dvertices = bench_normal(5, (size_t)MOST_HEADS * ROW, 1);
     if (mesh_adjacency_init(&b->adjacency, b->faces, F, V, NULL))
         exit(1);
 }
@@ -152,13 +131,6 @@ static void normals_adjoint(bench *b)
         exit(1);
 }
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return 1e3 * (double)t.tv_sec + 1e-6 * (double)t.tv_nsec;
-}
-
 /* The least milliseconds of each body. */
 static void measure(bench *b, int repeats, double least[BODIES])
 {
@@ -168,9 +140,9 @@ static void measure(bench *b, int repeats, double least[BODIES])
         least[i] = INFINITY;
     for (int r = 0; r < repeats; r++)
         for (int i = 0; i < BODIES; i++) {
-            double start = now();
+            double start = bench_now();
             bodies[i](b);
-            least[i] = fmin(least[i], now() - start);
+            least[i] = fmin(least[i], bench_now() - start);
         }
 }
 

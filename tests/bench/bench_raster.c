@@ -4,42 +4,9 @@
  * written and read twice (16), and mesh, normals and their gradients once, at the copying speed
  * measured in the same run on the same number of threads. */
 #include "../raster_meshes.h"
+#include "geometry.h"
 
-#include <stdio.h>
-#include <time.h>
-
-enum { RINGS = 50, TEXTURE = 256, CHUNK = 1 << 20, CHUNKS = 64 };
-
-static double seconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static void copy_chunk(void *context, size_t i)
-{
-    char *memory = context;
-    memcpy(memory + (CHUNKS + i) * CHUNK, memory + i * CHUNK, CHUNK);
-}
-
-/* Bytes read and written a second. */
-static double bandwidth(void)
-{
-    char *memory = calloc(2 * CHUNKS, CHUNK);
-    double best = 1e9;
-    if (!memory)
-        return 0;
-    memset(memory, 1, (size_t)CHUNKS * CHUNK);
-    for (int i = 0; i < 8; i++) {
-        double start = seconds();
-        threads_parallel(CHUNKS, copy_chunk, memory);
-        double time = seconds() - start;
-        best = time < best ? time : best;
-    }
-    free(memory);
-    return 2.0 * CHUNKS * CHUNK / best;
-}
+enum { RINGS = 50, TEXTURE = 256 };
 
 typedef struct buffers {
     real *image, *dimage, *dvertices, *dnormals, *texture, *dtexture;
@@ -51,13 +18,13 @@ static void measure(const test_mesh *m, const raster_view *view, const buffers *
     int rounds = view->width > 300 ? 30 : 200;
     best[0] = best[1] = 1e9;
     for (int i = 0; i < rounds; i++) {
-        double start = seconds();
+        double start = bench_now();
         raster_state *s = raster_draw(&m->mesh, m->normals, view, &a, b->image);
-        double middle = seconds();
+        double middle = bench_now();
         if (!s || !raster_draw_adjoint(&m->mesh, m->normals, view, &a, s, b->dimage, b->dvertices,
                                        b->dnormals, view->texture ? b->dtexture : NULL, NULL))
             break;
-        double end = seconds();
+        double end = bench_now();
         best[0] = middle - start < best[0] ? middle - start : best[0];
         best[1] = end - middle < best[1] ? end - middle : best[1];
         arena_leave(&a, (arena_mark){ 0 });
@@ -80,9 +47,9 @@ int main(void)
         b.dimage[i] = (real)rng_range(&r, -1, 1);
     for (size_t i = 0; i < texels; i++)
         b.texture[i] = (real)rng_uniform(&r);
-    double speed = bandwidth();
+    double speed = bench_bandwidth();
     printf("%zu faces, %d threads, copying at %.1f GB/s\n", m.mesh.face_count, threads_count(),
-           speed * 1e-9);
+           speed * 1e-6);
     printf("%-9s %5s %10s %10s %10s %12s %12s\n", "mode", "size", "forward", "adjoint", "sum",
            "/ memory", "/ 512 px");
     for (int mode = 0; mode < 3; mode++) {
@@ -99,7 +66,7 @@ int main(void)
             double bytes =
                 40 * area + 4.0 * (4 * (double)vertices + 3.0 * (double)m.mesh.face_count);
             printf("%-9s %5d %7.3f ms %7.3f ms %7.3f ms %12.2f %12.3f\n", names[mode], sizes[i],
-                   best[0] * 1e3, best[1] * 1e3, sum * 1e3, sum / (bytes / speed), sum / reference);
+                   best[0], best[1], sum, sum / (bytes / speed), sum / reference);
         }
     }
     test_mesh_finish(&m);
