@@ -13,10 +13,10 @@ const char python_vertices_doc[] = PyDoc_STR(
 
 const char python_vertices_gradient_doc[] = PyDoc_STR(
 "vertices_gradient($self, /, upstream, shape=None, expression=None, pose=None)\n--\n\n"
-"(dshape, dexpression, dpose), float32: the gradient of sum(upstream * vertices(shape, expression,\n"
-"pose)) with respect to all the coefficients that the model has, (shape_count,),\n"
-"(expression_count,) and (J, 3); of N heads with an axis of N before, also for an argument that all\n"
-"of them share: its gradient is the sum over that axis.\n\n"
+"(dshape, dexpression, dpose), float32: the gradient of sum(upstream * vertices(shape,\n"
+"expression, pose)) with respect to all the coefficients that the model has, (shape_count,),\n"
+"(expression_count,) and (J, 3); of N heads with an axis of N before, also for an argument that\n"
+"all of them share: its gradient is the sum over that axis.\n\n"
 "upstream: (V, 3), or (N, V, 3) for N heads; the others are as for vertices(). Raises ValueError\n"
 "for numbers that are not finite and for shapes that do not fit.");
 

@@ -42,7 +42,7 @@ raster_state *raster_draw(const raster_mesh *mesh, const real *normals, const ra
     raster_project(&s->lens, mesh->vertices, mesh->vertex_count, s->screen, s->snapped);
     bool drawn = raster_visible(s, mesh, scratch) &&
                  raster_shade(s, mesh, normals, view, scratch, image) &&
-                 raster_blend(s, mesh, scratch, image);
+                 raster_blend(s, mesh, view, scratch, image);
     return drawn ? s : NULL;
 }
 

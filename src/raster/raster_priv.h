@@ -204,8 +204,10 @@ real raster_level(const raster_texture *texture, const real ux[2], const real uy
                   real slope[2][2]);
 
 /* ---- silhouette.c ---- */
-/* Finds the crossings of visible silhouette edges and blends them. False: out of memory. */
-bool raster_blend(raster_state *state, const raster_mesh *mesh, arena *scratch, real *image);
+/* Finds the crossings of visible silhouette edges, and of borders between parts in a picture of
+ * them, and blends them. False: out of memory. */
+bool raster_blend(raster_state *state, const raster_mesh *mesh, const raster_view *view,
+                  arena *scratch, real *image);
 /* Along the edges: dimage (H,W,C) -> += dscreen (V,3) */
 void raster_blend_adjoint(const raster_state *state, const real *dimage, real *dscreen);
 /* The gradient of the colours that crossing i blended: += that of inner, the opposite of outer. */

@@ -10,7 +10,7 @@
  * fold, or an open border. With face orientation s = +-1 on screen, that is when s, added for one
  * direction of the edge and subtracted for the other, doesn't cancel. To look up few edges only,
  * vertices sum s (h(next) - h(previous)) over their faces, h a hash of the vertex: 0 when all of
- * their edges cancel. */
+ * their edges cancel. In a picture of parts the edges between two of them count as well. */
 #include "raster/raster_priv.h"
 
 #include <stdlib.h>
@@ -19,6 +19,7 @@
 typedef struct edge {
     uint32_t vertices[2]; /* the smaller first */
     int32_t sum;          /* > 0: the surface lies where (v0 - p) x (v1 - p) > 0 */
+    uint32_t parts[2];    /* part + 1 of the face on that side, and on the other; 0: not asked */
 } edge;
 
 typedef struct edge_set {
@@ -45,7 +46,8 @@ static uint32_t table_size(size_t count)
     return size;
 }
 
-static void add_edge(edge_set *set, uint32_t a, uint32_t b, int32_t facing)
+/* part: of the face, + 1; 0: not asked */
+static void add_edge(edge_set *set, uint32_t a, uint32_t b, int32_t facing, uint32_t part)
 {
     uint32_t v0 = a < b ? a : b, v1 = a < b ? b : a;
     uint32_t i = mix(v0 ^ mix(v1)) & set->mask;
@@ -56,14 +58,37 @@ static void add_edge(edge_set *set, uint32_t a, uint32_t b, int32_t facing)
         i = (i + 1) & set->mask;
     }
     if (!set->table[i]) {
-        set->edges[set->count] = (edge){ { v0, v1 }, 0 };
+        set->edges[set->count] = (edge){ .vertices = { v0, v1 } };
         set->table[i] = (uint32_t)++set->count;
     }
-    set->edges[set->table[i] - 1].sum += a < b ? facing : -facing;
+    edge *e = &set->edges[set->table[i] - 1];
+    int32_t side = a < b ? facing : -facing;
+    e->sum += side;
+    e->parts[side < 0] = part;
 }
 
-static bool find_edges(const raster_state *s, const raster_mesh *mesh, arena *scratch,
-                       edge_set *set)
+/* Two parts meet on it: seen, it parts the picture as a silhouette does. */
+static bool is_border(const edge *e)
+{
+    return !e->sum && e->parts[0] && e->parts[1] && e->parts[0] != e->parts[1];
+}
+
+/* Marks the vertices at which faces of several parts meet. False: out of memory. */
+static bool mark_borders(const raster_mesh *mesh, const uint32_t *parts, arena *scratch,
+                         uint32_t *marks)
+{
+    uint32_t *first = arena_alloc(scratch, mesh->vertex_count, sizeof *first);
+    for (size_t i = 0; first && i < 3 * mesh->face_count; i++) {
+        uint32_t vertex = mesh->faces[i], part = parts[i / 3] + 1;
+        if (!first[vertex])
+            first[vertex] = part;
+        marks[vertex] |= first[vertex] != part;
+    }
+    return first != NULL;
+}
+
+static bool find_edges(const raster_state *s, const raster_mesh *mesh, const uint32_t *parts,
+                       arena *scratch, edge_set *set)
 {
     uint32_t *sums = arena_alloc(scratch, mesh->vertex_count, sizeof *sums);
     uint32_t *hashes = arena_alloc(scratch, mesh->vertex_count, sizeof *hashes);
@@ -77,6 +102,8 @@ static bool find_edges(const raster_state *s, const raster_mesh *mesh, arena *sc
         for (int k = 0; k < 3; k++)
             sums[v[k]] += (uint32_t)(int32_t)s->facing[f] * (h[(k + 1) % 3] - h[(k + 2) % 3]);
     }
+    if (parts && !mark_borders(mesh, parts, scratch, sums))
+        return false;
     size_t count = 0;
     for (size_t f = 0; f < mesh->face_count; f++) {
         const uint32_t *v = mesh->faces + 3 * f;
@@ -92,7 +119,7 @@ static bool find_edges(const raster_state *s, const raster_mesh *mesh, arena *sc
         const uint32_t *v = mesh->faces + 3 * f;
         for (int k = 0; k < 3 && s->facing[f]; k++)
             if (sums[v[k]] && sums[v[(k + 1) % 3]])
-                add_edge(set, v[k], v[(k + 1) % 3], s->facing[f]);
+                add_edge(set, v[k], v[(k + 1) % 3], s->facing[f], parts ? parts[f] + 1 : 0);
     }
     return true;
 }
@@ -160,32 +187,41 @@ static void measure(const raster_state *s, const span *p, int line, int64_t inne
     c->depth = a[2] + c->share * (b[2] - a[2]);
 }
 
+/* Whether the edge separates what is seen at the two pixels of the crossing. */
+static bool separates(const raster_state *s, const edge *e, const uint32_t *parts,
+                      const raster_crossing *c)
+{
+    uint32_t near = raster_slot_at(s, c->inner), far = raster_slot_at(s, c->outer);
+    uint32_t face = near ? s->slots[near - 1].face : 0, other = far ? s->slots[far - 1].face : 0;
+    if (is_border(e))
+        return near && far && parts[face] + 1 == e->parts[0] && parts[other] + 1 == e->parts[1];
+    return near && s->depth[c->inner] > s->depth[c->outer] && !(far && face == other) &&
+           c->depth > s->depth[c->outer];
+}
+
 /* False where the edge doesn't separate what is seen at the two pixels. */
-static bool cross_line(const raster_state *s, const edge *e, const span *p, int line,
-                       raster_crossing *c)
+static bool cross_line(const raster_state *s, const edge *e, const uint32_t *parts, const span *p,
+                       int line, raster_crossing *c)
 {
     int64_t before = pixel_before(s, e, p, line);
     if (before < 0 || before + 1 >= (p->axis ? s->height : s->width))
         return false;
     /* Walking down, the surface of a positive sum lies left; walking right, it lies below. */
     bool forward = p->from == 0;
-    bool inner_first = ((e->sum > 0) == forward) == (p->axis == 0);
+    bool positive = e->sum > 0 || is_border(e);
+    bool inner_first = (positive == forward) == (p->axis == 0);
     size_t width = (size_t)s->width;
     size_t first =
         p->axis ? (size_t)before * width + (size_t)line : (size_t)line * width + (size_t)before;
     size_t second = first + (p->axis ? width : 1);
     size_t inner = inner_first ? first : second, outer = inner_first ? second : first;
-    uint32_t near = raster_slot_at(s, inner), far = raster_slot_at(s, outer);
-    if (!near || !(s->depth[inner] > s->depth[outer]) ||
-        (far && s->slots[near - 1].face == s->slots[far - 1].face))
-        return false;
     *c = (raster_crossing){ .vertices = { e->vertices[0], e->vertices[1] },
                             .inner = (uint32_t)inner,
                             .outer = (uint32_t)outer,
                             .axis = (int8_t)p->axis,
                             .sign = inner_first ? 1 : -1 };
     measure(s, p, line, before + !inner_first, c);
-    return c->depth > s->depth[outer];
+    return separates(s, e, parts, c);
 }
 
 /* One crossing a pair of pixels: the nearest. */
@@ -206,11 +242,12 @@ static void keep_nearest(raster_state *s, const raster_crossing *c, uint32_t *ta
     table[i] = (uint32_t)++s->crossing_count;
 }
 
-static bool find_crossings(raster_state *s, const edge_set *set, arena *scratch)
+static bool find_crossings(raster_state *s, const edge_set *set, const uint32_t *parts,
+                           arena *scratch)
 {
     size_t limit = 0;
     for (size_t i = 0; i < set->count; i++) {
-        if (!set->edges[i].sum)
+        if (!set->edges[i].sum && !is_border(&set->edges[i]))
             continue;
         span p = find_span(s, &set->edges[i]);
         limit += p.last >= p.first ? (size_t)(p.last - p.first + 1) : 0;
@@ -221,22 +258,25 @@ static bool find_crossings(raster_state *s, const edge_set *set, arena *scratch)
     if (!table || !s->crossings)
         return false;
     for (size_t i = 0; i < set->count; i++) {
-        if (!set->edges[i].sum)
+        if (!set->edges[i].sum && !is_border(&set->edges[i]))
             continue;
         span p = find_span(s, &set->edges[i]);
         for (int line = p.first; line <= p.last; line++) {
             raster_crossing c;
-            if (cross_line(s, &set->edges[i], &p, line, &c))
+            if (cross_line(s, &set->edges[i], parts, &p, line, &c))
                 keep_nearest(s, &c, table, size - 1);
         }
     }
     return true;
 }
 
-bool raster_blend(raster_state *state, const raster_mesh *mesh, arena *scratch, real *image)
+bool raster_blend(raster_state *state, const raster_mesh *mesh, const raster_view *view,
+                  arena *scratch, real *image)
 {
     edge_set set = { 0 };
-    if (!find_edges(state, mesh, scratch, &set) || !find_crossings(state, &set, scratch))
+    const uint32_t *parts = view->mode == RASTER_PARTS ? view->face_parts : NULL;
+    if (!find_edges(state, mesh, parts, scratch, &set) ||
+        !find_crossings(state, &set, parts, scratch))
         return false;
     const size_t channels = (size_t)state->channels;
     for (size_t i = 0; i < state->crossing_count; i++) {

@@ -5,12 +5,15 @@
  * top-left rule, so that faces which share an edge leave no gap and no overlap. Both sides of a
  * face are drawn: an open neck shows its inside, not a hole. The picture is cut into bands of
  * rows; each has the list of its faces and is drawn on its own. The larger 1/w wins, at equality
- * the face that comes first. Barycentrics come from the unsnapped positions. */
+ * the face that shows its outside, then the one that comes first. Barycentrics come from the
+ * unsnapped positions. */
 #include "raster/raster_priv.h"
 
 #include <assert.h>
 #include <string.h>
 #include <tgmath.h>
+
+enum { LARGEST_SIDE = 16384 }; /* pixels: see draw.c */
 
 typedef struct box {
     int16_t x0, y0, x1, y1; /* pixels whose centres may be inside, both ends included */
@@ -349,13 +352,64 @@ static void find_runs(const job *j, size_t band)
     j->seen[band] = seen;
 }
 
+/* The least 1/w of each stretch of eight pixels through all rows of the band; the last may overlap
+ * the one before. */
+static inline void find_least(const raster_state *s, size_t band, real *least)
+{
+    int stretches = count_chunks(0, s->width - 1), last = s->width - RASTER_LANES;
+    const int begin = raster_band_begin(s, band), end = raster_band_end(s, band);
+    for (int i = 0; i < stretches; i++) {
+        int left = i * RASTER_LANES < last ? i * RASTER_LANES : last;
+        const real *at = s->depth + (size_t)begin * (size_t)s->width + (size_t)left;
+        raster_lanes low = *(const raster_lanes *)at;
+        for (int y = begin + 1; y < end; y++) {
+            at += s->width;
+            raster_lanes z = *(const raster_lanes *)at;
+            low = RASTER_CHOOSE(z < low, z, low);
+        }
+        least[i] = low[0];
+        for (int k = 1; k < RASTER_LANES; k++)
+            least[i] = low[k] < least[i] ? low[k] : least[i];
+    }
+}
+
+/* Nothing of the face can be nearer than what is there: at equality the one that is there stays. */
+static inline bool is_hidden(const job *j, uint32_t face, const real *least)
+{
+    const raster_state *s = j->state;
+    const uint32_t *v = j->mesh->faces + 3 * (size_t)face;
+    real high = s->screen[3 * (size_t)v[0] + 2];
+    for (int k = 1; k < 3; k++) {
+        real inverse = s->screen[3 * (size_t)v[k] + 2];
+        high = inverse > high ? inverse : high;
+    }
+    for (int i = j->boxes[face].x0 / RASTER_LANES; i <= j->boxes[face].x1 / RASTER_LANES; i++)
+        if (least[i] < high)
+            return false;
+    return true;
+}
+
+/* Faces that show their outside go first: behind them most of the others are hidden. */
 HDS_WIDE static void draw_band(void *context, size_t band)
 {
     const job *j = context;
     const raster_state *s = j->state;
-    for (uint32_t i = s->first[band]; i < s->first[band + 1]; i++)
-        draw_face(j, j->faces[i], i - s->first[band] + 1, raster_band_begin(s, band),
-                  raster_band_end(s, band) - 1);
+    const int begin = raster_band_begin(s, band), last = raster_band_end(s, band) - 1;
+    const uint32_t first = s->first[band], end = s->first[band + 1];
+    const bool wide = s->width >= RASTER_LANES;
+    real least[LARGEST_SIDE / RASTER_LANES];
+    size_t pixel = (size_t)begin * (size_t)s->width;
+    size_t count = (size_t)(last + 1) * (size_t)s->width - pixel;
+    memset(s->visible + pixel, 0, count * sizeof *s->visible);
+    memset(s->depth + pixel, 0, count * sizeof *s->depth);
+    for (uint32_t i = first; i < end; i++)
+        if (s->facing[j->faces[i]] < 0)
+            draw_face(j, j->faces[i], i - first + 1, begin, last);
+    if (wide)
+        find_least(s, band, least);
+    for (uint32_t i = first; i < end; i++)
+        if (s->facing[j->faces[i]] > 0 && !(wide && is_hidden(j, j->faces[i], least)))
+            draw_face(j, j->faces[i], i - first + 1, begin, last);
     find_runs(j, band);
 }
 
@@ -384,8 +438,8 @@ bool raster_visible(raster_state *state, const raster_mesh *mesh, arena *scratch
     job j = { .state = state, .mesh = mesh };
     j.boxes = arena_take(scratch, mesh->face_count, sizeof *j.boxes);
     state->facing = arena_take(scratch, mesh->face_count, sizeof *state->facing);
-    state->visible = arena_alloc(scratch, pixels, sizeof *state->visible);
-    state->depth = arena_alloc(scratch, pixels, sizeof *state->depth);
+    state->visible = arena_take(scratch, pixels, sizeof *state->visible);
+    state->depth = arena_take(scratch, pixels, sizeof *state->depth);
     state->bands = arena_alloc(scratch, (size_t)state->band_count + 1, sizeof *state->bands);
     state->covered = arena_alloc(scratch, (size_t)state->band_count + 1, sizeof *state->covered);
     state->runs = arena_take(scratch, pixels, sizeof *state->runs);

@@ -6,17 +6,23 @@
 
 #include "io/io.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const unsigned char *fuzz_input;
 static size_t fuzz_size;
 /* Of several files that are one input: makes the two above those of this path. */
 static void (*fuzz_select)(const char *path);
+/* Of the inputs, those that were read to their end: fuzzers whose inputs are made to fit say at
+ * their end how many, and fail if hardly any did. */
+static size_t fuzz_inputs, fuzz_loaded;
 
 hds_status __wrap_io_map_open(io_map *map, const char *path, hds_error *error);
 void __wrap_io_map_close(io_map *map);
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
+size_t LLVMFuzzerCustomMutator(unsigned char *data, size_t size, size_t room, unsigned seed);
 
 hds_status __wrap_io_map_open(io_map *map, const char *path, hds_error *error)
 {
@@ -37,6 +43,23 @@ void __wrap_io_map_close(io_map *map)
 {
     free((void *)(uintptr_t)map->bytes);
     *map = (io_map){ 0 };
+}
+
+static void fuzz_tell(void)
+{
+    printf("%zu of %zu inputs were read to their end\n", fuzz_loaded, fuzz_inputs);
+    fflush(stdout);
+    if (fuzz_inputs > 1000 && fuzz_loaded < fuzz_inputs / 50)
+        _exit(EXIT_FAILURE);
+}
+
+/* A refusal has the status that it returns, and a message that names the file. */
+static inline void fuzz_check(hds_status status, const hds_error *error, const char *path)
+{
+    if (!fuzz_inputs++)
+        atexit(fuzz_tell);
+    if (status != error->status || (status && !strstr(error->message, path)))
+        abort();
 }
 
 /* Reads every byte, so that the sanitizer sees one that is not there. */

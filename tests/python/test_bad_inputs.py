@@ -108,6 +108,13 @@ def test_truncated_head_model(egg_path, tmp_path, size):
         headsds.HeadModel.load(path)
 
 
+def test_bytes_that_are_no_text(tmp_path):
+    """What a file says is repeated, as a line of text."""
+    (tmp_path / "generic_neutral_mesh.obj").write_bytes(b"v 0 0 \xff\x1b[2J\xc3\n")
+    with pytest.raises(headsds.FormatError, match=r'mesh[.]obj:1: found "[?] \[2J[?]", expected a finite'):
+        headsds.HeadModel.load(tmp_path)
+
+
 @pytest.mark.parametrize("value", [NAN, float("inf"), -float("inf")])
 @pytest.mark.parametrize("field, index", [("shape", 1), ("expression", 2), ("pose", 3)])
 def test_numbers_that_are_none(egg, field, index, value):

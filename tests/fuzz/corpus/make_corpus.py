@@ -36,6 +36,7 @@ def stand_in(module, *names):
 
 chumpy = stand_in('chumpy.ch', 'Ch')
 sparse = stand_in('scipy.sparse.csc', 'csc_matrix')
+by_row = stand_in('scipy.sparse.csr', 'csr_matrix')
 torch = stand_in('torch', 'FloatStorage', 'HalfStorage', 'BFloat16Storage', 'DoubleStorage',
                  'LongStorage', 'IntStorage', 'ShortStorage', 'CharStorage', 'ByteStorage',
                  'BoolStorage', 'uint16')
@@ -235,10 +236,112 @@ def safetensors():
     return struct.pack('<Q', len(header)) + header + b'\0\x3c\0\xc0\7'
 
 
-def npz(save):
+V, F, T, S, E, J = 6, 7, 8, 2, 5, 4     # apart, so that an extent says what it counts
+
+
+def head(real='f4'):
+    """A head of every array in our own format."""
+    rng = np.random.default_rng(1)
+
+    def numbers(*shape):
+        return (rng.standard_normal(shape) / 8).astype(real)
+
+    weights = np.eye(J)[np.arange(V) % J]
+    weights[1] = weights.mean(0)
+    return {
+        'name': np.bytes_('corpus'), 'vertices': numbers(V, 3),
+        'faces': rng.integers(0, V, (F, 3)).astype('u4'),
+        'shape_basis': numbers(S, V, 3), 'expression_basis': numbers(E, V, 3),
+        'expression_names': np.array(['smile', 'blink', 'a', 'b', 'h\xe9'.encode()], 'S'),
+        'uvs': rng.random((T, 2)).astype(real),
+        'uv_faces': rng.integers(0, T, (F, 3)).astype('u4'),
+        'joints': numbers(J, 3), 'joint_parents': np.array([-1, 0, 1, 1], 'i4'),
+        'joint_names': np.array(['root', 'neck', 'jaw', 'eye'], 'S'),
+        'joint_shape_basis': numbers(S, J, 3), 'joint_expression_basis': numbers(E, J, 3),
+        'pose_basis': numbers(9 * (J - 1), V, 3), 'skin_weights': weights.astype(real),
+        'mean_texture': rng.integers(0, 256, (4, 9, 3)).astype('u1'),
+    }
+
+
+def part(arrays, *names):
+    return {name: arrays[name] for name in names}
+
+
+def flame_arrays(columns=S + E, real='f8'):
+    """A head in FLAME's names; a matrix of more than 300 columns has expressions."""
+    rng = np.random.default_rng(2)
+    return {
+        'v_template': rng.standard_normal((V, 3)).astype(real),
+        'f': rng.integers(0, V, (F, 3)).astype('u4'),
+        'shapedirs': (8 * rng.random((V, 3, columns))).astype(real),
+        'posedirs': (8 * rng.random((V, 3, 9 * (J - 1)))).astype('f2'),
+        'J_regressor': np.eye(J, V), 'kintree_table': np.array([[-1, 0, 1, 1], range(J)]),
+        'weights': np.eye(J)[np.arange(V) % J],
+    }
+
+
+def compressed(matrix, made_by, columns):
+    lines = matrix.T if columns else matrix
+    return made(made_by, _shape=matrix.shape, data=np.concatenate([x[x != 0] for x in lines]),
+                indices=np.concatenate([np.flatnonzero(x) for x in lines]).astype('i4'),
+                indptr=np.cumsum([0] + [(x != 0).sum() for x in lines]).astype('i4'))
+
+
+def flames():
+    """Pickles, and what may lie beside them: the three files with a line "====" between them."""
+    wide, plain = flame_arrays(), flame_arrays(302, 'u1')
+    short = {**flame_arrays(2, 'f4'), 'kintree_table': wide['kintree_table'].astype('u4')}
+    for name in ('v_template', 'shapedirs', 'posedirs'):
+        wide[name] = made(chumpy.Ch, x=wide[name])
+    csr = {**wide, 'J_regressor': compressed(wide['J_regressor'], by_row.csr_matrix, False)}
+    wide['J_regressor'] = compressed(wide['J_regressor'], sparse.csc_matrix, True)
+    lines = [f'v {k} 0 {-k / 8}' for k in range(V)] + [f'vt {k / F} {1 - k / F}' for k in range(F)]
+    lines += ['f ' + ' '.join(f'{v + 1}/{k + 1}' for v in face)
+              for k, face in enumerate(short['f'].tolist())]
+    obj, mark = '\n'.join(lines).encode(), b'\n====\n'
+    mean = np.random.default_rng(3).integers(0, 256, (4, 5, 3)).astype('u1')
+    texture = npz(np.savez, mean=mean)
+    return {
+        'dense_4': pickle.dumps(plain, 4) + 2 * mark, 'sparse_2': pickle.dumps(wide, 2) + 2 * mark,
+        'rows_4': pickle.dumps(csr, 4) + 2 * mark, 'python2_0': python2(short, 0) + 2 * mark,
+        'template': pickle.dumps(short, 2) + mark + obj + mark,
+        'all': pickle.dumps(short, 4) + mark + obj + mark + texture,
+        'reals': pickle.dumps(short, 5) + mark + obj + mark
+                 + npz(np.savez_compressed, mean=mean.astype('f8')),
+    }
+
+
+OBJS = {
+    'all': """# a comment
+mtllib a.mtl
+v 0 0 0
+v 1 -0.5 +.25 0.1 0.2 0.3
+v 1e0 1.0E+0 0
+v 0 1 0
+v 0.5 1.50000000000000000000001 -12345678901234567
+vt 0 0
+vt 1 0 7
+\tvt 0.5
+vn 0 0 1
+g part
+f 1/1 2/2 3/3 4/1 # a quad
+f -2/-3/1 3/3/1 -1/2/1
+f 1/1 2/2 3/3 5/2 4/1
+""",
+    'normals': 'v 0 0 0\r\nv 1 0 0\r\nv 0 1 0\r\nvt 0 0\r\nf 1//4 2//4 3\r\n',
+    'positions': 'v 1 2 3\nv .5 5. -0\nv 1e-300 3.4e38 0x1p3',
+    'wrong': 'v 0 0 0\nf 1 1 99999999999\n',
+}
+
+
+def npz(save, **arrays):
     out = io.BytesIO()
-    save(out, a=np.asfortranarray(np.arange(6.).reshape(2, 3)), names=np.array([b'jaw', b'neck']))
+    save(out, **arrays)
     return out.getvalue()
+
+
+def two(save):
+    return npz(save, a=np.asfortranarray(np.arange(6.).reshape(2, 3)), names=np.array([b'jaw', b'neck']))
 
 
 def mat_element(kind, data):
@@ -293,11 +396,30 @@ def main():
     files['checkpoint/untyped.pt'] = zipped(untyped())
     files['checkpoint/legacy.pth'] = legacy(weights())
     files['safetensors/two.safetensors'] = safetensors()
-    files['npz/stored.npz'] = npz(np.savez)
-    files['npz/packed.npz'] = npz(np.savez_compressed)
     files['mat/stored5.mat'] = mat5(False)
     files['mat/packed5.mat'] = mat5(True)
     files['mat/chunks73.mat'] = mat73()
+    files['npz/stored.npz'] = two(np.savez)
+    files['npz/packed.npz'] = two(np.savez_compressed)
+    whole = head()
+    shape = part(whole, 'name', 'vertices', 'faces', 'shape_basis')
+    files['head/whole.npz'] = npz(np.savez, **whole)
+    files['head/half.npz'] = npz(np.savez_compressed, **head('f2'))
+    files['head/double.npz'] = npz(np.savez_compressed, **head('f8'))
+    files['head/least.npz'] = npz(np.savez, **shape)
+    files['head/expressions.npz'] = npz(
+        np.savez, **shape, **part(whole, 'expression_basis', 'expression_names'))
+    files['head/fortran.npz'] = npz(
+        np.savez, **{**shape, 'shape_basis': np.asfortranarray(whole['shape_basis'])})
+    files['head/textured.npz'] = npz(np.savez, **shape, **part(whole, 'uvs', 'uv_faces', 'mean_texture'))
+    files['head/jointed.npz'] = npz(np.savez, **shape, **part(
+        whole, 'joints', 'joint_parents', 'joint_names', 'joint_shape_basis', 'skin_weights'))
+    files['head/flame.npz'] = npz(np.savez, **flame_arrays(real='f4'))
+    files['head/flame_expressions.npz'] = npz(np.savez, **flame_arrays(301, 'u1'))
+    for name, data in flames().items():
+        files[f'flame/{name}.parts'] = data
+    for name, text in OBJS.items():
+        files[f'obj/{name}.obj'] = text.encode()
     for name, data in files.items():
         (FOLDER / name).parent.mkdir(exist_ok=True)
         (FOLDER / name).write_bytes(data)

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The whole geometry core there and back: coefficients -> head -> normals -> a grey picture with
+ * silhouettes -> and its gradient down to the coefficients; at FLAME's sizes: 10,000 triangles,
+ * 5,002 vertices, 150 components, 5 joints with their 36 correctives, 512 px.
+ *
+ * Compared with DEODR, the fastest peer on a CPU that we know, on one core of a machine of this
+ * kind, in double, with silhouettes: as its users have it, from Python, 6 to 10 ms forward and 17
+ * to 21 ms backward; its C++ core alone, all that it wants prepared and undone around it, 3.7
+ * and 5.1 ms (affine interpolation of vertex colours, no back faces). And with the least time that
+ * memory allows: the bases read once each way, the picture and its gradient, visibility and the
+ * mesh, at the speed of copying measured in the same run.
+ *
+ * Then how the cost grows with the picture, the mesh and the views; lines that begin with "plot"
+ * are for plot.py. */
+#include "../raster_meshes.h"
+#include "head/head.h"
+#include "mesh/mesh.h"
+
+#include <stdio.h>
+#include <time.h>
+
+enum { S = 100, E = 50, J = 5, P = 9 * (J - 1), MOST_VIEWS = 32, CHUNK = 1 << 20, CHUNKS = 64 };
+
+static const double peer[2] = { 6 + 17, 10 + 21 }, peer_core = 3.7 + 5.1; /* ms, there and back */
+
+typedef struct bench {
+    test_mesh mesh;
+    head_model model;
+    mesh_adjacency adjacency;
+    arena scratch, view_scratch[MOST_VIEWS];
+    size_t views;
+    raster_view view[MOST_VIEWS];
+    real *images[MOST_VIEWS], *dimage;
+    real *vertices, *normals, *dvertices, *dnormals;
+    real shape[S], expression[E], pose[3 * J], dshape[S], dexpression[E], dpose[3 * J];
+} bench;
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return 1e3 * (double)t.tv_sec + 1e-6 * (double)t.tv_nsec;
+}
+
+static void *need(void *memory)
+{
+    if (!memory) {
+        fprintf(stderr, "bench_geometry: out of memory\n");
+        exit(1);
+    }
+    return memory;
+}
+
+static real *fill(uint64_t stream, size_t count, double scale)
+{
+    real *out = need(hds_alloc(count, sizeof *out));
+    rng r = rng_make(1, stream);
+    for (size_t i = 0; i < count; i++)
+        out[i] = (real)(scale * rng_normal(&r));
+    return out;
+}
+
+static void copy_chunk(void *context, size_t i)
+{
+    char *memory = context;
+    memcpy(memory + (CHUNKS + i) * CHUNK, memory + i * CHUNK, CHUNK);
+}
+
+/* Bytes a millisecond, read or written. */
+static double bandwidth(void)
+{
+    char *memory = need(calloc(2 * CHUNKS, CHUNK));
+    double best = 1e9;
+    memset(memory, 1, (size_t)CHUNKS * CHUNK);
+    for (int i = 0; i < 12; i++) {
+        double start = now();
+        threads_parallel(CHUNKS, copy_chunk, memory);
+        double took = now() - start;
+        best = took < best ? took : best;
+    }
+    free(memory);
+    return 2.0 * CHUNKS * CHUNK / best;
+}
+
+static void build_model(bench *b, size_t components)
+{
+    static const int32_t parents[J] = { -1, 0, 1, 1, 1 };
+    size_t count = b->mesh.mesh.vertex_count, row = 3 * count, half = components / 3;
+    head_model *m = &b->model;
+    *m = (head_model){ .vertex_count = count,
+                       .face_count = b->mesh.mesh.face_count,
+                       .shape_count = components - half,
+                       .expression_count = half,
+                       .joint_count = J,
+                       .skin_count = 2,
+                       .vertices = b->mesh.vertices,
+                       .shape_basis = fill(1, (components - half) * row, 1e-6),
+                       .expression_basis = fill(2, half * row, 1e-6),
+                       .pose_basis = fill(3, P * row, 1e-6),
+                       .joints = fill(4, 3 * J, 0.01),
+                       .joint_shape_basis = fill(5, S * 3 * J, 1e-6),
+                       .joint_parents = (int32_t *)parents };
+    m->skin_joints = need(hds_alloc(2 * count, sizeof *m->skin_joints));
+    m->skin_weights = need(hds_alloc(2 * count, sizeof *m->skin_weights));
+    for (size_t i = 0; i < 2 * count; i++) {
+        m->skin_joints[i] = i % 2 ? 1 + (uint32_t)(i % 4) : 0;
+        m->skin_weights[i] = (real)0.5;
+    }
+}
+
+static bench *build(int rings, int size, size_t views, size_t components)
+{
+    bench *b = need(calloc(1, sizeof *b));
+    b->mesh = test_sphere(rings, 0, (real)0.2, (real)0.1);
+    b->views = views;
+    build_model(b, components);
+    size_t row = 3 * b->model.vertex_count, pixels = 3 * (size_t)size * (size_t)size;
+    if (mesh_adjacency_init(&b->adjacency, b->mesh.faces, b->model.face_count, row / 3, NULL))
+        exit(1);
+    for (size_t i = 0; i < views; i++) {
+        b->view[i] = test_view(size, RASTER_SHADED);
+        b->view[i].camera.azimuth = (real)(20 + 11 * i);
+        b->images[i] = need(calloc(pixels, sizeof(real)));
+    }
+    b->dimage = fill(6, pixels, 1);
+    rng r = rng_make(2, 0);
+    for (int i = 0; i < S; i++)
+        b->shape[i] = (real)rng_normal(&r);
+    for (int i = 0; i < E; i++)
+        b->expression[i] = (real)rng_uniform(&r);
+    for (int i = 0; i < 3 * J; i++)
+        b->pose[i] = (real)rng_range(&r, -0.1, 0.1);
+    b->vertices = need(calloc(row, sizeof(real)));
+    b->normals = need(calloc(row, sizeof(real)));
+    b->dvertices = need(calloc(row, sizeof(real)));
+    b->dnormals = need(calloc(row, sizeof(real)));
+    return b;
+}
+
+static void drop(bench *b)
+{
+    void *arrays[] = { b->model.shape_basis,
+                       b->model.expression_basis,
+                       b->model.pose_basis,
+                       b->model.joints,
+                       b->model.joint_shape_basis,
+                       b->model.skin_joints,
+                       b->model.skin_weights,
+                       b->dimage,
+                       b->vertices,
+                       b->normals,
+                       b->dvertices,
+                       b->dnormals };
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
+        free(arrays[i]);
+    for (size_t i = 0; i < b->views; i++) {
+        free(b->images[i]);
+        arena_finish(&b->view_scratch[i]);
+    }
+    mesh_adjacency_finish(&b->adjacency);
+    arena_finish(&b->scratch);
+    test_mesh_finish(&b->mesh);
+    free(b);
+}
+
+/* One round; -> milliseconds of head and normals, pictures, and of both ways back. */
+static void round_trip(bench *b, double took[4])
+{
+    head_pose saved;
+    raster_state *states[MOST_VIEWS];
+    const real *dimages[MOST_VIEWS];
+    raster_mesh mesh = b->mesh.mesh;
+    size_t row = 3 * b->model.vertex_count;
+    mesh.vertices = b->vertices;
+    arena_leave(&b->scratch, (arena_mark){ 0 });
+    for (size_t i = 0; i < b->views; i++) {
+        arena_leave(&b->view_scratch[i], (arena_mark){ 0 });
+        dimages[i] = b->dimage;
+    }
+    double start = now();
+    bool good =
+        head_skin(&b->model, 1, b->shape, b->expression, b->pose, &b->scratch, &saved, b->vertices);
+    mesh_normals(&b->adjacency, mesh.faces, b->vertices, b->normals);
+    double posed = now();
+    good = good && raster_draw_views(&mesh, b->normals, b->view, b->views, b->view_scratch, states,
+                                     b->images);
+    double drawn = now();
+    memset(b->dvertices, 0, row * sizeof(real));
+    memset(b->dnormals, 0, row * sizeof(real));
+    good =
+        good && raster_draw_views_adjoint(&mesh, b->normals, b->view, b->views, b->view_scratch,
+                                          states, dimages, b->dvertices, b->dnormals, NULL, NULL);
+    double back = now();
+    good = good &&
+           mesh_normals_adjoint(&b->adjacency, mesh.faces, b->vertices, b->normals, b->dnormals,
+                                &b->scratch, b->dvertices) &&
+           head_skin_adjoint(&b->model, 1, b->shape, b->expression, b->pose, &b->scratch, &saved,
+                             b->dvertices, b->dshape, b->dexpression, b->dpose);
+    if (!good)
+        need(NULL);
+    took[0] = posed - start;
+    took[1] = drawn - posed;
+    took[2] = back - drawn;
+    took[3] = now() - back;
+}
+
+static double measure(bench *b, int rounds, double least[4])
+{
+    for (int k = 0; k < 4; k++)
+        least[k] = 1e9;
+    for (int i = 0; i < rounds; i++) {
+        double took[4];
+        round_trip(b, took);
+        for (int k = 0; k < 4; k++)
+            least[k] = took[k] < least[k] ? took[k] : least[k];
+    }
+    return least[0] + least[1] + least[2] + least[3];
+}
+
+static void compare(int threads)
+{
+    threads_set_count(threads);
+    bench *b = build(50, 512, 1, S + E);
+    double least[4], sum = measure(b, 300, least), speed = bandwidth();
+    double row = 12.0 * (double)b->model.vertex_count, pixels = 512.0 * 512;
+    /* bases each way; colour and its gradient, face and depth of a pixel written and read */
+    double bytes =
+        2 * (S + E + P) * row + 40 * pixels + 16 * row + 36.0 * (double)b->model.face_count;
+    printf("%d thread%s: head and normals %.2f ms, picture %.2f, back %.2f, to coefficients %.2f; "
+           "sum %.2f ms\n",
+           threads, threads > 1 ? "s" : "", least[0], least[1], least[2], least[3], sum);
+    printf(
+        "  DEODR from Python, %.0f to %.0f ms: %.1f to %.1f times ours; its core alone, %.1f ms: "
+        "%.1f times our picture and back\n",
+        peer[0], peer[1], peer[0] / sum, peer[1] / sum, peer_core,
+        peer_core / (least[1] + least[2]));
+    printf("  %.1f MB at %.1f GB/s: %.1f times the least that memory allows\n", bytes * 1e-6,
+           speed * 1e-6, sum / (bytes / speed));
+    drop(b);
+}
+
+/* One series: the first is 1, then how the cost grows for each doubling of the work. */
+static void scale(const char *name, const double *work, const int (*sizes)[3], int count)
+{
+    double before = 0;
+    printf("%s: ms there and back, and growth over growth of the work (1: linear)\n", name);
+    for (int i = 0; i < count; i++) {
+        bench *b = build(sizes[i][0], sizes[i][1], (size_t)sizes[i][2], 30);
+        double least[4], sum = measure(b, work[i] > 4 * work[0] ? 20 : 60, least);
+        printf("plot %s %.0f %.4f", name, work[i], sum);
+        printf(i ? "  %.2f\n" : "\n", sum / before / (work[i] / work[i - (i > 0)]));
+        before = sum;
+        drop(b);
+    }
+}
+
+int main(void)
+{
+    static const int pictures[][3] = { { 50, 64, 1 },  { 50, 128, 1 },  { 50, 256, 1 },
+                                       { 50, 512, 1 }, { 50, 1024, 1 }, { 50, 2048, 1 } };
+    static const double pixels[] = { 4096, 16384, 65536, 262144, 1048576, 4194304 };
+    static const int meshes[][3] = { { 16, 512, 1 }, { 35, 512, 1 },  { 50, 512, 1 },
+                                     { 71, 512, 1 }, { 112, 512, 1 }, { 158, 512, 1 } };
+    static const double faces[] = { 1024, 4900, 10000, 20164, 50176, 99856 };
+    static const int many[][3] = { { 50, 256, 1 }, { 50, 256, 2 },  { 50, 256, 4 },
+                                   { 50, 256, 8 }, { 50, 256, 16 }, { 50, 256, 32 } };
+    static const double views[] = { 1, 2, 4, 8, 16, 32 };
+    compare(1);
+    compare(2);
+    scale("pixels", pixels, pictures, 6);
+    scale("triangles", faces, meshes, 6);
+    scale("views", views, many, 6);
+    return 0;
+}
