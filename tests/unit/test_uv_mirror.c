@@ -38,12 +38,12 @@ static void point_at(const test_mesh *m, const real uv[2], double p[3])
 }
 
 /* What lies where the mirror map says is the mirrored point. */
-static void check_mirror(const test_mesh *m, double allowed)
+static void check_mirror(const test_mesh *m, double tolerance, double allowed)
 {
     enum { TEXELS = 64 };
     arena a = { 0 };
     size_t lonely;
-    uint32_t *partners = new_partners(m, 1e-5, &a, &lonely);
+    uint32_t *partners = new_partners(m, tolerance, &a, &lonely);
     assert_int_equal(lonely, 0);
     raster_uv_layout layout = lay_out(&m->mesh, TEXELS, TEXELS, &a);
     real *map = zeros(2 * TEXELS * TEXELS, sizeof *map);
@@ -70,16 +70,16 @@ static void check_mirror(const test_mesh *m, double allowed)
 static void test_mirror_quads(void **state)
 {
     test_mesh m = test_sphere(24, 0, (real)0.2, (real)0.02);
-    check_mirror(&m, 1e-3); /* as far apart as the two diagonals of a quad are */
+    check_mirror(&m, 1e-5, 1e-3); /* as far apart as the two diagonals of a quad are */
     test_mesh_finish(&m);
     m = test_sphere(24, 0, (real)0.2, 0);
-    check_mirror(&m, 1e-4);
+    check_mirror(&m, 1e-5, 1e-4);
     test_mesh_finish(&m);
 }
 
-/* Faces at random and their mirror images, each with a chart of its own; all are there twice, as
- * some kits have several parts in one place. */
-static test_mesh mirrored_soup(void)
+/* Faces at random and their mirror images, each with a chart of its own. Half of them follow the
+ * other half `apart` above it, with all corners or only with the first. */
+static test_mesh mirrored_soup(double apart, bool whole)
 {
     enum { HALF = 24 };
     rng r = rng_make(23, 0);
@@ -87,8 +87,10 @@ static test_mesh mirrored_soup(void)
     for (uint32_t f = 0; f < 2 * HALF; f++)
         for (uint32_t k = 0; k < 3; k++) {
             uint32_t v = 3 * f + k, image = 3 * f + (3 - k) % 3 + 6 * HALF;
-            if (f >= HALF) /* the second of the two in one place */
+            if (f >= HALF && (whole || k == 0)) {
                 memcpy(m.vertices + 3 * v, m.vertices + 3 * (v - 3 * HALF), 3 * sizeof(real));
+                m.vertices[3 * v + 1] += (real)apart;
+            }
             memcpy(m.vertices + 3 * image, m.vertices + 3 * v, 3 * sizeof(real));
             m.vertices[3 * image] = -m.vertices[3 * v];
             m.faces[v] = m.uv_faces[v] = v;
@@ -104,8 +106,37 @@ static test_mesh mirrored_soup(void)
 
 static void test_mirror_triangles(void **state)
 {
-    test_mesh m = mirrored_soup();
-    check_mirror(&m, 1e-6);
+    test_mesh m = mirrored_soup(0, true); /* kits have parts in one place ... */
+    check_mirror(&m, 1e-5, 1e-6);
+    test_mesh_finish(&m);
+    m = mirrored_soup(0, false); /* ... or that touch */
+    check_mirror(&m, 1e-5, 1e-6);
+    test_mesh_finish(&m);
+    m = mirrored_soup(0.004, true); /* of two within the tolerance the nearer */
+    check_mirror(&m, 0.01, 1e-6);
+    test_mesh_finish(&m);
+}
+
+/* Two hexagons that mirror each other, but not their faces: a fan on the left, on the right a
+ * triangle with one on each side. */
+static void test_other_faces(void **state)
+{
+    rng r = rng_make(1, 2);
+    test_mesh m = test_soup(&r, 12, 8, 1);
+    const uint32_t faces[] = { 0, 1, 2, 0,  2,  3, 0, 3, 4,  0,  4, 5,
+                               9, 8, 7, 11, 10, 9, 7, 6, 11, 11, 9, 7 };
+    for (uint32_t i = 0; i < 12; i++) {
+        double angle = M_PI / 3 * (i % 6);
+        m.vertices[3 * i] = (real)((i < 6 ? 1 : -1) * (-2 + cos(angle)));
+        m.vertices[3 * i + 1] = (real)sin(angle);
+        m.vertices[3 * i + 2] = 0;
+    }
+    memcpy(m.faces, faces, sizeof faces);
+    arena a = { 0 };
+    size_t lonely;
+    free(new_partners(&m, 1e-5, &a, &lonely));
+    assert_true(lonely >= 4);
+    arena_finish(&a);
     test_mesh_finish(&m);
 }
 
@@ -119,10 +150,11 @@ static void test_not_symmetric(void **state)
     assert_int_equal(lonely, 0);
     /* One vertex on the seam at -z is moved: its image is itself, on the other side of the seam. */
     m.vertices[3 * 121] += (real)0.003;
+    m.vertices[3 * 40 + 1] += (real)0.004; /* and another one up */
     uint32_t *loose = new_partners(&m, 0.007, &a, &lonely);
     assert_int_equal(lonely, 0);
     uint32_t *partners = new_partners(&m, 0.002, &a, &lonely);
-    assert_true(lonely >= 6 && lonely <= 24);
+    assert_true(lonely >= 6 && lonely <= 36);
     raster_uv_layout layout = lay_out(&m.mesh, TEXELS, TEXELS, &a);
     static real map[2 * TEXELS * TEXELS];
     raster_uv_mirror(&layout, &m.mesh, loose, map);
@@ -150,6 +182,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_mirror_quads),
         cmocka_unit_test(test_mirror_triangles),
+        cmocka_unit_test(test_other_faces),
         cmocka_unit_test(test_not_symmetric),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -218,6 +218,52 @@ static void test_plates(void **state)
     check_plates(0.05, 40);
 }
 
+/* A sheet folded over: its upper half, seen from the back, hides the lower one although they have
+ * an edge in common. */
+static void test_folded_sheet(void **state)
+{
+    enum { TEXELS = 48, SIZE = 128 };
+    rng r = rng_make(1, 3);
+    test_mesh m = test_soup(&r, 6, 4, 1);
+    const uint32_t corners[] = { 0, 1, 2, 0, 2, 3, 0, 3, 5, 0, 5, 4 };
+    const double places[6][3] = { { -.1, -.1, 0 }, { .1, -.1, 0 }, { .1, .1, 0 },
+                                  { -.1, .1, 0 },  { 0, -.1, .1 }, { 0, .1, .1 } };
+    for (uint32_t i = 0; i < 6; i++) {
+        for (int c = 0; c < 3; c++) {
+            m.vertices[3 * i + (uint32_t)c] = (real)places[i][c];
+            m.normals[3 * i + (uint32_t)c] = c == 2;
+        }
+        m.uvs[2 * i] = i < 4 ? 0.5f + 5 * (float)places[i][0] : 2;
+        m.uvs[2 * i + 1] = 0.5f + 5 * (float)places[i][1];
+    }
+    memcpy(m.faces, corners, sizeof corners);
+    memcpy(m.uv_faces, corners, sizeof corners);
+    arena a = { 0 };
+    raster_uv_layout layout = lay_out(&m.mesh, TEXELS, TEXELS, &a);
+    real *pixels = zeros(SIZE * SIZE, sizeof *pixels);
+    raster_picture picture = { .camera = { .distance = 10, .fov_y = 2 },
+                               .height = SIZE,
+                               .width = SIZE,
+                               .channels = 1,
+                               .pixels = pixels };
+    unwrapped u = unwrap(&m, &layout, &picture, 1, &a);
+    for (size_t at = 0; at < TEXELS * TEXELS; at++) {
+        double p[3], n[3];
+        if (!layout.faces[at] || layout.faces[at] > 2)
+            continue;
+        surface(&m, &layout, at, p, n);
+        /* the upper half is above by the way from the fold; a pixel is 2.7 mm */
+        if (p[0] > -.09 && p[0] < -.005)
+            assert_float_equal(u.weights[at], 0, 0);
+        if (p[0] > .005 && p[0] < .095 && fabs(p[1]) < .095)
+            assert_true(u.weights[at] > 0);
+    }
+    drop(&u);
+    free(pixels);
+    arena_finish(&a);
+    test_mesh_finish(&m);
+}
+
 static double dot(const double a[3], const double b[3])
 {
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
@@ -429,9 +475,13 @@ static void test_views(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_convex), cmocka_unit_test(test_plates),
-        cmocka_unit_test(test_bumps),  cmocka_unit_test(test_not_in_the_picture),
-        cmocka_unit_test(test_border), cmocka_unit_test(test_views),
+        cmocka_unit_test(test_convex),
+        cmocka_unit_test(test_plates),
+        cmocka_unit_test(test_folded_sheet),
+        cmocka_unit_test(test_bumps),
+        cmocka_unit_test(test_not_in_the_picture),
+        cmocka_unit_test(test_border),
+        cmocka_unit_test(test_views),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
