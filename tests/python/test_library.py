@@ -38,7 +38,9 @@ def test_loads_a_model(path, egg_path):
 
     class Params(ctypes.Structure):
         _fields_ = [("path", ctypes.c_char_p), ("shapes", ctypes.c_int), ("weights", ctypes.c_int),
-                    ("uv_template", ctypes.c_char_p), ("mean_texture", ctypes.c_char_p)]
+                    ("uv_template", ctypes.c_char_p), ("mean_texture", ctypes.c_char_p),
+                    ("base_pose", ctypes.c_void_p), ("base_pose_count", ctypes.c_size_t),
+                    ("average_pose", ctypes.c_bool)]
 
     params = Params(bytes(egg_path))
     assert library.hds_head_model_load(ctypes.byref(model), ctypes.byref(params),
