@@ -56,8 +56,8 @@ typedef struct hds_camera {
     float fov;       /* degrees from bottom to top, 1 to 150; 0: 20 */
 } hds_camera;
 
-/* Fills `count` cameras with draws from the ranges that a published system takes its views from, or
- * headsds its own: "faceg2e-geometry", "faceg2e-texture", "faceg2e-edit-geometry",
+/* Fills `count` cameras with draws from the ranges that a published system takes its views from:
+ * "faceg2e-geometry", "faceg2e-texture", "faceg2e-edit-geometry",
  * "faceg2e-edit-texture" (Wu et al. 2024, and its code), "anihead" (distance and field of view are
  * not given there: the head is framed). Equal seeds, equal cameras. HDS_ERROR_ARGUMENT lists the
  * names for another. */
@@ -71,8 +71,9 @@ typedef enum hds_render_mode {
     HDS_RENDER_CAMERA_NORMALS,  /* camera space: x right, y up, z toward the camera */
     HDS_RENDER_CONTROL_NORMALS, /* for ControlNets: camera space, x left, behind it (.5,.5,1) */
     HDS_RENDER_DEPTH,           /* for ControlNets, after MiDaS: nearer is brighter, from 0.5 at the
-                                   farthest to 1 at the nearest, black behind it */
-    HDS_RENDER_PARTS,           /* each part of the model in a colour of its own, black behind it */
+                                   farthest to 1 at the nearest, always on black */
+    HDS_RENDER_PARTS,           /* each part of the model in a colour of its own, blended at its
+                                   borders, black behind it */
     HDS_RENDER_MODES
 } hds_render_mode;
 typedef struct hds_render_params {

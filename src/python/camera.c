@@ -13,11 +13,17 @@ static const struct {
     { "fov", offsetof(hds_camera, fov) },
 };
 
+/* Also NumPy's scalars, but none of its arrays. */
+static bool is_number(PyObject *object)
+{
+    return PyNumber_Check(object) && !PySequence_Check(object);
+}
+
 static bool set(python_cameras *c, PyObject *object, const char *name, size_t offset)
 {
     if (!object || object == Py_None)
         return true;
-    if (PyFloat_Check(object) || PyLong_Check(object)) {
+    if (is_number(object)) {
         double value = PyFloat_AsDouble(object);
         if (value == -1 && PyErr_Occurred())
             return false;
@@ -39,8 +45,7 @@ static bool count_cameras(python_cameras *c, PyObject *const objects[AXES])
 {
     c->count = 1;
     for (int i = 0; i < AXES && !c->many; i++) {
-        if (!objects[i] || objects[i] == Py_None || PyFloat_Check(objects[i]) ||
-            PyLong_Check(objects[i]))
+        if (!objects[i] || objects[i] == Py_None || is_number(objects[i]))
             continue;
         Py_ssize_t length = PyObject_Size(objects[i]);
         if (length < 0) {

@@ -173,7 +173,8 @@ PyDoc_STRVAR(render_doc,
 "(N, size, size, 3), a picture for each; headsds.cameras() makes such lists.\n\n"
 "mode: 'textured' or 'grey'; 'normals' in object space; 'camera_normals', x right, y up, z toward\n"
 "the camera; 'control_normals' and 'depth', what ControlNets are shown (camera normals with x left;\n"
-"nearer is brighter, from 0.5 to 1, on black); 'parts', each part of the model in its own colour.\n"
+"nearer is brighter, from 0.5 to 1, always on\n"
+"black); 'parts', each part of the model in its own colour.\n"
 "light: None is a key and a fill that follow the camera; else the number of a preset, or 9\n"
 "spherical-harmonics coefficients of irradiance / pi, fixed to the head. background: None is that of\n"
 "the mode; else a colour of 3 numbers in [0, 1], or a picture (size, size, 3) of uint8.");

@@ -58,7 +58,7 @@ typedef struct job {
     raster_texel *texels;     /* adjoint: (covered pixels + 2 crossings), or NULL */
     uint32_t *first;          /* adjoint: (bands + 2) of texels: the crossings are a band more */
     real (*dlight)[9];        /* adjoint: (bands + 1), of the polynomial; or NULL */
-    real (*drange)[2];        /* adjoint: (bands), of least and most */
+    real (*drange)[2];        /* adjoint: (bands + 1), of least and most */
 } job;
 
 typedef void (*block_body)(const job *j, size_t band, block *b);
@@ -106,14 +106,15 @@ INLINE void each_block(const job *j, size_t band, block *b, block_body body)
 
 static const raster_lanes steps = { 0, 1, 2, 3, 4, 5, 6, 7 };
 
-/* 1/w of the plane reaches beyond that of the corners where a pixel lies beyond an edge. */
+/* 1/w of the plane reaches beyond that of the corners where a pixel lies beyond an edge; by less
+ * than RASTER_SLACK it is rounding. */
 INLINE void limit_depth(block *b, const run *r, const raster_surface *surface)
 {
     real *w = b->a[RASTER_A_W];
     for (int i = r->begin; i < r->end; i++) {
         real limited = w[i] > surface->least ? w[i] : surface->least;
         limited = limited < surface->most ? limited : surface->most;
-        b->inside[i] = limited == w[i] ? 1 : 0;
+        b->inside[i] = fabs(limited - w[i]) <= RASTER_SLACK * limited ? 1 : 0;
         w[i] = limited;
     }
 }

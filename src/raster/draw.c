@@ -4,13 +4,11 @@
 
 #include <assert.h>
 
-static const int largest_side = 16384;
-
 static bool fits(const raster_mesh *mesh, const raster_view *view)
 {
     const raster_texture *t = view->texture;
-    return view->width > 0 && view->height > 0 && view->width <= largest_side &&
-           view->height <= largest_side && mesh->face_count < UINT32_MAX / 4 &&
+    return view->width > 0 && view->height > 0 && view->width <= RASTER_LARGEST_SIDE &&
+           view->height <= RASTER_LARGEST_SIDE && mesh->face_count < UINT32_MAX / 4 &&
            (!t || (mesh->uvs && mesh->uv_faces && t->width > 0 && t->height > 0 && t->levels > 0 &&
                    t->channels > 0 && t->channels <= RASTER_CHANNELS)) &&
            (view->mode != RASTER_SHADED || !t || t->channels == 3) &&
@@ -27,17 +25,9 @@ raster_state *raster_draw(const raster_mesh *mesh, const real *normals, const ra
 {
     assert(fits(mesh, view));
     raster_state *s = arena_alloc(scratch, 1, sizeof *s);
-    if (!s)
+    if (!s || !raster_state_init(s, view->width, view->height, mesh->vertex_count, scratch))
         return NULL;
-    s->width = view->width;
-    s->height = view->height;
     s->channels = raster_channels(view);
-    s->band_bits = view->height <= 256 ? 3 : 4;
-    s->band_count = ((s->height - 1) >> s->band_bits) + 1;
-    s->screen = arena_take(scratch, mesh->vertex_count, 3 * sizeof *s->screen);
-    s->snapped = arena_take(scratch, mesh->vertex_count, 2 * sizeof *s->snapped);
-    if (!s->screen || !s->snapped)
-        return NULL;
     raster_lens_init(&s->lens, &view->camera, view->width, view->height);
     raster_project(&s->lens, mesh->vertices, mesh->vertex_count, s->screen, s->snapped);
     bool drawn = raster_visible(s, mesh, scratch) &&

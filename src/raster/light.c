@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Light as nine spherical-harmonics coefficients of irradiance / pi over the normal:
+/* Light as an ambient share and two lamps (the rig: raster.h), or as nine spherical-harmonics
+ * coefficients of irradiance / pi over the normal:
  *   E(n) / pi = sum_lm light_lm Y_lm(n),  l rising from 0 to 2, within it m from -l to l
  *
  * A distant light of strength s from d adds s A_l Y_lm(d), A = (pi, 2 pi / 3, pi / 4), which is

@@ -297,7 +297,7 @@ static void shade_pixel_adjoint(job *j, int x, int y, const real *dout)
         along += dnormal[c] * f.normal[c];
     for (int c = 0; c < 3; c++)
         da[c] = (dnormal[c] - along * f.normal[c]) / f.length;
-    da[RASTER_A_W] = f.w == f.a[RASTER_A_W] ? dw : 0;
+    da[RASTER_A_W] = fabs(f.w - f.a[RASTER_A_W]) <= RASTER_SLACK * f.w ? dw : 0;
     scatter(j, &f, da, (const real(*)[RASTER_ATTRIBUTES])dslopes);
 }
 

@@ -21,7 +21,8 @@ typedef struct raster_camera {
     real target[3];
 } raster_camera;
 
-/* World to clip, row-major 4x4, OpenGL conventions, square or not: aspect = width / height. */
+/* World to clip, row-major 4x4, OpenGL conventions, square or not: aspect = width / height. Near
+ * and far are 0.02 and 50 distances. */
 void raster_camera_matrix(const raster_camera *camera, real aspect, real matrix[16]);
 /* World to camera rotation, row-major 3x3 (rows: right, up, backward). */
 void raster_camera_rotation(const raster_camera *camera, real rotation[9]);
@@ -35,7 +36,7 @@ void raster_camera_rotation(const raster_camera *camera, real rotation[9]);
 typedef enum raster_light { RASTER_HARMONICS, RASTER_RIG } raster_light;
 
 /* One of a few presets (a key from above left, ...), 0 <= preset < raster_light_presets(), or drawn
- * at random: a key light from the camera's side of the head, fill and ambient. */
+ * at random: a key light from the face's side of the head, fill and ambient. */
 int raster_light_presets(void);
 void raster_light_preset(int preset, raster_light kind, real light[9]);
 void raster_light_random(rng *r, raster_light kind, real light[9]);
@@ -75,13 +76,13 @@ typedef struct raster_mesh {
 
 typedef enum raster_mode {
     RASTER_SHADED,          /* albedo (constant or texture, linear) times light; sRGB out */
-    RASTER_UNLIT,           /* albedo as it is, any number of channels: latents, masks, sRGB */
-    RASTER_PARTS,           /* the colour of the face's part as it is */
+    RASTER_UNLIT,           /* albedo as it is, 1 to 4 channels: latents, masks, sRGB */
+    RASTER_PARTS,           /* the colour of the face's part as it is; borders are blended */
     RASTER_NORMALS,         /* object space, * 0.5 + 0.5 */
     RASTER_CAMERA_NORMALS,  /* the same in camera space: x right, y up, z toward the camera */
     RASTER_CONTROL_NORMALS, /* what ControlNets for normals know: camera space with x left */
     RASTER_DEPTH            /* what those for depth know, after MiDaS: 1/w from 0.5 at the farthest
-                               pixel of the picture to 1 at the nearest */
+                               pixel of the picture to 1 at the nearest; always on black */
 } raster_mode;
 
 enum { RASTER_CHANNELS = 4 }; /* most that a picture has */
@@ -112,7 +113,8 @@ void raster_background_random(rng *r, int width, int height, real *picture);
 /* What the forward pass leaves for the adjoint; arrays come from the arena. */
 typedef struct raster_state raster_state;
 
-/* Draws mesh into image (H,W,C), values in [0,1] up to overexposure (not clamped).
+/* Draws mesh into image (H,W,C). Values are not clamped: overexposed ones, and where several
+ * outlines cross one pixel, leave [0,1].
  * normals (V,3): unit vertex normals (mesh_normals). NULL when scratch memory runs out, else the
  * state for the adjoint, valid until the arena is left. */
 raster_state *raster_draw(const raster_mesh *mesh, const real *normals, const raster_view *view,
@@ -124,7 +126,7 @@ bool raster_draw_adjoint(const raster_mesh *mesh, const real *normals, const ras
                          real *dvertices, real *dnormals, real *dtexels, real *dlight);
 
 /* Several views of one mesh: image i is drawn for views[i] with scratch[i]. Threads are shared out
- * to whole views as far as that goes, the rest is drawn by all of them. */
+ * to whole views as far as that goes, the rest is drawn by all of them. False: out of memory. */
 bool raster_draw_views(const raster_mesh *mesh, const real *normals, const raster_view *views,
                        size_t count, arena *scratch, raster_state **states, real *const *images);
 /* The gradients are those of the views added up in order. dlights: (count) of 9, or NULL. False:

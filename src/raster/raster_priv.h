@@ -20,6 +20,7 @@ enum {
     RASTER_SUBPIXELS = 1 << RASTER_SUBPIXEL_BITS,
     RASTER_OUTSIDE = INT32_MIN, /* snapped x of a vertex that no face may use */
     RASTER_FACE_CHUNK = 1024,
+    RASTER_LARGEST_SIDE = 16384, /* of a picture or a layout, pixels */
     RASTER_LANES = 8
 };
 
@@ -31,6 +32,12 @@ typedef real raster_lanes
 typedef int64_t raster_mask __attribute__((vector_size(RASTER_LANES * sizeof(real))));
 #else
 typedef int32_t raster_mask __attribute__((vector_size(RASTER_LANES * sizeof(real))));
+#endif
+/* Relative rounding of a plane of 1/w. */
+#ifdef HDS_REAL_DOUBLE
+#define RASTER_SLACK 1e-12
+#else
+#define RASTER_SLACK 1e-5f
 #endif
 /* mask ? a : b in each lane */
 #define RASTER_CHOOSE(mask, a, b)                                                                  \
@@ -47,8 +54,8 @@ typedef struct raster_lens {
 /* A face in a band of rows. With (x, y) = pixel - (x0, y0),
  *   q_i(x, y) = plane[i] . (x, y, 1) = (screen barycentric i) / w_i,
  * so that 1/w = sum_i q_i and the perspective-correct barycentrics are b_i = q_i / sum_j q_j.
- * A face thinner than the grid that vertices snap to can be seen from a pixel well outside of it:
- * its q_i are the constants 1 / (3 w_i). */
+ * A face thinner than 1/32 pixel can be seen, vertices being snapped to 1/256, from far outside of
+ * it in its own measure: its q_i are the constants 1 / (3 w_i). */
 typedef struct raster_slot {
     real plane[3][3];
     uint32_t face;
@@ -69,9 +76,9 @@ typedef struct raster_run {
     int32_t length;
 } raster_run;
 
-/* A silhouette edge between the centres of two neighbouring pixels. It crosses their line at
- * t = 0 (centre of `inner`, on the surface's side) to 1 (centre of `outer`), and
- *   k = t - 1/2,  image[k < 0 ? inner : outer] += k (colour of inner - colour of outer). */
+/* A silhouette edge, or a border between parts, between the centres of two neighbouring pixels. It
+ * crosses their line at t = 0 (centre of `inner`, on the surface's side) to 1 (centre of `outer`),
+ * and k = t - 1/2,  image[k < 0 ? inner : outer] += k (colour of inner - colour of outer). */
 typedef struct raster_crossing {
     uint32_t vertices[2];
     uint32_t inner, outer; /* pixels */
@@ -86,10 +93,11 @@ typedef struct raster_crossing {
 struct raster_state {
     raster_lens lens;
     int width, height, channels;
+    bool in_order;             /* at equal 1/w the first face is seen, whichever side it shows */
     int band_bits, band_count; /* 2^band_bits rows each; depend on the picture's size only */
     real *screen;              /* (V,3) x, y, 1/w */
     int32_t *snapped;          /* (V,2) x, y in 1/256 pixel */
-    int8_t *facing;            /* (F) orientation on screen; 0: not drawn */
+    int8_t *facing;            /* (F) orientation on screen, -1 shows its outside; 0: not drawn */
     uint32_t *bands;           /* (band_count + 1) first slot of each */
     uint32_t *covered;         /* (band_count + 1) covered pixels before each band */
     raster_slot *slots;        /* faces that are seen, by band */
@@ -134,7 +142,11 @@ void raster_project_adjoint(const raster_lens *lens, const real *vertices, size_
                             const real *dscreen, real *dvertices);
 
 /* ---- visible.c ---- */
-/* Fills facing, bands, slots, visible and depth. False: out of memory. */
+/* A state of this size, with room for screen and snapped. False: out of memory. */
+bool raster_state_init(raster_state *state, int width, int height, size_t vertex_count,
+                       arena *scratch);
+/* Fills what follows snapped, up to depth, but for surfaces. False: out of memory, or more faces
+ * times bands than 32 bits count. */
 bool raster_visible(raster_state *state, const raster_mesh *mesh, arena *scratch);
 /* plane, from face, x0 and y0 */
 void raster_set_planes(const raster_state *state, const raster_mesh *mesh, raster_slot *slot);

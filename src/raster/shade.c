@@ -166,7 +166,7 @@ INLINE void light(const job *j, block *b, raster_light kind, int planes)
     }
 }
 
-/* out, the gradient of the colour, becomes that of the albedo. -> length becomes dE */
+/* out, the gradient of the colour, becomes that of the albedo. -> de of the irradiance */
 INLINE void light_adjoint(const job *j, block *b, raster_light kind, int planes, real *de)
 {
     real l[9];
@@ -261,7 +261,7 @@ INLINE void interpolate(const job *j, block *b)
         normalise(b);
     if (j->texture)
         look_up(j, b);
-    else
+    else if (j->view->mode == RASTER_SHADED || j->view->mode == RASTER_UNLIT)
         set_albedo(j, b);
 }
 
@@ -527,6 +527,10 @@ bool raster_shade_adjoint(const raster_state *state, const raster_mesh *mesh, co
     size_t slots = state->bands[state->band_count], bands = (size_t)state->band_count;
     job j = make_job(state, mesh, normals, view);
     j.dimage = dimage;
+    if (texels)
+        *texels = (raster_texels){ .bands = 0 };
+    if (j.from == j.to) /* nothing inside depends on anything */
+        return true;
     if (!allocate(&j, scratch, texels && j.texture, dlight && view->mode == RASTER_SHADED))
         return false;
     threads_parallel(bands, shade_band_adjoint, &j);
@@ -543,7 +547,7 @@ bool raster_shade_adjoint(const raster_state *state, const raster_mesh *mesh, co
     }
     if (j.dlight)
         finish_light(&j, dlight);
-    if (texels)
-        *texels = (raster_texels){ j.texels, j.first, j.texels ? bands + 1 : 0 };
+    if (j.texels)
+        *texels = (raster_texels){ j.texels, j.first, bands + 1 };
     return true;
 }

@@ -14,7 +14,6 @@
 #include "raster/raster_priv.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 typedef struct edge {
     uint32_t vertices[2]; /* the smaller first */
@@ -38,10 +37,11 @@ static uint32_t mix(uint32_t x)
     return x ^ x >> 16;
 }
 
+/* 0: more than 32 bits can name. */
 static uint32_t table_size(size_t count)
 {
     uint32_t size = 16;
-    while (size < 2 * count)
+    while (size && size < 2 * count)
         size *= 2;
     return size;
 }
@@ -110,10 +110,11 @@ static bool find_edges(const raster_state *s, const raster_mesh *mesh, const uin
         int marked = (sums[v[0]] != 0) + (sums[v[1]] != 0) + (sums[v[2]] != 0);
         count += (size_t)(marked == 3 ? 3 : marked == 2);
     }
-    set->mask = table_size(count) - 1;
+    uint32_t size = table_size(count);
+    set->mask = size - 1;
     set->edges = arena_alloc(scratch, count, sizeof *set->edges);
-    set->table = arena_alloc(scratch, (size_t)set->mask + 1, sizeof *set->table);
-    if (!set->edges || !set->table)
+    set->table = arena_alloc(scratch, size, sizeof *set->table);
+    if (!size || !set->edges || !set->table)
         return false;
     for (size_t f = 0; f < mesh->face_count; f++) {
         const uint32_t *v = mesh->faces + 3 * f;
@@ -172,8 +173,9 @@ static real clamp(real x, real low, real high)
     return x < high ? x : high;
 }
 
-/* Where the edge crosses the line, from unsnapped positions. The limits only bind on edges that
- * are about as short as the snapping grid. */
+/* Where the edge crosses the line, from unsnapped positions. The limit of slope only binds on edges
+ * about as short as the snapping grid, that of share also at an end within 1/512 pixel of the line;
+ * the adjoint goes on as if they didn't. */
 static void measure(const raster_state *s, const span *p, int line, int64_t inner_at,
                     raster_crossing *c)
 {
@@ -255,7 +257,7 @@ static bool find_crossings(raster_state *s, const edge_set *set, const uint32_t 
     uint32_t size = table_size(limit);
     uint32_t *table = arena_alloc(scratch, size, sizeof *table);
     s->crossings = arena_alloc(scratch, limit, sizeof *s->crossings);
-    if (!table || !s->crossings)
+    if (!size || !table || !s->crossings)
         return false;
     for (size_t i = 0; i < set->count; i++) {
         if (!set->edges[i].sum && !is_border(&set->edges[i]))

@@ -12,8 +12,6 @@
 #include <string.h>
 #include <tgmath.h>
 
-static const int largest_side = 16384;
-
 /* uvs -> positions on the screen with 1/w = 1; those far out are marked as raster_project does. */
 static void place(const raster_state *s, const raster_mesh *mesh)
 {
@@ -62,7 +60,8 @@ static void read_row(void *context, size_t y)
 bool raster_uv_layout_init(raster_uv_layout *layout, const raster_mesh *mesh, int height, int width,
                            arena *memory)
 {
-    assert(height > 0 && width > 0 && height <= largest_side && width <= largest_side);
+    assert(height > 0 && width > 0 && height <= RASTER_LARGEST_SIDE &&
+           width <= RASTER_LARGEST_SIDE);
     assert(mesh->face_count < UINT32_MAX / 4);
     size_t texels = (size_t)height * (size_t)width;
     *layout = (raster_uv_layout){ .height = height, .width = width };
@@ -74,12 +73,10 @@ bool raster_uv_layout_init(raster_uv_layout *layout, const raster_mesh *mesh, in
     raster_mesh flat = { .vertex_count = mesh->uv_count,
                          .face_count = mesh->face_count,
                          .faces = mesh->uv_faces };
-    raster_state s = { .width = width, .height = height, .band_bits = 4 };
-    s.band_count = ((height - 1) >> s.band_bits) + 1;
-    s.screen = arena_alloc(memory, mesh->uv_count, 3 * sizeof *s.screen);
-    s.snapped = arena_alloc(memory, mesh->uv_count, 2 * sizeof *s.snapped);
-    bool drawn = s.screen && s.snapped;
+    raster_state s;
+    bool drawn = raster_state_init(&s, width, height, mesh->uv_count, memory);
     if (drawn) {
+        s.in_order = true;
         place(&s, mesh);
         drawn = raster_visible(&s, &flat, memory);
     }

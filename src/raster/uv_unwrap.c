@@ -23,7 +23,6 @@
 #include <string.h>
 #include <tgmath.h>
 
-static const int largest_side = 16384;
 static const real low_cosine = (real)0.17364817766693033, high_cosine = (real)0.5;
 static const real steepest = (real)5.671281819617709; /* tan 80 */
 static const real fold = 2, beside_edge = (real)1 / 64;
@@ -179,11 +178,7 @@ static void add_row(void *context, size_t row)
 static bool draw_depth(raster_state *s, const raster_mesh *mesh, const raster_picture *picture,
                        arena *scratch)
 {
-    *s = (raster_state){ .width = picture->width, .height = picture->height, .band_bits = 4 };
-    s->band_count = ((s->height - 1) >> s->band_bits) + 1;
-    s->screen = arena_alloc(scratch, mesh->vertex_count, 3 * sizeof *s->screen);
-    s->snapped = arena_alloc(scratch, mesh->vertex_count, 2 * sizeof *s->snapped);
-    if (!s->screen || !s->snapped)
+    if (!raster_state_init(s, picture->width, picture->height, mesh->vertex_count, scratch))
         return false;
     raster_lens_init(&s->lens, &picture->camera, s->width, s->height);
     raster_project(&s->lens, mesh->vertices, mesh->vertex_count, s->screen, s->snapped);
@@ -194,7 +189,7 @@ bool raster_unwrap_add(const raster_uv_layout *layout, const raster_mesh *mesh, 
                        const raster_picture *picture, arena *scratch, real *sums, real *weights)
 {
     assert(picture->height > 0 && picture->width > 0 && picture->channels > 0);
-    assert(picture->height <= largest_side && picture->width <= largest_side);
+    assert(picture->height <= RASTER_LARGEST_SIDE && picture->width <= RASTER_LARGEST_SIDE);
     raster_state state;
     job j = { .layout = layout,
               .mesh = mesh,

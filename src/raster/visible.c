@@ -9,12 +9,6 @@
  * unsnapped positions. */
 #include "raster/raster_priv.h"
 
-#include <assert.h>
-#include <string.h>
-#include <tgmath.h>
-
-enum { LARGEST_SIDE = 16384 }; /* pixels: see draw.c */
-
 typedef struct box {
     int16_t x0, y0, x1, y1; /* pixels whose centres may be inside, both ends included */
 } box;
@@ -69,7 +63,7 @@ static void measure_faces(void *context, size_t chunk)
             continue;
         int64_t area =
             (int64_t)(b[0] - a[0]) * (c[1] - a[1]) - (int64_t)(c[0] - a[0]) * (b[1] - a[1]);
-        s->facing[f] = area < 0 ? -1 : 1;
+        s->facing[f] = area > 0 ? 1 : -1;
         if (area == 0)
             continue;
         int32_t x0 = first_pixel(min3(a[0], b[0], c[0])), y0 = first_pixel(min3(a[1], b[1], c[1]));
@@ -84,6 +78,7 @@ static void measure_faces(void *context, size_t chunk)
 static bool fill_bands(job *j, arena *scratch)
 {
     raster_state *s = j->state;
+    uint64_t total = 0;
     uint32_t *next = arena_alloc(scratch, (size_t)s->band_count + 1, sizeof *next);
     s->first = arena_alloc(scratch, (size_t)s->band_count + 1, sizeof *s->first);
     j->seen = arena_alloc(scratch, (size_t)s->band_count, sizeof *j->seen);
@@ -92,16 +87,17 @@ static bool fill_bands(job *j, arena *scratch)
     for (size_t f = 0; f < j->mesh->face_count; f++) {
         const box *b = &j->boxes[f];
         if (b->x0 <= b->x1)
-            for (int i = b->y0 >> s->band_bits; i <= b->y1 >> s->band_bits; i++)
+            for (int i = b->y0 >> s->band_bits; i <= b->y1 >> s->band_bits; i++, total++)
                 s->first[i + 1]++;
     }
+    if (total > UINT32_MAX)
+        return false;
     for (int i = 0; i < s->band_count; i++) {
         s->first[i + 1] += s->first[i];
         next[i] = s->first[i];
     }
-    size_t count = s->first[s->band_count];
-    j->faces = arena_alloc(scratch, count, sizeof *j->faces);
-    s->names = arena_alloc(scratch, count, sizeof *s->names);
+    j->faces = arena_take(scratch, total, sizeof *j->faces);
+    s->names = arena_alloc(scratch, total, sizeof *s->names);
     if (!j->faces || !s->names)
         return false;
     for (size_t f = 0; f < j->mesh->face_count; f++) {
@@ -397,17 +393,17 @@ HDS_WIDE static void draw_band(void *context, size_t band)
     const int begin = raster_band_begin(s, band), last = raster_band_end(s, band) - 1;
     const uint32_t first = s->first[band], end = s->first[band + 1];
     const bool wide = s->width >= RASTER_LANES;
-    real least[LARGEST_SIDE / RASTER_LANES];
+    real least[RASTER_LARGEST_SIDE / RASTER_LANES];
     size_t pixel = (size_t)begin * (size_t)s->width;
     size_t count = (size_t)(last + 1) * (size_t)s->width - pixel;
     memset(s->visible + pixel, 0, count * sizeof *s->visible);
     memset(s->depth + pixel, 0, count * sizeof *s->depth);
     for (uint32_t i = first; i < end; i++)
-        if (s->facing[j->faces[i]] < 0)
+        if (s->facing[j->faces[i]] < 0 || s->in_order)
             draw_face(j, j->faces[i], i - first + 1, begin, last);
     if (wide)
         find_least(s, band, least);
-    for (uint32_t i = first; i < end; i++)
+    for (uint32_t i = first; i < end && !s->in_order; i++)
         if (s->facing[j->faces[i]] > 0 && !(wide && is_hidden(j, j->faces[i], least)))
             draw_face(j, j->faces[i], i - first + 1, begin, last);
     find_runs(j, band);
@@ -430,6 +426,15 @@ static void make_slots(void *context, size_t band)
     raster_run *runs = s->runs + (size_t)raster_band_begin(s, band) * (size_t)s->width;
     for (uint32_t i = 0; i < s->run_counts[band]; i++)
         runs[i].slot += s->bands[band];
+}
+
+bool raster_state_init(raster_state *s, int width, int height, size_t vertex_count, arena *scratch)
+{
+    *s = (raster_state){ .width = width, .height = height, .band_bits = height <= 256 ? 3 : 4 };
+    s->band_count = ((height - 1) >> s->band_bits) + 1;
+    s->screen = arena_take(scratch, vertex_count, 3 * sizeof *s->screen);
+    s->snapped = arena_take(scratch, vertex_count, 2 * sizeof *s->snapped);
+    return s->screen && s->snapped;
 }
 
 bool raster_visible(raster_state *state, const raster_mesh *mesh, arena *scratch)

@@ -70,12 +70,13 @@ hds_status hds_cameras_draw(const char *name, uint64_t seed, size_t count, hds_c
                             hds_error *error)
 {
     const preset *p = NULL;
-    for (int i = 0; i < PRESETS && !p; i++)
+    for (int i = 0; i < PRESETS && !p && name; i++)
         p = strcmp(presets[i].name, name) == 0 ? &presets[i] : NULL;
     if (!p)
         return hds_raise(error, HDS_ERROR_ARGUMENT,
-                         "cameras: '%s', expected one of %s, %s, %s, %s, %s", name, presets[0].name,
-                         presets[1].name, presets[2].name, presets[3].name, presets[4].name);
+                         "cameras: '%s', expected one of %s, %s, %s, %s, %s", name ? name : "",
+                         presets[0].name, presets[1].name, presets[2].name, presets[3].name,
+                         presets[4].name);
     for (size_t i = 0; i < count; i++) {
         rng r = rng_make(seed, i);
         cameras[i].azimuth = draw(&r, &p->azimuth);

@@ -3,7 +3,6 @@
 #include "scene/scene.h"
 
 #include "image/image.h"
-#include "mesh/mesh.h"
 #include "raster/raster.h"
 
 #include <math.h>
@@ -83,7 +82,8 @@ static hds_status open_studio(studio *s, const hds_head *head, const hds_camera 
     hds_head_model_get_info(s->head.model, &s->model);
     s->cameras = hds_alloc(count, sizeof *s->cameras);
     if (!s->cameras || (textured && s->head.texture && !take_texture(s)))
-        return hds_raise(error, HDS_ERROR_MEMORY, "out of memory for the texture");
+        return hds_raise(error, HDS_ERROR_MEMORY, "out of memory for %zu cameras and the texture",
+                         count);
     hds_status status = scene_cameras(s->head.model, cameras, count, s->cameras, error);
     return status ? status : scene_shape_init(&s->shape, head, false, error);
 }
@@ -181,16 +181,17 @@ static hds_status draw(const studio *s, const raster_camera *camera, const hds_r
         downsample(image, size, factor, look->colours, pixels);
     arena_finish(&scratch);
     hds_free(image);
-    return drawn ? HDS_OK : no_memory(wide, error);
+    return drawn ? HDS_OK : no_memory(size, error);
 }
 
-static hds_status check_numbers(const float *numbers, size_t count, const char *name,
+/* Finite, and within [0, most] where that is. */
+static hds_status check_numbers(const float *numbers, size_t count, const char *name, float most,
                                 hds_error *error)
 {
     for (size_t i = 0; numbers && i < count; i++)
-        if (!isfinite(numbers[i]))
-            return hds_raise(error, HDS_ERROR_ARGUMENT, "%s[%zu]: %g, expected a finite number",
-                             name, i, (double)numbers[i]);
+        if (!isfinite(numbers[i]) || (isfinite(most) && (numbers[i] < 0 || numbers[i] > most)))
+            return hds_raise(error, HDS_ERROR_ARGUMENT, "%s[%zu]: %g, expected a number%s", name, i,
+                             (double)numbers[i], isfinite(most) ? " from 0 to 1" : "");
     return HDS_OK;
 }
 
@@ -205,8 +206,8 @@ static hds_status check(const hds_head *head, const hds_render_params *params,
     if ((unsigned)params->mode >= HDS_RENDER_MODES)
         return hds_raise(error, HDS_ERROR_ARGUMENT, "mode: %d, expected 0 to %d", (int)params->mode,
                          HDS_RENDER_MODES - 1);
-    hds_status status = check_numbers(params->light, 9, "light", error);
-    return status ? status : check_numbers(params->background, 3, "background", error);
+    hds_status status = check_numbers(params->light, 9, "light", INFINITY, error);
+    return status ? status : check_numbers(params->background, 3, "background", 1, error);
 }
 
 /* Whole pictures a thread where there are several. */
@@ -238,8 +239,8 @@ static hds_status draw_all(const studio *s, const hds_render_params *params, siz
         threads_parallel(count, draw_one, &b);
     for (size_t i = 0; i < count && status == HDS_OK; i++) {
         status = b.statuses[i];
-        if (status && error)
-            *error = b.errors[i];
+        if (status)
+            status = hds_raise(error, status, "%s", b.errors[i].message);
     }
     hds_free(b.statuses);
     hds_free(b.errors);

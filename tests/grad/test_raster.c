@@ -80,7 +80,7 @@ static double inner(const double *a, const double *b, size_t count)
     return sum;
 }
 
-/* Keeps of u what lies on blended pixels, or what does not; c channels. */
+/* Keeps of u what lies on blended pixels, or what does not. */
 static void mask_part(const raster_state *s, part which, double *u, size_t count)
 {
     bool *blended = calloc(count, sizeof *blended);
@@ -209,6 +209,48 @@ static void test_small_faces(void **state)
     check_adjoint(&p, INSIDE, 1e-5, "small faces");
     check_adjoint(&p, OUTLINE, 1e-5, "small faces");
     drop_problem(&p);
+}
+
+/* A face with corners equally near: its depth has no range of its own to be limited to. The other
+ * one has the nearest and the farthest pixel. */
+static void test_front_parallel(void **state)
+{
+    for (int i = 0; i < KINDS; i++) {
+        rng r = rng_make(2, 2);
+        raster_view view = view_of(&kinds[i], 32);
+        test_mesh m = test_soup(&r, 6, 2, 0.2);
+        const double corners[18] = { -0.2, -0.2,  0.1,  0.21, -0.17, 0.1,  0.02, 0.23, 0.1,
+                                     -0.3, -0.25, -0.2, 0.31, -0.2,  -0.1, -0.1, 0.3,  0.3 };
+        memcpy(m.vertices, corners, sizeof corners);
+        for (uint32_t k = 0; k < 6; k++)
+            m.faces[k] = m.uv_faces[k] = k;
+        view.camera.azimuth = view.camera.elevation = 0;
+        problem p = make_problem(m, view, kinds[i].levels);
+        check_adjoint(&p, INSIDE, 1e-5, kinds[i].name);
+        drop_problem(&p);
+    }
+}
+
+/* The pyramid of a texture: <J v, u> = <v, J^T u>, and twice doubles. */
+static void test_reduce(void **state)
+{
+    const raster_texture t = { 13, 6, 2, 4, NULL };
+    size_t count = raster_texture_size(&t), first = 13 * 6 * 2;
+    rng r = rng_make(4, 4);
+    double *v = random_array(&r, count), *u = random_array(&r, count);
+    double *g = calloc(count, sizeof *g);
+    raster_texture_reduce(&t, v);
+    double expected = inner(v, u, count);
+    for (int round = 0; round < 2; round++) {
+        memcpy(g + first, u + first, (count - first) * sizeof *g);
+        for (size_t i = 0; i < first; i++)
+            g[i] += u[i];
+        raster_texture_reduce_adjoint(&t, g);
+        assert_float_equal(inner(v, g, first), (round + 1) * expected, 1e-10 * fabs(expected));
+    }
+    free(v);
+    free(u);
+    free(g);
 }
 
 /* Slivers, both sides, faces through each other, beyond the border and behind the camera. */
@@ -389,7 +431,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_modes),        cmocka_unit_test(test_small_faces),
-        cmocka_unit_test(test_soups),        cmocka_unit_test(test_twice_doubles),
+        cmocka_unit_test(test_soups),        cmocka_unit_test(test_front_parallel),
+        cmocka_unit_test(test_reduce),       cmocka_unit_test(test_twice_doubles),
         cmocka_unit_test(test_supersampled), cmocka_unit_test(test_slanted_edge),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -51,6 +51,7 @@ def test_render_many(head):
         one = head.render(azimuth, 5, 48, distance=distance, fov=25)
         assert (np.asarray(one) == pictures[i]).all()
     assert head.render(np.zeros(0), size=8).shape == (0, 8, 8, 3)
+    assert head.render(np.float32(30), np.int64(5), 8) == head.render(30, 5, 8)
     with pytest.raises(ValueError, match="elevation"):
         head.render([0, 1], [0, 1, 2], size=8)
     with pytest.raises(TypeError, match="number"):
@@ -122,6 +123,7 @@ def test_cameras(head):
         ({"light": [1, 2]}, "light"),
         ({"light": [float("nan")] * 9}, r"light\[0\]: nan"),
         ({"background": [0, 0]}, "background"),
+        ({"background": [0, 128, 0]}, r"background\[1\]: 128, expected a number from 0 to 1"),
         ({"background": np.zeros((4, 4, 3), "u1")}, "background"),
         ({"elevation": 100}, "elevation"),
         ({"azimuth": float("nan")}, "azimuth"),

@@ -478,32 +478,37 @@ static void test_plain(void **state)
     static const struct {
         raster_mode mode;
         raster_light light;
-        int texture, levels, rings, open, size;
+        int texture, levels, rings, open, size, channels;
     } cases[] = {
-        { RASTER_SHADED, RASTER_HARMONICS, 0, 0, 12, 0, 45 },
-        { RASTER_SHADED, RASTER_RIG, 0, 0, 12, 1, 45 },
-        { RASTER_SHADED, RASTER_HARMONICS, 37, 1, 12, 1, 45 },
-        { RASTER_SHADED, RASTER_RIG, 37, 6, 3, 2, 150 },
-        { RASTER_UNLIT, RASTER_HARMONICS, 90, 7, 12, 2, 45 },
-        { RASTER_UNLIT, RASTER_HARMONICS, 0, 0, 12, 2, 45 },
-        { RASTER_PARTS, RASTER_HARMONICS, 0, 0, 6, 0, 45 },
-        { RASTER_NORMALS, RASTER_HARMONICS, 0, 0, 12, 2, 45 },
-        { RASTER_CAMERA_NORMALS, RASTER_HARMONICS, 0, 0, 3, 2, 6 },
-        { RASTER_CONTROL_NORMALS, RASTER_HARMONICS, 0, 0, 12, 2, 45 },
-        { RASTER_DEPTH, RASTER_HARMONICS, 0, 0, 12, 2, 45 },
+        { RASTER_SHADED, RASTER_HARMONICS, 0, 0, 12, 0, 45, 0 },
+        { RASTER_SHADED, RASTER_RIG, 0, 0, 12, 1, 45, 0 },
+        { RASTER_SHADED, RASTER_HARMONICS, 37, 1, 12, 1, 45, 0 },
+        { RASTER_SHADED, RASTER_RIG, 37, 6, 3, 2, 150, 0 },
+        { RASTER_UNLIT, RASTER_HARMONICS, 90, 7, 12, 2, 45, 4 },
+        { RASTER_UNLIT, RASTER_HARMONICS, 20, 2, 12, 2, 45, 2 },
+        { RASTER_UNLIT, RASTER_HARMONICS, 20, 1, 3, 2, -5, 1 },
+        { RASTER_UNLIT, RASTER_HARMONICS, 0, 0, 12, 2, 45, 0 },
+        { RASTER_SHADED, RASTER_HARMONICS, 0, 0, 4, 0, -6, 0 },
+        { RASTER_DEPTH, RASTER_HARMONICS, 0, 0, 4, 0, -1, 0 },
+        { RASTER_PARTS, RASTER_HARMONICS, 0, 0, 6, 0, 45, 0 },
+        { RASTER_NORMALS, RASTER_HARMONICS, 0, 0, 12, 2, 45, 0 },
+        { RASTER_CAMERA_NORMALS, RASTER_HARMONICS, 0, 0, 3, 2, 6, 0 },
+        { RASTER_CONTROL_NORMALS, RASTER_HARMONICS, 0, 0, 12, 2, 45, 0 },
+        { RASTER_DEPTH, RASTER_HARMONICS, 0, 0, 12, 2, 45, 0 },
     };
     const real colours[6] = { (real)0.1, (real)0.2, (real)0.3, 1, (real)0.5, 0 };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         test_mesh m = test_sphere(cases[i].rings, cases[i].open, (real)0.2, (real)0.1);
-        raster_view view = test_view(cases[i].size, cases[i].mode);
-        int channels = cases[i].mode == RASTER_UNLIT ? 4 : 3, width = cases[i].texture;
+        int size = abs(cases[i].size), width = cases[i].texture;
+        int channels = cases[i].channels ? cases[i].channels : 3;
+        raster_view view = test_view(size, cases[i].mode);
         raster_texture t = random_texture(width, width + 3, channels, cases[i].levels);
         uint32_t *parts = calloc(m.mesh.face_count, sizeof *parts);
         for (size_t f = 0; f < m.mesh.face_count; f++)
             parts[f] = f % 3 == 0;
         view.face_parts = parts;
         view.part_colours = colours;
-        view.width += 11;
+        view.width += cases[i].size < 0 ? 1 : 11; /* < 0: narrower than eight pixels */
         view.camera.elevation = (real)(15 - 20 * cases[i].open);
         view.light_kind = cases[i].light;
         raster_light_preset(4, view.light_kind, view.light);

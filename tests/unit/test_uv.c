@@ -116,6 +116,13 @@ static void test_overlap(void **state)
     layout = lay_out(&mesh, 8, 8, &a);
     for (int i = 0; i < 64; i++)
         assert_int_equal(layout.faces[i], 1);
+    const uint32_t turns[2][9] = { { 6, 8, 7, 6, 7, 8, 0, 1, 2 }, { 6, 7, 8, 6, 8, 7, 0, 1, 2 } };
+    for (int turn = 0; turn < 2; turn++) {
+        mesh.uv_faces = turns[turn];
+        layout = lay_out(&mesh, 8, 8, &a);
+        for (int i = 0; i < 64; i++)
+            assert_int_equal(layout.faces[i], 1);
+    }
     arena_finish(&a);
 }
 
