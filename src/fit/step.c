@@ -78,7 +78,7 @@ hds_status fit_views_draw(fit_run *run, const real *texture, fit_views *v, hds_e
     hds_status status = allocate(run, v, error);
     if (status != HDS_OK)
         return status;
-    if (!head_skin(run->model, run->shape, run->expression, run->pose, &run->scratch, &v->pose,
+    if (!head_skin(&run->sculpted, run->shape, run->expression, run->pose, &run->scratch, &v->pose,
                    v->vertices))
         return no_memory(error, v);
     mesh_normals(&run->adjacency, run->model->faces, v->vertices, v->normals);

@@ -260,11 +260,23 @@ hds_status head_expand_coefficients(const head_model *m, const hds_coefficients 
     return status;
 }
 
-hds_status hds_head_model_vertices(const hds_head_model *m, const hds_coefficients *coefficients,
-                                   float *vertices, hds_error *error)
+bool head_add_offsets(const head_model *m, const float *offsets, arena *memory, head_model *with)
+{
+    *with = *m;
+    if (!offsets)
+        return true;
+    with->vertices = arena_alloc(memory, m->vertex_count, 3 * sizeof *with->vertices);
+    for (size_t i = 0; with->vertices && i < 3 * m->vertex_count; i++)
+        with->vertices[i] = m->vertices[i] + offsets[i];
+    return with->vertices;
+}
+
+hds_status head_vertices(const head_model *m, const hds_coefficients *coefficients,
+                         const float *offsets, float *vertices, hds_error *error)
 {
     arena scratch = { 0 };
     head_pose saved;
+    head_model with;
     size_t shapes = m->shape_count, expressions = m->expression_count;
     size_t count = shapes + expressions + 3 * m->joint_count;
     float *given = arena_alloc(&scratch, count, sizeof *given);
@@ -272,13 +284,13 @@ hds_status hds_head_model_vertices(const hds_head_model *m, const hds_coefficien
     real *out = arena_alloc(&scratch, m->vertex_count, 3 * sizeof *out);
     hds_status status = HDS_ERROR_MEMORY;
     bool done = false;
-    if (given && all && out) {
+    if (given && all && out && head_add_offsets(m, offsets, &scratch, &with)) {
         status = head_expand_coefficients(m, coefficients, given, given + shapes,
                                           given + shapes + expressions, error);
         for (size_t i = 0; i < count; i++)
             all[i] = given[i];
-        done = !status &&
-               head_skin(m, all, all + shapes, all + shapes + expressions, &scratch, &saved, out);
+        done = !status && head_skin(&with, all, all + shapes, all + shapes + expressions, &scratch,
+                                    &saved, out);
     }
     for (size_t i = 0; done && i < 3 * m->vertex_count; i++)
         vertices[i] = (float)out[i];
@@ -286,4 +298,40 @@ hds_status hds_head_model_vertices(const hds_head_model *m, const hds_coefficien
         status = hds_raise(error, HDS_ERROR_MEMORY, "no memory for %zu vertices", m->vertex_count);
     arena_finish(&scratch);
     return status;
+}
+
+hds_status hds_head_model_vertices(const hds_head_model *m, const hds_coefficients *coefficients,
+                                   float *vertices, hds_error *error)
+{
+    return head_vertices(m, coefficients, NULL, vertices, error);
+}
+
+static bool equal(const void *a, const void *b, size_t count, size_t size)
+{
+    return a && b ? memcmp(a, b, count * size) == 0 : a == b;
+}
+
+bool head_models_agree(const head_model *a, const head_model *b)
+{
+    size_t row = 3 * a->vertex_count * sizeof(real), joints = 3 * a->joint_count * sizeof(real);
+    return a == b ||
+           (a->vertex_count == b->vertex_count && a->face_count == b->face_count &&
+            a->uv_count == b->uv_count && a->shape_count == b->shape_count &&
+            a->expression_count == b->expression_count && a->joint_count == b->joint_count &&
+            a->skin_count == b->skin_count && equal(a->vertices, b->vertices, 1, row) &&
+            equal(a->faces, b->faces, a->face_count, 3 * sizeof *a->faces) &&
+            equal(a->uvs, b->uvs, a->uv_count, 2 * sizeof *a->uvs) &&
+            equal(a->uv_faces, b->uv_faces, a->face_count, 3 * sizeof *a->uv_faces) &&
+            equal(a->shape_basis, b->shape_basis, a->shape_count, row) &&
+            equal(a->expression_basis, b->expression_basis, a->expression_count, row) &&
+            equal(a->joints, b->joints, 1, joints) &&
+            equal(a->joint_shape_basis, b->joint_shape_basis, a->shape_count, joints) &&
+            equal(a->joint_expression_basis, b->joint_expression_basis, a->expression_count,
+                  joints) &&
+            equal(a->pose_basis, b->pose_basis, 9 * (a->joint_count - 1), row) &&
+            equal(a->joint_parents, b->joint_parents, a->joint_count, sizeof *a->joint_parents) &&
+            equal(a->skin_joints, b->skin_joints, a->vertex_count * a->skin_count,
+                  sizeof *a->skin_joints) &&
+            equal(a->skin_weights, b->skin_weights, a->vertex_count * a->skin_count,
+                  sizeof *a->skin_weights));
 }

@@ -109,6 +109,9 @@ bool python_head_model_get(const python_state *state, PyObject *object, const ch
                            hds_head_model **model);
 bool python_prior_get(const python_state *state, PyObject *object, const char *name,
                       hds_prior **prior);
+/* Likewise; *model is the wrapper of its model, borrowed, or as it was. */
+bool python_head_get(const python_state *state, PyObject *object, const char *name, hds_head **head,
+                     PyObject **model);
 
 bool python_add_records(PyObject *module, python_state *state); /* records.c */
 PyObject *python_history(const python_state *state, const hds_history *lines, size_t count);
