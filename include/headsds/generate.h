@@ -39,11 +39,14 @@ typedef struct hds_generate_params {
     hds_prior *prior;            /* NULL: the built-in sample prior */
     uint64_t seed;
     hds_stage_params geometry, texture;
-    hds_coefficients start; /* where the geometry stage starts; zeros by default */
+    /* Where it starts, NULL: the model as it is. Its shape is where the geometry stage starts and
+     * what its l2 pulls toward, and so its texture; its expression, pose and offsets stay. Of a
+     * model with the same numbers; model may then be NULL. A reference is taken. */
+    hds_head *start;
     const char *checkpoint; /* NULL: none; written beside and renamed every 25 steps and when
                                cancelled */
     bool resume;            /* continue from the checkpoint when it is there; one of another
-                               prompt, seed, model or settings is refused */
+                               prompt, seed, model, start or settings is refused */
 } hds_generate_params;
 
 /* A generation on a thread of its own. Strings and arrays of the params are copied. */

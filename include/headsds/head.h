@@ -24,6 +24,7 @@ typedef struct hds_head_params {
     hds_head_model *model; /* a reference is taken */
     const char *prompt;    /* NULL: "" */
     hds_coefficients coefficients;
+    const float *offsets;   /* (V,3) metres at rest, added to the template: a sculpt; or NULL */
     const uint8_t *texture; /* (texture_height, texture_width, 3) sRGB, row 0 is v = 1;
                                NULL: the model's mean texture, if it has one */
     size_t texture_width, texture_height;
@@ -40,12 +41,16 @@ typedef struct hds_head_info {
     hds_head_model *model;
     const char *prompt;
     const float *shape, *expression, *pose; /* (S), (E), (J,3) */
+    const float *offsets;                   /* (V,3) or NULL */
     const uint8_t *texture;                 /* or NULL */
     size_t texture_width, texture_height;
     const hds_history *history;
     size_t history_count;
 } hds_head_info;
 HDS_API void hds_head_get_info(const hds_head *head, hds_head_info *info);
+/* (V,3) metres, as hds_head_model_vertices gives them, with the offsets. */
+HDS_API HDS_NODISCARD hds_status hds_head_vertices(const hds_head *head, float *vertices,
+                                                   hds_error *error);
 
 /* Where a picture is taken from: a camera that looks at the middle of the model's template. */
 typedef struct hds_camera {

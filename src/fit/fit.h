@@ -80,6 +80,9 @@ typedef struct fit_run {
     fit_settings settings;
     head_model *model; /* referenced */
     hds_prior *prior;  /* referenced */
+    hds_head *given;   /* referenced: what it starts from, or NULL */
+    arena memory;
+    head_model sculpted; /* the model with the start's offsets in its template */
     fit_framing framing;
     mesh_adjacency adjacency;
     arena scratch, view_scratch[FIT_MOST_VIEWS];
@@ -87,7 +90,7 @@ typedef struct fit_run {
     bool knows_maps; /* the prior knows texture maps in the model's layout */
     /* The state that a checkpoint holds: */
     float *start, *shape;           /* (S) */
-    float *expression, *pose;       /* (E), (J,3): given, not changed */
+    float *expression, *pose;       /* (E), (J,3): the start's, not changed */
     float *texture, *start_texture; /* (texture_height, texture_width, 3) sRGB in [0,1], or NULL */
     size_t texture_width, texture_height;
     fit_whitening whitening; /* not in a checkpoint: it comes out the same again */
@@ -99,7 +102,8 @@ typedef struct fit_run {
 
 HDS_NODISCARD hds_status fit_geometry_step(fit_run *run, hds_history *log, hds_error *error);
 HDS_NODISCARD hds_status fit_texture_step(fit_run *run, hds_history *log, hds_error *error);
-/* The starting texture: the model's mean, or grey; none when the model has no UV layout. */
+/* The starting texture: the start's, the model's mean, or grey; none when the model has no UV
+ * layout. */
 HDS_NODISCARD hds_status fit_texture_init(fit_run *run, hds_error *error);
 
 /* The views of one step and their gradient: shared by both stages (step.c). */
@@ -171,7 +175,7 @@ HDS_NODISCARD hds_status fit_run_head(const fit_run *run, hds_head **head, hds_e
 
 HDS_NODISCARD hds_status fit_checkpoint_save(const fit_run *run, const char *path,
                                              hds_error *error);
-/* Refuses a file of another prompt, seed, model or settings, naming which. */
+/* Refuses a file of another prompt, seed, model, start or settings, naming which. */
 HDS_NODISCARD hds_status fit_checkpoint_load(fit_run *run, const char *path, hds_error *error);
 
 #endif

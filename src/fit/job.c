@@ -11,13 +11,12 @@
 #include <string.h>
 #include <time.h>
 
-enum { CHECKPOINT_STEPS = 25, MOST_COEFFICIENTS = 1 << 20 };
+enum { CHECKPOINT_STEPS = 25 };
 
 struct hds_job {
     /* Set at creation, then read by the thread only. */
     hds_generate_params params;
     char *prompt, *negative_prompt, *checkpoint;
-    float *start; /* shape, expression, pose in a row */
     pthread_t thread;
     fit_run run;
 
@@ -53,42 +52,19 @@ static hds_status copy_text(char **out, const char *text, hds_error *error)
 
 static hds_status copy_params(hds_job *job, const hds_generate_params *p, hds_error *error)
 {
-    const hds_coefficients *c = &p->start;
-    size_t counts[3] = { c->shape_count, c->expression_count, c->pose_count };
-    const float *arrays[3] = { c->shape, c->expression, c->pose };
-    static const char *const names[3] = { "shape", "expression", "pose" };
     job->params = *p;
     job->params.model = p->model ? hds_head_model_ref(p->model) : NULL;
     job->params.prior = p->prior ? hds_prior_ref(p->prior) : NULL;
-    for (int i = 0; i < 3; i++)
-        if (counts[i] > MOST_COEFFICIENTS || (counts[i] && !arrays[i]))
-            return hds_raise(error, HDS_ERROR_ARGUMENT,
-                             "start: %zu %s coefficients%s, expected "
-                             "at most %d and an array with them",
-                             counts[i], names[i], arrays[i] ? "" : " at NULL", MOST_COEFFICIENTS);
+    job->params.start = p->start ? hds_head_ref(p->start) : NULL;
     hds_status status = copy_text(&job->prompt, p->prompt, error);
     if (status == HDS_OK)
         status = copy_text(&job->negative_prompt, p->negative_prompt, error);
     if (status == HDS_OK)
         status = copy_text(&job->checkpoint, p->checkpoint, error);
-    job->start = hds_alloc(counts[0] + counts[1] + counts[2], sizeof(float));
-    if (status == HDS_OK && !job->start)
-        status = hds_raise(error, HDS_ERROR_MEMORY, "out of memory for the job's settings");
-    if (status != HDS_OK)
-        return status;
-    float *at = job->start;
-    for (int i = 0; i < 3; i++) {
-        if (counts[i])
-            memcpy(at, arrays[i], counts[i] * sizeof *at);
-        arrays[i] = at;
-        at += counts[i];
-    }
     job->params.prompt = job->prompt;
     job->params.negative_prompt = job->negative_prompt;
     job->params.checkpoint = job->checkpoint;
-    job->params.start =
-        (hds_coefficients){ arrays[0], counts[0], arrays[1], counts[1], arrays[2], counts[2] };
-    return HDS_OK;
+    return status;
 }
 
 hds_status hds_job_create(hds_job **out, const hds_generate_params *params, hds_error *error)
@@ -143,6 +119,8 @@ static hds_status load(hds_job *job, hds_error *error)
 {
     hds_generate_params *p = &job->params;
     hds_status status = p->checkpoint ? try_to_write(p->checkpoint, error) : HDS_OK;
+    if (!p->model && p->start)
+        p->model = hds_head_model_ref(p->start->model);
     if (status == HDS_OK && !p->model)
         status = hds_head_model_load(&p->model, &(hds_head_model_params){ 0 }, error);
     if (status == HDS_OK && !p->prior)
@@ -318,10 +296,10 @@ void hds_job_destroy(hds_job *job)
     hds_head_unref(job->preview);
     hds_head_model_unref(job->params.model);
     hds_prior_unref(job->params.prior);
+    hds_head_unref(job->params.start);
     hds_free(job->prompt);
     hds_free(job->negative_prompt);
     hds_free(job->checkpoint);
-    hds_free(job->start);
     pthread_cond_destroy(&job->ended);
     pthread_mutex_destroy(&job->lock);
     hds_free(job);

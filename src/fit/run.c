@@ -85,66 +85,61 @@ static hds_status take_settings(fit_run *run, const hds_generate_params *params,
     return status;
 }
 
-static hds_status copy_coefficients(float **out, size_t count, const float *given,
-                                    size_t given_count, const char *name, hds_error *error)
+static bool copy_floats(float **out, const float *from, size_t count)
 {
-    if (given_count > count)
-        return hds_raise(error, HDS_ERROR_ARGUMENT, "start: %zu %s coefficients, the model has %zu",
-                         given_count, name, count);
     *out = hds_alloc(count, sizeof **out);
-    if (!*out)
-        return hds_raise(error, HDS_ERROR_MEMORY, "out of memory for coefficients");
-    for (size_t i = 0; i < given_count; i++) {
-        if (!isfinite(given[i]))
-            return hds_raise(error, HDS_ERROR_ARGUMENT,
-                             "start: %s[%zu] is %g, expected a finite "
-                             "number",
-                             name, i, (double)given[i]);
-        (*out)[i] = given[i];
-    }
-    return HDS_OK;
+    if (*out && from)
+        memcpy(*out, from, count * sizeof **out);
+    return *out;
 }
 
-static hds_status take_state(fit_run *run, const hds_coefficients *c, hds_error *error)
+static hds_status check_start(const fit_run *run, hds_error *error)
 {
     const head_model *m = run->model;
-    hds_status status =
-        copy_coefficients(&run->shape, m->shape_count, c->shape, c->shape_count, "shape", error);
-    if (status == HDS_OK)
-        status = copy_coefficients(&run->start, m->shape_count, c->shape, c->shape_count, "shape",
-                                   error);
-    if (status == HDS_OK)
-        status = copy_coefficients(&run->expression, m->expression_count, c->expression,
-                                   c->expression_count, "expression", error);
-    if (status == HDS_OK)
-        status = copy_coefficients(&run->pose, 3 * m->joint_count, c->pose, c->pose_count, "pose",
-                                   error);
-    if (status == HDS_OK)
-        status =
-            mesh_adjacency_init(&run->adjacency, m->faces, m->face_count, m->vertex_count, error);
-    run->history = hds_alloc((size_t)fit_run_total_steps(run), sizeof *run->history);
-    if (status == HDS_OK && !run->history)
-        status = hds_raise(error, HDS_ERROR_MEMORY, "out of memory for the history");
-    return status;
+    if (!run->given || head_models_agree(run->given->model, m))
+        return HDS_OK;
+    const head_model *other = run->given->model;
+    return hds_raise(
+        error, HDS_ERROR_ARGUMENT,
+        "start is a head of '%s' (%zu vertices, %zu shapes, %zu expressions), expected "
+        "one of the head model '%s' (%zu, %zu, %zu) with the same numbers",
+        other->name, other->vertex_count, other->shape_count, other->expression_count, m->name,
+        m->vertex_count, m->shape_count, m->expression_count);
 }
 
-/* Around the template in its base pose. */
+/* Around the template with the start's offsets, in the model's base pose. */
 static hds_status take_framing(fit_run *run, hds_error *error)
 {
-    const head_model *m = run->model;
-    if (!m->base_pose) {
-        run->framing = fit_framing_of(m->vertices, m->vertex_count);
-        return HDS_OK;
-    }
-    float *vertices = hds_alloc(m->vertex_count, 3 * sizeof *vertices);
+    size_t count = run->model->vertex_count;
+    float *vertices = hds_alloc(count, 3 * sizeof *vertices);
     hds_status status =
         vertices
-            ? hds_head_model_vertices(m, &(hds_coefficients){ 0 }, vertices, error)
-            : hds_raise(error, HDS_ERROR_MEMORY, "out of memory for %zu vertices", m->vertex_count);
+            ? hds_head_model_vertices(&run->sculpted, &(hds_coefficients){ 0 }, vertices, error)
+            : hds_raise(error, HDS_ERROR_MEMORY, "out of memory for %zu vertices", count);
     if (status == HDS_OK)
-        run->framing = fit_framing_of(vertices, m->vertex_count);
+        run->framing = fit_framing_of(vertices, count);
     hds_free(vertices);
     return status;
+}
+
+static hds_status take_state(fit_run *run, hds_error *error)
+{
+    const head_model *m = run->model;
+    const hds_head *h = run->given;
+    hds_status status = check_start(run, error);
+    if (status != HDS_OK)
+        return status;
+    run->history = hds_alloc((size_t)fit_run_total_steps(run), sizeof *run->history);
+    if (!copy_floats(&run->shape, h ? h->shape : NULL, m->shape_count) ||
+        !copy_floats(&run->start, h ? h->shape : NULL, m->shape_count) ||
+        !copy_floats(&run->expression, h ? h->expression : NULL, m->expression_count) ||
+        !copy_floats(&run->pose, h ? h->pose : NULL, 3 * m->joint_count) || !run->history ||
+        !head_add_offsets(m, h ? h->offsets : NULL, &run->memory, &run->sculpted))
+        return hds_raise(error, HDS_ERROR_MEMORY, "out of memory for coefficients");
+    status = take_framing(run, error);
+    return status ? status
+                  : mesh_adjacency_init(&run->adjacency, m->faces, m->face_count, m->vertex_count,
+                                        error);
 }
 
 static hds_status take_text(fit_run *run, hds_error *error)
@@ -160,12 +155,11 @@ static hds_status take_text(fit_run *run, hds_error *error)
 hds_status fit_run_init(fit_run *run, const hds_generate_params *params, hds_error *error)
 {
     *run = (fit_run){ .model = hds_head_model_ref(params->model),
-                      .prior = hds_prior_ref(params->prior) };
-    hds_status status = take_framing(run, error);
+                      .prior = hds_prior_ref(params->prior),
+                      .given = params->start ? hds_head_ref(params->start) : NULL };
+    hds_status status = take_settings(run, params, error);
     if (status == HDS_OK)
-        status = take_settings(run, params, error);
-    if (status == HDS_OK)
-        status = take_state(run, &params->start, error);
+        status = take_state(run, error);
     if (status == HDS_OK)
         status = fit_texture_init(run, error);
     if (status == HDS_OK)
@@ -186,6 +180,7 @@ void fit_run_finish(fit_run *run)
     arena_finish(&run->scratch);
     for (int i = 0; i < FIT_MOST_VIEWS; i++)
         arena_finish(&run->view_scratch[i]);
+    arena_finish(&run->memory);
     hds_free(run->settings.prompt);
     hds_free(run->settings.negative_prompt);
     hds_free(run->start);
@@ -195,6 +190,7 @@ void fit_run_finish(fit_run *run)
     hds_free(run->texture);
     hds_free(run->start_texture);
     hds_free(run->history);
+    hds_head_unref(run->given);
     hds_head_model_unref(run->model);
     hds_prior_unref(run->prior);
     *run = (fit_run){ 0 };
@@ -264,6 +260,7 @@ hds_status fit_run_head(const fit_run *run, hds_head **head, hds_error *error)
                           .expression_count = m->expression_count,
                           .pose = run->pose,
                           .pose_count = 3 * m->joint_count },
+        .offsets = run->given ? run->given->offsets : NULL,
         .texture = texture,
         .texture_width = run->texture_width,
         .texture_height = run->texture_height,

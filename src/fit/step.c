@@ -89,8 +89,8 @@ hds_status fit_views_draw(fit_run *run, const real *texture, fit_views *v, hds_e
     hds_status status = allocate(run, v, error);
     if (status != HDS_OK)
         return status;
-    if (!head_skin(run->model, 1, run->shape, run->expression, run->pose, &run->scratch, &v->pose,
-                   v->vertices))
+    if (!head_skin(&run->sculpted, 1, run->shape, run->expression, run->pose, &run->scratch,
+                   &v->pose, v->vertices))
         return no_memory(error, v);
     mesh_normals(&run->adjacency, run->model->faces, v->vertices, v->normals);
     raster_mesh mesh = fit_mesh(run->model, v->vertices);

@@ -20,8 +20,10 @@ hds_status fit_texture_init(fit_run *run, hds_error *error)
     const head_model *m = run->model;
     if (!m->uvs)
         return HDS_OK;
-    run->texture_width = m->mean_texture ? m->texture_width : PLAIN_SIZE;
-    run->texture_height = m->mean_texture ? m->texture_height : PLAIN_SIZE;
+    const hds_head *given = run->given && run->given->texture ? run->given : NULL;
+    const uint8_t *start = given ? given->texture : m->mean_texture;
+    run->texture_width = given ? given->texture_width : start ? m->texture_width : PLAIN_SIZE;
+    run->texture_height = given ? given->texture_height : start ? m->texture_height : PLAIN_SIZE;
     size_t texels = run->texture_width * run->texture_height * 3;
     run->texture = hds_alloc(texels, sizeof *run->texture);
     run->start_texture = hds_alloc(texels, sizeof *run->start_texture);
@@ -29,7 +31,7 @@ hds_status fit_texture_init(fit_run *run, hds_error *error)
         return hds_raise(error, HDS_ERROR_MEMORY, "out of memory for a texture of %zux%zu",
                          run->texture_width, run->texture_height);
     for (size_t i = 0; i < texels; i++)
-        run->texture[i] = m->mean_texture ? (float)m->mean_texture[i] / 255 : 0.5f;
+        run->texture[i] = start ? (float)start[i] / 255 : 0.5f;
     memcpy(run->start_texture, run->texture, texels * sizeof *run->texture);
     return HDS_OK;
 }

@@ -40,7 +40,7 @@ static const double shrinkage = 0.2, damping = 0.005;
 /* A name for what the matrix depends on; new. FNV-1a of the numbers. */
 static char *key_of(const fit_run *run)
 {
-    const head_model *m = run->model;
+    const head_model *m = &run->sculpted;
     const fit_settings *s = &run->settings;
     const hds_stage_params *p = &s->stages[FIT_GEOMETRY];
     uint64_t hash = 14695981039346656037u;

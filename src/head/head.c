@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One head as a handle: coefficients of a model, a texture, and its history, all copied. */
+/* One head as a handle: coefficients of a model, offsets, a texture, and its history, all copied.
+ */
 #include "head/head_priv.h"
 
+#include <math.h>
 #include <string.h>
 
 static void *copy(const void *from, size_t count, size_t size)
@@ -12,7 +14,7 @@ static void *copy(const void *from, size_t count, size_t size)
     return to;
 }
 
-static hds_status check_texture(const hds_head_params *p, hds_error *error)
+static hds_status check_arrays(const hds_head_params *p, hds_error *error)
 {
     if (p->texture && (p->texture_width < 1 || p->texture_width > HEAD_MAX_TEXTURE ||
                        p->texture_height < 1 || p->texture_height > HEAD_MAX_TEXTURE))
@@ -23,6 +25,11 @@ static hds_status check_texture(const hds_head_params *p, hds_error *error)
         return hds_raise(error, HDS_ERROR_ARGUMENT,
                          "texture: %s has no UV layout that says where it goes; leave it out",
                          p->model->name);
+    for (size_t i = 0; p->offsets && i < 3 * p->model->vertex_count; i++)
+        if (!isfinite(p->offsets[i]))
+            return hds_raise(error, HDS_ERROR_ARGUMENT,
+                             "offsets: coordinate %zu of vertex %zu is not a finite number", i % 3,
+                             i / 3);
     if (!p->history && p->history_count)
         return hds_raise(error, HDS_ERROR_ARGUMENT, "history is NULL, expected %zu lines",
                          p->history_count);
@@ -34,7 +41,7 @@ hds_status hds_head_create(hds_head **head, const hds_head_params *params, hds_e
     *head = NULL;
     if (!params->model)
         return hds_raise(error, HDS_ERROR_ARGUMENT, "model is NULL, expected a head model");
-    hds_status status = check_texture(params, error);
+    hds_status status = check_arrays(params, error);
     if (status)
         return status;
     const head_model *m = params->model;
@@ -52,10 +59,12 @@ hds_status hds_head_create(hds_head **head, const hds_head_params *params, hds_e
     h->expression = hds_alloc(m->expression_count, sizeof *h->expression);
     h->pose = hds_alloc(m->joint_count, 3 * sizeof *h->pose);
     h->history = copy(params->history, h->history_count, sizeof *h->history);
+    if (params->offsets)
+        h->offsets = copy(params->offsets, m->vertex_count, 3 * sizeof *h->offsets);
     if (texture)
         h->texture = copy(texture, h->texture_width * h->texture_height, 3);
     if (!h->prompt || !h->shape || !h->expression || !h->pose || !h->history ||
-        (texture && !h->texture))
+        (params->offsets && !h->offsets) || (texture && !h->texture))
         status = hds_raise(error, HDS_ERROR_MEMORY, "no memory for a head");
     else
         status = head_expand_coefficients(m, &params->coefficients, h->shape, h->expression,
@@ -82,6 +91,7 @@ void hds_head_unref(hds_head *h)
     hds_free(h->shape);
     hds_free(h->expression);
     hds_free(h->pose);
+    hds_free(h->offsets);
     hds_free(h->texture);
     hds_free(h->history);
     hds_free(h);
@@ -95,10 +105,22 @@ void hds_head_get_info(const hds_head *h, hds_head_info *info)
         .shape = h->shape,
         .expression = h->expression,
         .pose = h->pose,
+        .offsets = h->offsets,
         .texture = h->texture,
         .texture_width = h->texture_width,
         .texture_height = h->texture_height,
         .history = h->history,
         .history_count = h->history_count,
     };
+}
+
+hds_status hds_head_vertices(const hds_head *h, float *vertices, hds_error *error)
+{
+    const hds_coefficients c = { .shape = h->shape,
+                                 .shape_count = h->model->shape_count,
+                                 .expression = h->expression,
+                                 .expression_count = h->model->expression_count,
+                                 .pose = h->pose,
+                                 .pose_count = 3 * h->model->joint_count };
+    return head_vertices(h->model, &c, h->offsets, vertices, error);
 }

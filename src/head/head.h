@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Morphable heads: vertices from coefficients, the adjoint, and the loaders.
  *
- *   rest  = template + sum_k shape_k S_k + sum_k expression_k E_k
+ *   rest  = template + offsets + sum_k shape_k S_k + sum_k expression_k E_k
  *                    + sum_j sum_r (R_j - I)_r P_jr,  j > 0                   (V,3)
  *   joint = joint_template + sum_k shape_k J_k + sum_k expression_k K_k       (J,3)
  *   v_i   = sum_j w_ij (W_j (rest_i - joint_j) + W_p joint_j + t_p)           linear blend skinning
@@ -86,11 +86,22 @@ struct hds_head {
     head_model *model;
     char *prompt;
     float *shape, *expression, *pose;
+    float *offsets;   /* (V,3) metres at rest, or NULL */
     uint8_t *texture; /* (texture_height, texture_width, 3) sRGB or NULL */
     size_t texture_width, texture_height;
     hds_history *history;
     size_t history_count;
 };
+
+/* The model with a head's offsets, (V,3) or NULL, in its template; all else is shared, and what is
+ * new lies in the arena. False: out of memory. */
+HDS_NODISCARD bool head_add_offsets(const head_model *m, const float *offsets, arena *memory,
+                                    head_model *with);
+/* hds_head_model_vertices with offsets, (V,3) or NULL. */
+HDS_NODISCARD hds_status head_vertices(const head_model *m, const hds_coefficients *coefficients,
+                                       const float *offsets, float *vertices, hds_error *error);
+/* Whether coefficients and offsets of the one mean the same of the other. */
+bool head_models_agree(const head_model *a, const head_model *b);
 
 /* State that head_skin leaves for its adjoint, of N heads; arrays come from the arena. */
 typedef struct head_pose {

@@ -266,3 +266,41 @@ void hds_head_model_get_info(const hds_head_model *m, hds_head_model_info *info)
         .base_pose = m->base_pose,
     };
 }
+/* None is the same as zeros. */
+static bool same_pose(const head_model *a, const head_model *b)
+{
+    for (size_t i = 0; i < 3 * a->joint_count; i++)
+        if ((a->base_pose ? a->base_pose[i] : 0) != (b->base_pose ? b->base_pose[i] : 0))
+            return false;
+    return true;
+}
+
+static bool equal(const void *a, const void *b, size_t count, size_t size)
+{
+    return a && b ? memcmp(a, b, count * size) == 0 : a == b;
+}
+
+bool head_models_agree(const head_model *a, const head_model *b)
+{
+    size_t row = 3 * a->vertex_count * sizeof(real), joints = 3 * a->joint_count * sizeof(real);
+    return a == b ||
+           (a->vertex_count == b->vertex_count && a->face_count == b->face_count &&
+            a->uv_count == b->uv_count && a->shape_count == b->shape_count &&
+            a->expression_count == b->expression_count && a->joint_count == b->joint_count &&
+            a->skin_count == b->skin_count && equal(a->vertices, b->vertices, 1, row) &&
+            equal(a->faces, b->faces, a->face_count, 3 * sizeof *a->faces) &&
+            equal(a->uvs, b->uvs, a->uv_count, 2 * sizeof *a->uvs) &&
+            equal(a->uv_faces, b->uv_faces, a->face_count, 3 * sizeof *a->uv_faces) &&
+            equal(a->shape_basis, b->shape_basis, a->shape_count, row) &&
+            equal(a->expression_basis, b->expression_basis, a->expression_count, row) &&
+            equal(a->joints, b->joints, 1, joints) &&
+            equal(a->joint_shape_basis, b->joint_shape_basis, a->shape_count, joints) &&
+            equal(a->joint_expression_basis, b->joint_expression_basis, a->expression_count,
+                  joints) &&
+            equal(a->pose_basis, b->pose_basis, 9 * (a->joint_count - 1), row) && same_pose(a, b) &&
+            equal(a->joint_parents, b->joint_parents, a->joint_count, sizeof *a->joint_parents) &&
+            equal(a->skin_joints, b->skin_joints, a->vertex_count * a->skin_count,
+                  sizeof *a->skin_joints) &&
+            equal(a->skin_weights, b->skin_weights, a->vertex_count * a->skin_count,
+                  sizeof *a->skin_weights));
+}

@@ -122,6 +122,30 @@ hds_status hds_head_model_vertices(const hds_head_model *m, const hds_coefficien
     return hds_head_model_vertices_batch(m, coefficients, 1, vertices, error);
 }
 
+bool head_add_offsets(const head_model *m, const float *offsets, arena *memory, head_model *with)
+{
+    *with = *m;
+    if (!offsets)
+        return true;
+    with->vertices = arena_take(memory, m->vertex_count, 3 * sizeof *with->vertices);
+    for (size_t i = 0; with->vertices && i < 3 * m->vertex_count; i++)
+        with->vertices[i] = m->vertices[i] + offsets[i];
+    return with->vertices;
+}
+
+hds_status head_vertices(const head_model *m, const hds_coefficients *coefficients,
+                         const float *offsets, float *vertices, hds_error *error)
+{
+    arena memory = { 0 };
+    head_model with;
+    hds_status status =
+        head_add_offsets(m, offsets, &memory, &with)
+            ? hds_head_model_vertices(&with, coefficients, vertices, error)
+            : hds_raise(error, HDS_ERROR_MEMORY, "no memory for %zu vertices", m->vertex_count);
+    arena_finish(&memory);
+    return status;
+}
+
 static void add(const real *from, float *to, size_t count)
 {
     for (size_t i = 0; to && i < count; i++)

@@ -2,6 +2,8 @@
 /* headsds.Head: what hds_head is to C. Immutable. */
 #include "python/python.h"
 
+#include "base/base.h"
+
 #include <limits.h>
 #include <string.h>
 
@@ -47,6 +49,22 @@ PyObject *python_head_wrap(const python_state *state, hds_head *head, PyObject *
     return (PyObject *)self;
 }
 
+bool python_head_get(const python_state *state, PyObject *object, const char *name, hds_head **head,
+                     PyObject **model)
+{
+    *head = NULL;
+    if (!object || object == Py_None)
+        return true;
+    if (!Py_IS_TYPE(object, state->head)) {
+        PyErr_Format(PyExc_TypeError, "%s: %R, expected a headsds.Head or None", name,
+                     (PyObject *)Py_TYPE(object));
+        return false;
+    }
+    *head = ((head_object *)object)->head;
+    *model = ((head_object *)object)->model;
+    return true;
+}
+
 static void head_dealloc(PyObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
@@ -62,8 +80,9 @@ static PyObject *head_repr(PyObject *self)
                                 model_of(self).name);
 }
 
-/* The built-in model, where the caller names none. */
-static hds_status create(const hds_head_params *params, hds_head **head, hds_error *error)
+/* The built-in model, where the caller names none; offsets of so many vertices. */
+static hds_status create(const hds_head_params *params, size_t offset_count, hds_head **head,
+                         hds_error *error)
 {
     hds_head_params with_model = *params;
     hds_head_model *own = NULL;
@@ -72,6 +91,13 @@ static hds_status create(const hds_head_params *params, hds_head **head, hds_err
         status = hds_head_model_load(&own, &(hds_head_model_params){ .path = NULL }, error);
         with_model.model = own;
     }
+    hds_head_model_info info = { .vertex_count = 0 };
+    if (status == HDS_OK)
+        hds_head_model_get_info(with_model.model, &info);
+    if (status == HDS_OK && params->offsets && offset_count != info.vertex_count)
+        status =
+            hds_raise(error, HDS_ERROR_ARGUMENT, "offsets: %zu vertices, expected the model's %zu",
+                      offset_count, info.vertex_count);
     if (status == HDS_OK)
         status = hds_head_create(head, &with_model, error);
     hds_head_model_unref(own);
@@ -80,20 +106,23 @@ static hds_status create(const hds_head_params *params, hds_head **head, hds_err
 
 static PyObject *head_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
 {
-    static char *names[] = { "model", "shape", "expression", "pose", "texture", "prompt", NULL };
+    static char *names[] = { "model",   "shape",  "expression", "pose",
+                             "texture", "prompt", "offsets",    NULL };
     const python_state *state = PyType_GetModuleState(type);
     PyObject *model = NULL, *shape = NULL, *expression = NULL, *pose = NULL, *texture = Py_None;
-    PyObject *made = NULL;
+    PyObject *offsets = Py_None, *made = NULL;
     hds_head_params params = { .prompt = "" };
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|O$OOOOs:Head", names, &model, &shape,
-                                     &expression, &pose, &texture, &params.prompt) ||
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|O$OOOOsO:Head", names, &model, &shape,
+                                     &expression, &pose, &texture, &params.prompt, &offsets) ||
         !python_head_model_get(state, model, "model", &params.model))
         return NULL;
     python_coefficients c = { .values = { .shape = NULL } };
-    python_input picture = { .held = false };
+    python_input picture = { .held = false }, sculpt = { .held = false };
     if (python_coefficients_get(&c, shape, expression, pose) &&
-        (texture == Py_None || python_input_get(&picture, texture, "texture", 'B', "(H, W, 3)"))) {
+        (texture == Py_None || python_input_get(&picture, texture, "texture", 'B', "(H, W, 3)")) &&
+        (offsets == Py_None || python_input_get(&sculpt, offsets, "offsets", 'f', "(V, 3)"))) {
         params.coefficients = c.values;
+        params.offsets = sculpt.data;
         params.texture = picture.data;
         params.texture_height = picture.shape[0];
         params.texture_width = picture.shape[1];
@@ -101,13 +130,14 @@ static PyObject *head_new(PyTypeObject *type, PyObject *arguments, PyObject *key
         hds_error error = { .status = HDS_OK };
         hds_status status;
         Py_BEGIN_ALLOW_THREADS
-        status = create(&params, &head, &error);
+        status = create(&params, sculpt.shape[0], &head, &error);
         Py_END_ALLOW_THREADS
         made = status == HDS_OK ? python_head_wrap(state, head, params.model ? model : NULL)
                                 : python_raise(state, status, &error);
     }
     python_coefficients_finish(&c);
     python_input_finish(&picture);
+    python_input_finish(&sculpt);
     return made;
 }
 
@@ -292,21 +322,11 @@ static PyObject *head_render(PyObject *self, PyObject *arguments, PyObject *keyw
 
 PyDoc_STRVAR(vertices_doc,
 "vertices($self, /)\n--\n\n"
-"Vertices (V, 3), float32: metres, y up, right-handed, the face looks to +z.");
+"Vertices (V, 3), float32, with the offsets: metres, y up, right-handed, the face looks to +z.");
 
 static PyObject *head_vertices(PyObject *self, PyObject *none)
 {
-    hds_head_info info = info_of(self);
-    hds_head_model_info model = model_of(self);
-    hds_coefficients c = {
-        .shape = info.shape,
-        .shape_count = model.shape_count,
-        .expression = info.expression,
-        .expression_count = model.expression_count,
-        .pose = info.pose,
-        .pose_count = 3 * model.joint_count,
-    };
-    size_t extents[2] = { model.vertex_count, 3 };
+    size_t extents[2] = { model_of(self).vertex_count, 3 };
     void *vertices;
     PyObject *view = python_array_new(python_state_of(self), 'f', 2, extents, &vertices);
     if (!view)
@@ -314,7 +334,7 @@ static PyObject *head_vertices(PyObject *self, PyObject *none)
     hds_error error = { .status = HDS_OK };
     hds_status status;
     Py_BEGIN_ALLOW_THREADS
-    status = hds_head_model_vertices(info.model, &c, vertices, &error);
+    status = hds_head_vertices(((head_object *)self)->head, vertices, &error);
     Py_END_ALLOW_THREADS
     if (status == HDS_OK)
         return view;
@@ -352,6 +372,12 @@ static PyObject *get_pose(PyObject *self, void *closure)
     return python_array_borrow(python_state_of(self), self, info_of(self).pose, 'f', 2, extents);
 }
 
+static PyObject *get_offsets(PyObject *self, void *closure)
+{
+    size_t extents[2] = { model_of(self).vertex_count, 3 };
+    return python_array_borrow(python_state_of(self), self, info_of(self).offsets, 'f', 2, extents);
+}
+
 static PyObject *get_texture(PyObject *self, void *closure)
 {
     hds_head_info info = info_of(self);
@@ -385,16 +411,21 @@ static PyGetSetDef head_getters[] = {
     { "shape", get_shape, NULL, "(S,) float32, standard deviations.", NULL },
     { "expression", get_expression, NULL, "(E,) float32, weights.", NULL },
     { "pose", get_pose, NULL, "(J, 3) float32, axis-angle in radians.", NULL },
+    { "offsets", get_offsets, NULL, "(V, 3) float32, metres at rest, added to the model; or None.",
+      NULL },
     { "texture", get_texture, NULL, "(H, W, 3) uint8 sRGB, row 0 at v = 1; or None.", NULL },
     { "history", get_history, NULL, "A tuple of HistoryEntry, a step each.", NULL },
     { NULL, NULL, NULL, NULL, NULL },
 };
 
 PyDoc_STRVAR(head_doc,
-"Head(model=None, *, shape=None, expression=None, pose=None, texture=None, prompt='')\n--\n\n"
-"One head: coefficients of a head model, a texture, and where they came from. Immutable.\n\n"
+"Head(model=None, *, shape=None, expression=None, pose=None, texture=None, prompt='',\n"
+"     offsets=None)\n--\n\n"
+"One head: coefficients of a head model, offsets, a texture, and where they came from. Immutable.\n\n"
 "model: a HeadModel; None is the built-in sample head. shape, expression, pose: as for\n"
-"HeadModel.vertices. texture: (H, W, 3) uint8 sRGB, row 0 at v = 1; None is the model's own.");
+"HeadModel.vertices. texture: (H, W, 3) uint8 sRGB, row 0 at v = 1; None is the model's own.\n"
+"offsets: (V, 3) metres that are added to the model's vertices at rest, as HeadModel.fit finds them\n"
+"in a sculpt; they move with the joints.");
 
 static PyType_Slot head_slots[] = {
     { Py_tp_doc, (void *)head_doc },

@@ -227,6 +227,7 @@ class Head:
         pose: _Floats | None = None,
         texture: Buffer | None = None,
         prompt: str = "",
+        offsets: Buffer | None = None,
     ) -> Head: ...
     @classmethod
     def load(cls, path: _Path, model: HeadModel | None = None) -> Head: ...
@@ -276,6 +277,8 @@ class Head:
     @property
     def pose(self) -> memoryview: ...
     @property
+    def offsets(self) -> memoryview | None: ...
+    @property
     def texture(self) -> memoryview | None: ...
     @property
     def history(self) -> tuple[HistoryEntry, ...]: ...
@@ -292,6 +295,7 @@ class Job:
         seed: int = 0,
         geometry: _Stage = {},
         texture: _Stage = {},
+        start: Head | None = None,
         on_progress: Callable[[Progress], Any] | None = None,
         checkpoint: _Path | None = None,
         resume: bool = False,
@@ -311,6 +315,7 @@ def generate(
     seed: int = 0,
     geometry: _Stage = {},
     texture: _Stage = {},
+    start: Head | None = None,
     on_progress: Callable[[Progress], Any] | None = None,
     checkpoint: _Path | None = None,
     resume: bool = False,

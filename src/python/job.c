@@ -136,18 +136,21 @@ static hds_job *make_job(const python_state *state, const hds_generate_params *p
 static PyObject *create(const python_state *state, PyObject *arguments, PyObject *keywords,
                         const char *format)
 {
-    static char *names[] = { "prompt",     "head_model", "prior",   "negative_prompt",
-                             "seed",       "geometry",   "texture", "on_progress",
-                             "checkpoint", "resume",     NULL };
+    static char *names[] = { "prompt",      "head_model", "prior",   "negative_prompt",
+                             "seed",        "geometry",   "texture", "start",
+                             "on_progress", "checkpoint", "resume",  NULL };
     PyObject *model = NULL, *prior = NULL, *seed = NULL, *geometry = NULL, *texture = NULL;
-    PyObject *on_progress = Py_None, *checkpoint = Py_None, *path = NULL;
+    PyObject *start = NULL, *on_progress = Py_None, *checkpoint = Py_None, *path = NULL;
+    PyObject *start_model = NULL;
     hds_generate_params params = { .prompt = NULL };
     int resume = 0;
     if (!PyArg_ParseTupleAndKeywords(arguments, keywords, format, names, &params.prompt, &model,
                                      &prior, &params.negative_prompt, &seed, &geometry, &texture,
-                                     &on_progress, &checkpoint, &resume) ||
+                                     &start, &on_progress, &checkpoint, &resume) ||
         !python_head_model_get(state, model, "head_model", &params.model) ||
-        !python_prior_get(state, prior, "prior", &params.prior) || !python_seed_get(seed, &params.seed) ||
+        !python_prior_get(state, prior, "prior", &params.prior) ||
+        !python_head_get(state, start, "start", &params.start, &start_model) ||
+        !python_seed_get(seed, &params.seed) ||
         !get_stage(&params.geometry, "geometry", geometry) ||
         !get_stage(&params.texture, "texture", texture))
         return NULL;
@@ -167,14 +170,14 @@ static PyObject *create(const python_state *state, PyObject *arguments, PyObject
     }
     self->job = job;
     self->on_progress = on_progress == Py_None ? NULL : Py_NewRef(on_progress);
-    self->model = params.model ? Py_NewRef(model) : NULL;
+    self->model = params.model ? Py_NewRef(model) : Py_XNewRef(start_model);
     PyObject_GC_Track(self);
     return (PyObject *)self;
 }
 
 static PyObject *job_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
 {
-    return create(PyType_GetModuleState(type), arguments, keywords, "s|OO$zOOOOOp:Job");
+    return create(PyType_GetModuleState(type), arguments, keywords, "s|OO$zOOOOOOp:Job");
 }
 
 static int job_traverse(PyObject *self, visitproc visit, void *arg)
@@ -338,7 +341,8 @@ static PyObject *job_wait(PyObject *self, PyObject *arguments, PyObject *keyword
 
 const char python_generate_doc[] = PyDoc_STR(
 "generate($module, /, prompt, head_model=None, prior=None, *, negative_prompt=None, seed=0,\n"
-"         geometry={}, texture={}, on_progress=None, checkpoint=None, resume=False)\n--\n\n"
+"         geometry={}, texture={}, start=None, on_progress=None, checkpoint=None,\n"
+"         resume=False)\n--\n\n"
 "Make a Head from a prompt: score distillation on shape, then on the texture.\n\n"
 "prompt: not empty; the head moves toward it and away from negative_prompt; None is the prior's\n"
 "neutral prompt. head_model, prior: None takes the built-in samples. seed: 0 to 2**64 - 1; equal\n"
@@ -346,6 +350,8 @@ const char python_generate_doc[] = PyDoc_STR(
 "geometry, texture: settings of the two stages, any of steps, views, resolution (a multiple of\n"
 "8), guidance_scale, learning_rate, l2, gradient_clip, timestep_min and timestep_max (fractions\n"
 "of the schedule); {} is all defaults, None skips the stage.\n"
+"start: a Head to start from, on this head model: its shape and its texture are where the stages\n"
+"start and what their l2 pulls toward, its expression, pose and offsets stay as they are.\n"
 "on_progress: called with a Progress from the calling thread, at most 20 times a second.\n"
 "checkpoint: a file to keep the state in; with resume=True the run goes on from it when it is\n"
 "there.\n\n"
@@ -355,7 +361,7 @@ const char python_generate_doc[] = PyDoc_STR(
 PyObject *python_generate(PyObject *module, PyObject *arguments, PyObject *keywords)
 {
     const python_state *state = PyModule_GetState(module);
-    PyObject *job = create(state, arguments, keywords, "s|OO$zOOOOOp:generate");
+    PyObject *job = create(state, arguments, keywords, "s|OO$zOOOOOOp:generate");
     if (!job)
         return NULL;
     PyObject *started = job_start(job, NULL);
@@ -379,7 +385,7 @@ static PyMethodDef job_methods[] = {
 
 PyDoc_STRVAR(job_doc,
 "Job(prompt, head_model=None, prior=None, *, negative_prompt=None, seed=0, geometry={}, texture={},\n"
-"    on_progress=None, checkpoint=None, resume=False)\n--\n\n"
+"    start=None, on_progress=None, checkpoint=None, resume=False)\n--\n\n"
 "A generation on a thread of its own; the arguments are those of generate().\n\n"
 "start() begins, progress() and preview() look, cancel() ends it, wait() gives the Head. When the\n"
 "object goes, a running job is cancelled.");

@@ -127,6 +127,9 @@ bool python_head_model_get(const python_state *state, PyObject *object, const ch
                            hds_head_model **model);
 bool python_prior_get(const python_state *state, PyObject *object, const char *name,
                       hds_prior **prior);
+/* Likewise; *model is the wrapper of its model, borrowed, or as it was. */
+bool python_head_get(const python_state *state, PyObject *object, const char *name, hds_head **head,
+                     PyObject **model);
 
 /* Of a headsds.Head, borrowed. */
 hds_head *python_head_of(PyObject *head);

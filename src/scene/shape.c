@@ -24,7 +24,7 @@ static hds_status evaluate(const hds_head_info *head, const mesh_adjacency *adja
         .pose = head->pose,
         .pose_count = 3 * model.joint_count,
     };
-    hds_status status = hds_head_model_vertices(head->model, &coefficients, vertices, error);
+    hds_status status = head_vertices(head->model, &coefficients, head->offsets, vertices, error);
     if (status == HDS_OK)
         mesh_normals(adjacency, model.faces, vertices, normals);
     return status;

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* .headsds: a head, everything and exact, as a NumPy .npz.
  *
- *   format () S "headsds 1"                    model_path () S as given, empty: the built-in one
+ *   format () S "headsds 1", "headsds 2" with offsets
+ *   model_path () S as given, empty: the built-in one
  *   model_uv_template, model_mean_texture () S as given to load the model, if they were
  *   model_name () S                            model_counts (6) u8: V F T S E J
  *   model_topology () u8, FNV-1a of faces and uv_faces
  *   model_base_pose (J,3) f4 if the model has one
- *   prompt () S, shape (S) f4, expression (E) f4, pose (J,3) f4, texture (H,W,3) u1 if any
+ *   prompt () S, shape (S) f4, expression (E) f4, pose (J,3) f4, offsets (V,3) f4 if any
+ *   texture (H,W,3) u1 if any
  *   history_stage, history_step (N) i4, history_numbers (N,3) f4: timestep, gradient norm,
  *   coefficient norm */
 #include "scene/scene.h"
@@ -16,9 +18,10 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char FORMAT[] = "headsds 1";
+/* What reads the first only would take a sculpt for none. */
+static const char FORMAT[] = "headsds 1", WITH_OFFSETS[] = "headsds 2";
 
-enum { MOST_ARRAYS = 16, COUNTS = 6 };
+enum { MOST_ARRAYS = 17, COUNTS = 6 };
 
 static uint64_t hash_words(uint64_t hash, const uint32_t *words, size_t count)
 {
@@ -95,7 +98,7 @@ hds_status scene_save_state(const hds_head *head, const char *path, hds_error *e
                                 model.shape_count,  model.expression_count, model.joint_count };
     uint64_t topology = topology_hash(&model);
     writer w = { .count = 0 };
-    put_text(&w, "format", FORMAT);
+    put_text(&w, "format", info.offsets ? WITH_OFFSETS : FORMAT);
     put_text(&w, "model_path", info.model->path ? info.model->path : "");
     if (info.model->uv_template)
         put_text(&w, "model_uv_template", info.model->uv_template);
@@ -110,6 +113,8 @@ hds_status scene_save_state(const hds_head *head, const char *path, hds_error *e
     put(&w, "shape", 'f', 4, info.shape, 1, model.shape_count, 0, 0);
     put(&w, "expression", 'f', 4, info.expression, 1, model.expression_count, 0, 0);
     put(&w, "pose", 'f', 4, info.pose, 2, model.joint_count, 3, 0);
+    if (info.offsets)
+        put(&w, "offsets", 'f', 4, info.offsets, 2, model.vertex_count, 3, 0);
     if (info.texture)
         put(&w, "texture", 'u', 1, info.texture, 3, info.texture_height, info.texture_width, 3);
     void *columns = put_history(&w, &info);
@@ -130,6 +135,8 @@ typedef struct reader {
     char *model_uv_template, *model_mean_texture; /* or NULL */
     const uint64_t *counts, *topology;
     const float *shape, *expression, *pose, *base_pose;
+    const float *offsets; /* or NULL */
+    bool with_offsets;
     const io_array *texture;
     hds_history *history;
     size_t history_count;
@@ -172,10 +179,11 @@ static hds_status read_names(reader *r)
 {
     char *format = NULL;
     hds_status status = need_text(r, "format", &format);
-    if (status == HDS_OK && strcmp(format, FORMAT) != 0)
+    r->with_offsets = status == HDS_OK && strcmp(format, WITH_OFFSETS) == 0;
+    if (status == HDS_OK && !r->with_offsets && strcmp(format, FORMAT) != 0)
         status = hds_raise(r->error, HDS_ERROR_FORMAT,
-                           "%s: format '%s', expected '%s'; a newer headsds may read it", r->path,
-                           format, FORMAT);
+                           "%s: format '%s', expected '%s' or '%s'; a newer headsds may read it",
+                           r->path, format, FORMAT, WITH_OFFSETS);
     hds_free(format);
     if (status == HDS_OK)
         status = need_text(r, "model_path", &r->model_path);
@@ -192,7 +200,7 @@ static hds_status read_names(reader *r)
 
 static hds_status read_numbers(reader *r)
 {
-    const io_array *counts, *topology, *shape, *expression, *pose;
+    const io_array *counts, *topology, *shape, *expression, *pose, *offsets;
     hds_status status = need(r, "model_counts", 'u', 8, 1, COUNTS, 0, &counts);
     if (status != HDS_OK)
         return status;
@@ -212,6 +220,12 @@ static hds_status read_numbers(reader *r)
         if (status != HDS_OK)
             return status;
         r->base_pose = pose->data;
+    }
+    if (r->with_offsets) {
+        status = need(r, "offsets", 'f', 4, 2, (int64_t)r->counts[0], 3, &offsets);
+        if (status != HDS_OK)
+            return status;
+        r->offsets = offsets->data;
     }
     if (io_npz_find(&r->npz, "texture")) {
         status = need(r, "texture", 'u', 1, 3, -1, -1, &r->texture);
@@ -311,6 +325,7 @@ static hds_status make_head(reader *r, hds_head_model *model, hds_head **head)
                           .expression_count = r->counts[4],
                           .pose = r->pose,
                           .pose_count = 3 * r->counts[5] },
+        .offsets = r->offsets,
         .texture = r->texture ? r->texture->data : NULL,
         .texture_width = r->texture ? (size_t)r->texture->shape[1] : 0,
         .texture_height = r->texture ? (size_t)r->texture->shape[0] : 0,

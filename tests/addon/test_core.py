@@ -15,7 +15,7 @@ import pytest
 
 import headsds_addon
 from conftest import SOURCE
-from headsds_addon.core import coordinates, naming, run, settings, topology
+from headsds_addon.core import coordinates, naming, run, sculpt, settings, topology
 from headsds_addon.headless import output
 
 PACKAGE = pathlib.Path(headsds_addon.__file__).parent
@@ -125,6 +125,74 @@ def test_meshes_without_size_are_refused(basis):
         coordinates.place(random_head(), basis)
 
 
+@pytest.mark.parametrize("scale, degrees", [(1.0, 0.0), (100.0, 90.0), (2.54, 37.0)])
+def test_a_placement_goes_back(scale, degrees):
+    placement = coordinates.Placement(scale, turn(1, degrees) @ turn(2, 20.0),
+                                      np.array([3.0, -2.0, 1.0]))
+    head = random_head()
+    assert np.allclose(placement.back(placement.point(head)), head)
+    assert np.allclose(coordinates.to_model(coordinates.to_blender(head)), head)
+
+
+# ---- sculpts ----
+
+class Model:
+    """One shape component over random vertices."""
+    vertex_count = 50
+
+    def __init__(self):
+        self.component = np.random.default_rng(8).normal(size=(50, 3)) * 0.01
+
+    def vertices(self, shape=(0.0,)):
+        return (random_head() + shape[0] * self.component).astype(np.float32)
+
+    def fit(self, vertices):
+        """The first vertex alone decides."""
+        assert vertices.dtype == np.float32 and vertices.shape == (50, 3)
+        along = (vertices[0] - self.vertices()[0]) @ self.component[0]
+        return types.SimpleNamespace(shape=[along / (self.component[0] @ self.component[0])])
+
+
+def head_of(model, shape, offsets):
+    """What headsds.Head is."""
+    return types.SimpleNamespace(shape=shape, offsets=offsets,
+                                 vertices=lambda: model.vertices(shape) + offsets)
+
+
+def test_a_moved_template_is_no_sculpt():
+    model = Model()
+    template = coordinates.to_blender(model.vertices())
+    placement = coordinates.place(template, 100.0 * template @ turn(2, 40.0).T + 7.0)
+    assert placement.exact
+    assert sculpt.start(None, model, np.arange(50), placement, template) is None
+
+
+@pytest.mark.parametrize("scale, axes", [(1.0, np.eye(3)), (100.0, turn(0, 90.0))])
+def test_a_permuted_sculpt_is_the_start(scale, axes):
+    """The start is the whole mesh, with the model's share in its shape; a key that is the start
+    is the artist's basis, and one that moves further does so in the mesh's order."""
+    model, order = Model(), np.random.default_rng(5).permutation(50)
+    at_rest = model.vertices([1.5])
+    at_rest[7] += [0.02, 0.03, -0.01]
+    template = coordinates.to_blender(model.vertices())[order]
+    basis = scale * coordinates.to_blender(at_rest)[order] @ axes.T
+    placement = coordinates.place(template, basis)
+    assert not placement.exact
+    start = sculpt.start(types.SimpleNamespace(Head=head_of), model, order, placement, basis)
+    assert np.allclose(start.vertices(), coordinates.to_model(placement.back(basis))[
+        np.argsort(order)], atol=1e-6)
+    assert abs(start.shape[0] - 1.5) < 0.5 and start.offsets.dtype == np.float32
+    assert int(np.argmax((start.offsets ** 2).sum(axis=1))) == 7
+    before = coordinates.to_blender(start.vertices())[order]
+    assert np.allclose(coordinates.shape_key(before, basis, before, placement), basis)
+    further = at_rest * 0.0
+    further[3] = [0.01, 0.0, 0.0]
+    key = coordinates.shape_key(
+        before, basis, coordinates.to_blender(start.vertices() + further)[order], placement)
+    moved = np.flatnonzero(np.abs(key - basis).max(axis=1) > 1e-6 * scale)
+    assert moved.tolist() == [order.tolist().index(3)]
+
+
 # ---- topology ----
 
 def grid():
@@ -187,9 +255,11 @@ def test_coordinates_that_are_no_numbers_are_said_so():
 def test_settings():
     given = settings.Settings("a man", seed=3, geometry_steps=0, texture_steps=7)
     given.check()
-    assert given.arguments("m", "p") == {"prompt": "a man", "head_model": "m", "prior": "p",
-                                         "seed": 3, "geometry": None, "texture": {"steps": 7}}
+    assert given.arguments("m", "p", "s") == {
+        "prompt": "a man", "head_model": "m", "prior": "p", "seed": 3, "start": "s",
+        "geometry": None, "texture": {"steps": 7}}
     assert settings.Settings("a").arguments(None, None)["geometry"] == {}
+    assert settings.Settings("a").arguments(None, None)["start"] is None
     assert settings.preset_steps("CUSTOM", 1, 2) == (1, 2)
     assert settings.preset_steps("STANDARD", 1, 2) == (None, None)
 

@@ -96,10 +96,7 @@ static void a_checkpoint_continues_to_the_same_bytes(void **state)
     hds_error error = { 0 };
     fit_run whole;
     hds_generate_params p = toy_params(t, STEPS);
-    p.start = (hds_coefficients){ .shape = (float[]){ 0.5f },
-                                  .shape_count = 1,
-                                  .expression = (float[]){ 0.2f },
-                                  .expression_count = 1 };
+    p.start = toy_start(t, 0.5f, 0.2f, 0.01f, 0);
     char *path = toy_file(t, "run.checkpoint");
     open_run(&whole, &p);
     advance(&whole, TOTAL);
@@ -117,7 +114,49 @@ static void a_checkpoint_continues_to_the_same_bytes(void **state)
         fit_run_finish(&run);
     }
     fit_run_finish(&whole);
+    hds_head_unref(p.start);
     hds_free(path);
+}
+
+/* The shape and the texture start from it, the offsets are in what is drawn, and all of it is in
+ * the head that comes out. */
+static void a_start_is_started_from(void **state)
+{
+    const toy *t = *state;
+    hds_error error = { 0 };
+    hds_generate_params p = toy_params(t, STEPS);
+    hds_head *start = p.start = toy_start(t, 0.5f, 0.2f, 0.01f, 200), *head;
+    size_t count = 3 * t->model->vertex_count * sizeof(float);
+    fit_run run, smooth;
+    open_run(&run, &p);
+    assert_true(run.shape[0] == 0.5f && run.start[0] == 0.5f && run.expression[0] == 0.2f);
+    assert_int_equal(run.texture_width, 8);
+    assert_int_equal(run.texture_height, 4);
+    for (int i = 0; i < 8 * 4 * 3; i++)
+        assert_true(run.texture[i] == 200.0f / 255 && run.start_texture[i] == 200.0f / 255);
+    float *expected = malloc(count);
+    fit_views views;
+    assert_non_null(expected);
+    toy_ok(fit_views_draw(&run, NULL, &views, &error), &error);
+    toy_ok(hds_head_vertices(start, expected, &error), &error);
+    assert_memory_equal(views.vertices, expected, count);
+    free(expected);
+    p.start = toy_start(t, 0.5f, 0.2f, 0, 200);
+    open_run(&smooth, &p);
+    assert_true(advance(&run, TOTAL) && advance(&smooth, TOTAL));
+    assert_memory_not_equal(run.shape, smooth.shape, TOY_SHAPES * sizeof(float));
+    toy_ok(fit_run_head(&run, &head, &error), &error);
+    assert_memory_equal(head->offsets, start->offsets, count);
+    assert_int_equal(head->texture_width, 8);
+    assert_true(head->expression[0] == 0.2f && head->shape[0] != 0.5f);
+    hds_head_unref(head);
+    toy_ok(fit_run_head(&smooth, &head, &error), &error);
+    assert_null(head->offsets);
+    hds_head_unref(head);
+    fit_run_finish(&run);
+    fit_run_finish(&smooth);
+    hds_head_unref(start);
+    hds_head_unref(p.start);
 }
 
 static void load_refused(const hds_generate_params *p, const char *path, hds_status status,
@@ -165,11 +204,9 @@ static void checkpoints_of_other_runs_are_refused(void **state)
     p.texture.l2 *= 2;
     load_refused(&p, path, HDS_ERROR_ARGUMENT, "its texture is");
     p = right;
-    p.start = (hds_coefficients){ .shape = (float[]){ 1 }, .shape_count = 1 };
-    load_refused(&p, path, HDS_ERROR_ARGUMENT, "its start coefficients are others");
-    p = right;
-    p.start = (hds_coefficients){ .expression = (float[]){ 1 }, .expression_count = 1 };
-    load_refused(&p, path, HDS_ERROR_ARGUMENT, "its expression coefficients are others");
+    p.start = toy_start(t, 0, 0, 0, 0);
+    load_refused(&p, path, HDS_ERROR_ARGUMENT, "its start is null, here it is");
+    hds_head_unref(p.start);
     p = right;
     p.model = toy_load_head(head);
     load_refused(&p, path, HDS_ERROR_ARGUMENT, "its model is");
@@ -191,6 +228,33 @@ static void checkpoints_of_other_runs_are_refused(void **state)
     hds_free(path);
     hds_free(head);
     hds_free(prior);
+}
+
+static void checkpoints_of_other_starts_are_refused(void **state)
+{
+    const toy *t = *state;
+    hds_generate_params p = toy_params(t, STEPS);
+    hds_head *start = p.start = toy_start(t, 0.5f, 0.2f, 0.01f, 9);
+    char *path = saved(t, &p, 2);
+    const struct {
+        float shape, expression, depth;
+        uint8_t grey;
+        const char *word;
+    } others[] = { { 0.4f, 0.2f, 0.01f, 9, "its start coefficients are others" },
+                   { 0.5f, 0, 0.01f, 9, "its expression coefficients are others" },
+                   { 0.5f, 0.2f, 0.02f, 9, "its start is" },
+                   { 0.5f, 0.2f, 0, 9, "its start is" },
+                   { 0.5f, 0.2f, 0.01f, 8, "its start is" } };
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        p.start =
+            toy_start(t, others[i].shape, others[i].expression, others[i].depth, others[i].grey);
+        load_refused(&p, path, HDS_ERROR_ARGUMENT, others[i].word);
+        hds_head_unref(p.start);
+    }
+    p.start = NULL;
+    load_refused(&p, path, HDS_ERROR_ARGUMENT, "here it is null");
+    hds_head_unref(start);
+    hds_free(path);
 }
 
 static void cut_off_checkpoints_are_refused(void **state)
@@ -323,16 +387,25 @@ static void settings_out_of_range_are_refused(void **state)
     settings_refused(p, "texture.timestep_max", "at most 1");
 }
 
-static void starts_that_do_not_fit_are_refused(void **state)
+/* Of a model with other numbers; one that was loaded again is the same. */
+static void starts_of_other_models_are_refused(void **state)
 {
-    hds_generate_params p = toy_params(*state, STEPS);
-    const float values[8] = { 0, NAN };
-    p.start = (hds_coefficients){ .shape = values, .shape_count = TOY_SHAPES + 1 };
-    settings_refused(p, "start", "4 shape coefficients, the model has 3");
-    p.start = (hds_coefficients){ .expression = values, .expression_count = 2 };
-    settings_refused(p, "start", "2 expression coefficients, the model has 1");
-    p.start = (hds_coefficients){ .pose = values, .pose_count = 3 };
-    settings_refused(p, "start", "pose[1] is nan");
+    const toy *t = *state;
+    hds_error error = { 0 };
+    hds_generate_params p = toy_params(t, STEPS);
+    hds_head_model_params fewer = { .path = t->head_path, .shape_count = 2 };
+    p.start = toy_start(t, 0.5f, 0, 0, 0);
+    toy_ok(hds_head_model_load(&p.model, &fewer, &error), &error);
+    settings_refused(p, "start is a head of 'toy.npz' (", "3 shapes, 1 expressions), expected");
+    hds_head_model_unref(p.model);
+    p.model = toy_load_head(t->head_path);
+    fit_run run;
+    open_run(&run, &p);
+    fit_run_finish(&run);
+    p.model->shape_basis[4] += 0.001f;
+    settings_refused(p, "start is a head of 'toy.npz'", "with the same numbers");
+    hds_head_model_unref(p.model);
+    hds_head_unref(p.start);
 }
 
 int main(void)
@@ -341,12 +414,14 @@ int main(void)
         cmocka_unit_test(both_stages_change_their_own),
         cmocka_unit_test(the_seed_alone_decides),
         cmocka_unit_test(a_checkpoint_continues_to_the_same_bytes),
+        cmocka_unit_test(a_start_is_started_from),
         cmocka_unit_test(checkpoints_of_other_runs_are_refused),
+        cmocka_unit_test(checkpoints_of_other_starts_are_refused),
         cmocka_unit_test(cut_off_checkpoints_are_refused),
         cmocka_unit_test(checkpoints_that_contradict_themselves_are_refused),
         cmocka_unit_test(framing_is_of_the_base_pose),
         cmocka_unit_test(settings_out_of_range_are_refused),
-        cmocka_unit_test(starts_that_do_not_fit_are_refused),
+        cmocka_unit_test(starts_of_other_models_are_refused),
     };
     return cmocka_run_group_tests(tests, toy_create, toy_destroy);
 }

@@ -186,6 +186,36 @@ static inline int toy_destroy(void **state)
     return 0;
 }
 
+/* A head to start from: its first coefficients, with a dent of `depth` metres at the front (0: no
+ * offsets) and a texture of one grey (0: the model's own); new. */
+static inline hds_head *toy_start(const toy *t, float shape, float expression, float depth,
+                                  uint8_t grey)
+{
+    hds_error error = { 0 };
+    hds_head *head;
+    size_t count = 3 * t->model->vertex_count;
+    float *offsets = calloc(count, sizeof *offsets);
+    uint8_t texture[8 * 4 * 3];
+    assert_non_null(offsets);
+    for (size_t i = 2; i < count; i += 3)
+        offsets[i] = t->model->vertices[i] > 0.05f ? -depth : 0;
+    memset(texture, grey, sizeof texture);
+    const hds_head_params p = {
+        .model = t->model,
+        .coefficients = { .shape = &shape,
+                          .shape_count = 1,
+                          .expression = &expression,
+                          .expression_count = 1 },
+        .offsets = depth != 0 ? offsets : NULL,
+        .texture = grey ? texture : NULL,
+        .texture_width = 8,
+        .texture_height = 4,
+    };
+    toy_ok(hds_head_create(&head, &p, &error), &error);
+    free(offsets);
+    return head;
+}
+
 /* Both stages with a few small steps. */
 static inline hds_generate_params toy_params(const toy *t, int steps)
 {

@@ -31,6 +31,33 @@ def test_attributes(egg, head):
     assert head.vertices() == egg.vertices(head.shape, head.expression, head.pose)
 
 
+def dents(egg):
+    """(V, 3) offsets as a float32 memoryview."""
+    numbers = array.array("f", [0.01 * ((7 * i) % 5 - 2) for i in range(3 * egg.vertex_count)])
+    return memoryview(numbers).cast("B").cast("f", (egg.vertex_count, 3))
+
+
+def test_offsets(egg, head, tmp_path):
+    offsets = dents(egg)
+    assert head.offsets is None
+    sculpt = headsds.Head(egg, shape=[1, -2], texture=TEXTURE, offsets=offsets)
+    assert sculpt.offsets == offsets and sculpt.offsets.shape == (egg.vertex_count, 3)
+    plain = egg.vertices(shape=[1, -2])
+    for i in 0, 17, egg.vertex_count - 1:
+        for k in range(3):
+            expected = plain[i, k] + offsets[i, k]
+            assert sculpt.vertices()[i, k] == pytest.approx(expected, abs=1e-6)
+    assert sculpt.render(size=32) != headsds.Head(egg, shape=[1, -2], texture=TEXTURE).render(
+        size=32)
+    sculpt.save(tmp_path / "sculpt.headsds")
+    back = headsds.Head.load(tmp_path / "sculpt.headsds", egg)
+    assert back.offsets == offsets and back.vertices() == sculpt.vertices()
+    sculpt.save(tmp_path / "sculpt.obj")
+    lines = [line.split() for line in (tmp_path / "sculpt.obj").read_text().splitlines()]
+    written = array.array("f", [float(x) for line in lines if line[:1] == ["v"] for x in line[1:]])
+    assert written.tobytes() == sculpt.vertices().tobytes()
+
+
 def test_texture_of_the_model_is_the_default(egg):
     assert headsds.Head(egg).texture == egg.mean_texture
 
@@ -219,6 +246,10 @@ def test_base_pose_returns_with_the_head(tmp_path, egg, egg_path):
         ({"texture": [1, 2]}, TypeError, "texture: <class 'list'>"),
         ({"shape": [float("nan")]}, ValueError, "shape"),
         ({"model": 3}, TypeError, "expected a headsds.HeadModel or None"),
+        ({"offsets": [0.0] * 6}, TypeError, "offsets: <class 'list'>"),
+        ({"offsets": array.array("f", [0] * 6)}, ValueError, r"offsets: shape \(6,\), expected"),
+        ({"offsets": memoryview(bytes(24)).cast("f", (2, 3))}, ValueError,
+         "offsets: 2 vertices, expected the model's 86"),
         ({"prompt": None}, TypeError, "str"),
     ],
 )

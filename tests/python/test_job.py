@@ -41,6 +41,49 @@ def test_equal_seeds_give_equal_heads(egg, prior):
     assert generate(egg, prior, negative_prompt="a nose").shape != a.shape
 
 
+def sculpt(egg, depth=0.01, **more):
+    """A head with a dent at one vertex, and a texture of one grey."""
+    offsets = memoryview(bytearray(12 * egg.vertex_count)).cast("f", (egg.vertex_count, 3))
+    offsets[40, 2] = depth
+    texture = memoryview(bytes([90]) * 48).cast("B", (4, 4, 3))
+    return headsds.Head(egg, **{"shape": [0.5, -1], "expression": [0, 0.3], "texture": texture,
+                                "offsets": offsets, **more})
+
+
+def test_start(egg, prior, tmp_path):
+    start = sculpt(egg)
+    start.save(tmp_path / "a.headsds")
+    head = generate(egg, prior, start=start)
+    assert head.offsets == start.offsets and head.expression == start.expression
+    assert head.texture.shape == (4, 4, 3) and head.texture != start.texture
+    assert head.shape != start.shape
+    assert all(abs(a - b) < 0.2 for a, b in zip(head.shape, start.shape))
+    assert generate(None, prior, start=start).model is egg
+    again = generate(egg, prior, start=headsds.Head.load(tmp_path / "a.headsds", egg))
+    assert (again.shape, again.texture) == (head.shape, head.texture)
+    job = headsds.Job("a head", prior=prior, start=start, seed=3, geometry=STAGE, texture=None)
+    job.start()
+    assert job.wait().texture == start.texture
+    assert generate(egg, prior, start=None).shape == generate(egg, prior).shape
+
+
+def test_start_of_another_model(egg, egg_path, prior):
+    with pytest.raises(TypeError, match="start: <class 'str'>, expected a headsds.Head or None"):
+        generate(egg, prior, start="a head")
+    with pytest.raises(ValueError, match="start is a head of 'egg' .*, expected one of"):
+        generate(headsds.HeadModel.load(egg_path, shape_count=1), prior, start=sculpt(egg))
+
+
+def test_checkpoint_of_another_start(egg, prior, tmp_path):
+    path = tmp_path / "run"
+    whole = generate(egg, prior, start=sculpt(egg), checkpoint=path)
+    again = generate(egg, prior, start=sculpt(egg), checkpoint=path, resume=True)
+    assert (again.shape, again.texture) == (whole.shape, whole.texture)
+    for start in None, sculpt(egg, depth=0.02), sculpt(egg, texture=None), sculpt(egg, shape=[1]):
+        with pytest.raises(ValueError, match="the checkpoint is of another run: its start"):
+            generate(egg, prior, start=start, checkpoint=path, resume=True)
+
+
 def test_skipped_stages(egg, prior):
     head = generate(egg, prior, texture=None)
     assert {line.stage for line in head.history} == {"geometry"}

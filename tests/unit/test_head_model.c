@@ -128,6 +128,47 @@ static void test_vertices_by_hand(void **state)
     hds_head_model_unref(m);
 }
 
+/* As if they were in the template, under any coefficients and pose. */
+static void test_offsets_are_added_to_the_template(void **state)
+{
+    const fixture *f = *state;
+    float offsets[12], dented[12], found[12], expected[12];
+    io_array arrays[TINY_ARRAYS];
+    for (int i = 0; i < 12; i++) {
+        offsets[i] = 0.1f * (float)i - 0.3f;
+        dented[i] = tiny_vertices[i] + offsets[i];
+    }
+    tiny_head(arrays);
+    tiny_find(arrays, TINY_ARRAYS, "vertices")->data = dented;
+    char *path = tiny_write(f->folder, "dented.npz", arrays, TINY_ARRAYS);
+    hds_head_model *m = load(f->path, 0, 0), *other = load(path, 0, 0);
+    const float shape[] = { 2, -1 }, expression[] = { 0.5f }, pose[] = { 0.3f, 0, 0, 1, 2, 3, -1 };
+    hds_head_params params = { .model = m,
+                               .coefficients = { shape, 2, expression, 1, pose, 7 },
+                               .offsets = offsets };
+    hds_head *head;
+    hds_head_info info;
+    hds_error error = { 0 };
+    assert_int_equal(hds_head_create(&head, &params, &error), HDS_OK);
+    memset(offsets, 0, sizeof offsets);
+    hds_head_get_info(head, &info);
+    assert_true(info.offsets[0] == -0.3f);
+    assert_int_equal(hds_head_vertices(head, found, &error), HDS_OK);
+    assert_int_equal(hds_head_model_vertices(other, &params.coefficients, expected, &error),
+                     HDS_OK);
+    for (int i = 0; i < 12; i++)
+        assert_true(fabsf(found[i] - expected[i]) <= 1e-6f);
+    assert_int_equal(hds_head_model_vertices(m, &params.coefficients, expected, &error), HDS_OK);
+    assert_memory_not_equal(found, expected, sizeof found);
+    hds_head_unref(head);
+    offsets[7] = NAN;
+    assert_int_equal(hds_head_create(&head, &params, &error), HDS_ERROR_ARGUMENT);
+    assert_string_equal(error.message, "offsets: coordinate 1 of vertex 2 is not a finite number");
+    hds_head_model_unref(m);
+    hds_head_model_unref(other);
+    hds_free(path);
+}
+
 static void test_bad_coefficients(void **state)
 {
     const fixture *f = *state;
@@ -481,6 +522,7 @@ int main(void)
         IN_FOLDER(test_base_pose),
         IN_FOLDER(test_head_copies_what_it_is_given),
         IN_FOLDER(test_head_defaults),
+        IN_FOLDER(test_offsets_are_added_to_the_template),
         IN_FOLDER(test_save),
         IN_FOLDER(test_save_refuses),
         IN_FOLDER(test_named_texture),

@@ -25,6 +25,8 @@ enum { UVS = (ROWS + 1) * (COLUMNS + 1) };
 static char folder[] = "/tmp/headsds-scene-XXXXXX";
 static hds_head_model *model;
 static hds_head *head;
+static float dent[VERTICES * 3]; /* offsets of the second group's head */
+static bool sculpted;
 
 static void path_in(char path[256], const char *name)
 {
@@ -156,6 +158,7 @@ static void save_egg(const char *path, bool turned)
 static int setup(void **state)
 {
     char path[256];
+    memcpy(folder, "/tmp/headsds-scene-XXXXXX", sizeof folder);
     assert_non_null(mkdtemp(folder));
     path_in(path, "egg.npz");
     save_egg(path, false);
@@ -172,6 +175,7 @@ static int setup(void **state)
         .model = model,
         .prompt = "\303\204 head with a \"long\" nose",
         .coefficients = { shape, SHAPES, expression, EXPRESSIONS, pose, 3 * JOINTS },
+        .offsets = sculpted ? dent : NULL,
         .texture = texture,
         .texture_width = TEXTURE,
         .texture_height = TEXTURE,
@@ -231,7 +235,12 @@ static void evaluate(int more, float *out)
     if (more >= 0)
         expression[more] += 1;
     hds_coefficients c = { info.shape, SHAPES, expression, EXPRESSIONS, info.pose, 3 * JOINTS };
-    assert_int_equal(hds_head_model_vertices(model, &c, out, NULL), HDS_OK);
+    hds_head_model with = *model;
+    float template[VERTICES * 3];
+    for (size_t i = 0; i < VERTICES * 3; i++)
+        template[i] = model->vertices[i] + (sculpted ? dent[i] : 0);
+    with.vertices = template;
+    assert_int_equal(hds_head_model_vertices(&with, &c, out, NULL), HDS_OK);
 }
 
 static void near3(const struct aiVector3D *found, const float *wanted)
@@ -423,12 +432,28 @@ static void test_state_returns(void **state)
         assert_memory_equal(a.expression, b.expression, EXPRESSIONS * sizeof(float));
         assert_memory_equal(a.pose, b.pose, 3 * JOINTS * sizeof(float));
         assert_memory_equal(b.texture, texture, sizeof texture);
+        assert_true(sculpted == (b.offsets != NULL));
+        if (sculpted)
+            assert_memory_equal(b.offsets, dent, sizeof dent);
         assert_int_equal(b.history_count, 2);
         assert_memory_equal(a.history, b.history, 2 * sizeof *a.history);
         assert_int_equal(hds_head_save(loaded, again, &error), HDS_OK);
         same_bytes(path, again);
         hds_head_unref(loaded);
     }
+}
+
+/* Whoever knows no offsets must not read a head that has some. */
+static void test_state_names_its_format(void **state)
+{
+    char path[256];
+    io_npz npz;
+    save_as("format.headsds", path);
+    assert_int_equal(io_npz_open(&npz, path, 0, NULL), HDS_OK);
+    const io_array *format = io_npz_find(&npz, "format");
+    assert_memory_equal(format->data, sculpted ? "headsds 2" : "headsds 1", 9);
+    assert_true(sculpted == (io_npz_find(&npz, "offsets") != NULL));
+    io_npz_close(&npz);
 }
 
 /* No prompt, no history, no texture, all zero. */
@@ -646,14 +671,49 @@ static void test_render_errors(void **state)
                      HDS_OK);
 }
 
+static int setup_sculpted(void **state)
+{
+    sculpted = true;
+    for (int i = 0; i < VERTICES * 3; i++)
+        dent[i] = .01f * sinf((float)i);
+    return setup(state);
+}
+
+/* The dents are in the picture: it is neither the smooth head's nor another time's. */
+static void test_render_shows_offsets(void **state)
+{
+    static uint8_t rough[64 * 64 * 3], smooth[64 * 64 * 3];
+    const hds_render_params params = { .size = 64, .mode = HDS_RENDER_NORMALS };
+    hds_head_info info;
+    hds_head *bare;
+    hds_head_get_info(head, &info);
+    const hds_head_params same = { .model = model,
+                                   .coefficients = { info.shape, SHAPES, info.expression,
+                                                     EXPRESSIONS, info.pose, 3 * JOINTS } };
+    assert_int_equal(hds_head_create(&bare, &same, NULL), HDS_OK);
+    assert_int_equal(hds_head_render(head, &params, rough, NULL), HDS_OK);
+    assert_int_equal(hds_head_render(bare, &params, smooth, NULL), HDS_OK);
+    assert_memory_not_equal(rough, smooth, sizeof rough);
+    hds_head_unref(bare);
+}
+
 int main(void)
 {
+    const struct CMUnitTest with_offsets[] = {
+        cmocka_unit_test(test_glb),
+        cmocka_unit_test(test_gltf),
+        cmocka_unit_test(test_obj),
+        cmocka_unit_test(test_state_returns),
+        cmocka_unit_test(test_state_names_its_format),
+        cmocka_unit_test(test_render_shows_offsets),
+    };
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_glb),
         cmocka_unit_test(test_gltf),
         cmocka_unit_test(test_gltf_name_with_spaces),
         cmocka_unit_test(test_obj),
         cmocka_unit_test(test_state_returns),
+        cmocka_unit_test(test_state_names_its_format),
         cmocka_unit_test(test_state_of_nothing),
         cmocka_unit_test(test_save_errors),
         cmocka_unit_test(test_load_errors),
@@ -664,5 +724,6 @@ int main(void)
         cmocka_unit_test(test_render_cameras),
         cmocka_unit_test(test_render_errors),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    int failed = cmocka_run_group_tests(tests, setup, teardown);
+    return failed + cmocka_run_group_tests(with_offsets, setup_sculpted, teardown);
 }

@@ -3,10 +3,11 @@
 
 A mesh may lie turned, scaled and moved in its own coordinates (FBX in centimetres, y up, ...) and
 may have been sculpted. A similarity x -> s R x + t from the template to the mesh is found by least
-squares (Umeyama 1991); only s R is used to carry offsets over: key = basis + s R (head - template).
+squares (Umeyama 1991); only s R is used to carry offsets over: key = basis + s R (head - start), where
+the start is the template, or the head that the mesh was sculpted to.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -28,15 +29,25 @@ def to_blender(vertices):
     return points(vertices) @ MODEL_TO_BLENDER.T
 
 
+def to_model(vertices):
+    """to_blender() undone."""
+    return points(vertices) @ MODEL_TO_BLENDER
+
+
 @dataclass(frozen=True)
 class Placement:
     """How the template lies in a mesh: x -> scale * rotation @ x + translation."""
     scale: float
     rotation: np.ndarray
     translation: np.ndarray
+    exact: bool = False     # nothing but this has happened to the mesh
 
     def point(self, vertices):
         return self.scale * points(vertices) @ self.rotation.T + self.translation
+
+    def back(self, vertices):
+        """point() undone."""
+        return (points(vertices) - self.translation) @ self.rotation / self.scale
 
     def offset(self, vectors):
         return self.scale * points(vectors) @ self.rotation.T
@@ -72,15 +83,15 @@ def place(template, basis):
     if found.scale <= 0.0:
         raise ValueError("the mesh does not look like the head model at all")
     if np.abs(found.point(a) - b).max() <= EXACT * size:
-        return found
+        return replace(found, exact=True)
     rotation = _nearest_turn(found.rotation)
     scale = _nearest_scale(found.scale)
     return Placement(scale, rotation, b.mean(axis=0) - scale * rotation @ a.mean(axis=0))
 
 
-def shape_key(template, basis, head, placement):
-    """basis + (head - template) in the mesh's units and axes: sculpted offsets stay."""
-    return points(basis) + placement.offset(points(head) - points(template))
+def shape_key(start, basis, head, placement):
+    """basis + (head - start) in the mesh's units and axes: what was sculpted stays."""
+    return points(basis) + placement.offset(points(head) - points(start))
 
 
 def _nearest_turn(rotation):

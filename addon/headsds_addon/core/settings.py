@@ -41,10 +41,10 @@ class Settings:
         return {"path": self.prior_path, "config": self.prior_config, "loras": self.loras,
                 "device": self.device, "dtype": self.dtype}
 
-    def arguments(self, model, prior):
+    def arguments(self, model, prior, start=None):
         """Keyword arguments of headsds.Job."""
         return {"prompt": self.prompt, "head_model": model, "prior": prior, "seed": self.seed,
-                "geometry": _stage(self.geometry_steps), "texture": _stage(self.texture_steps)}
+                "start": start, "geometry": _stage(self.geometry_steps), "texture": _stage(self.texture_steps)}
 
 
 def preset_steps(preset, geometry_steps, texture_steps):

@@ -7,7 +7,7 @@ looked up at every tick, for an undo or an artist may have replaced, renamed or 
 
 import bpy
 
-from ..core import coordinates, engine, naming, run
+from ..core import coordinates, engine, naming, run, sculpt
 from . import meshes, preview
 
 current = None                  # the session that runs, or the last one
@@ -30,15 +30,17 @@ class Session:
         self.over = False
         self.head = None
         self._live = live
-        self._template = self._in_mesh(self.model)
         preview.restore_all()
-        self.placement = coordinates.place(self._template, meshes.basis(obj.data))
+        basis = meshes.basis(obj.data)
+        self.placement = coordinates.place(self._in_mesh(self.model), basis)
+        self.start = sculpt.start(self._headsds, self.model, self._order, self.placement, basis)
+        self._before = self._in_mesh(self.start or self.model)
         self.run = run.Run(self._make, self._headsds.Cancelled)
 
     def _make(self):
         """On the loading thread: no bpy here."""
         prior = engine.prior(**self.settings.prior())
-        job = self._headsds.Job(**self.settings.arguments(self.model, prior))
+        job = self._headsds.Job(**self.settings.arguments(self.model, prior, self.start))
         job.start()
         return job
 
@@ -111,7 +113,7 @@ class Session:
         if len(basis) != self.model.vertex_count:
             raise ValueError(f"{obj.name}: now has {len(basis)} vertices, expected "
                              f"{self.model.vertex_count} as when the run began")
-        return coordinates.shape_key(self._template, basis, self._in_mesh(head), self.placement)
+        return coordinates.shape_key(self._before, basis, self._in_mesh(head), self.placement)
 
     def _show(self, obj):
         head = self.run.preview()
@@ -139,10 +141,13 @@ class Session:
         self.over = True
 
     def _record(self, head, image):
-        return {"prompt": self.settings.prompt, "seed": str(self.settings.seed),
-                "head_model": self.model.name, "image": image.name if image else "",
-                "shape": list(head.shape), "expression": list(head.expression),
-                "pose": [number for joint in head.pose.tolist() for number in joint]}
+        record = {"prompt": self.settings.prompt, "seed": str(self.settings.seed),
+                  "head_model": self.model.name, "image": image.name if image else "",
+                  "shape": list(head.shape), "expression": list(head.expression),
+                  "pose": [number for joint in head.pose.tolist() for number in joint]}
+        if self.start is not None:
+            record["start_shape"] = list(self.start.shape)
+        return record
 
     def _end(self):
         self.over = True

@@ -20,13 +20,16 @@ def add_head():
     return bpy.context.active_object
 
 
-def foreign_head(scale=1.0, quads=False):
-    """The model's topology as an artist may have it: no UVs, no keys, other axes, own material."""
+def foreign_head(scale=1.0, order=None, turn=np.eye(3), offset=(0.0, 0.0, 0.0)):
+    """The model's topology as an artist may have it: no UVs, no keys, other axes, own material;
+    with an order, its vertex i is the model's vertex order[i]."""
     from headsds_addon.core import engine
     model = engine.model()
-    vertices = scale * np.asarray(model.vertices())
+    order = np.arange(model.vertex_count) if order is None else order
+    vertices = scale * np.asarray(model.vertices())[order] @ turn.T + offset
+    faces = np.argsort(order)[np.asarray(model.faces)]
     mesh = bpy.data.meshes.new("Artist")
-    mesh.from_pydata(vertices.tolist(), [], np.asarray(model.faces)[::-1].tolist())
+    mesh.from_pydata(vertices.tolist(), [], faces[::-1].tolist())
     obj = bpy.data.objects.new("Artist", mesh)
     bpy.context.scene.collection.objects.link(obj)
     bpy.context.view_layer.objects.active = obj
@@ -129,22 +132,87 @@ def test_same_seed_same_key():
     assert np.array_equal(state.key(first, "an old woman"), state.key(second, "an old woman"))
 
 
-def test_sculpted_mesh_in_centimetres_keeps_its_offsets():
+def moved(obj, name):
+    """(V,3) what the key's record says that the model has moved, in metres, from the start."""
     from headsds_addon.core import engine
     from headsds_addon.ops import meshes
-    obj = foreign_head(scale=100.0)
+    record, model = meshes.records(obj)[name], engine.model()
+    after = np.asarray(model.vertices(shape=record["shape"]))
+    distance = after - np.asarray(model.vertices(shape=record.get("start_shape", [])))
+    assert np.abs(distance).max() > 1e-5
+    return distance
+
+
+def sculpted(obj):
+    """A bump on the face, (V,3) of what the mesh is then."""
     sculpt = state.coordinates(obj.data.vertices)
-    sculpt[sculpt[:, 2] > np.percentile(sculpt[:, 2], 90)] += [0.3, 0.2, 1.0]
+    size = np.ptp(sculpt, axis=0).max()
+    sculpt[sculpt[:, 2] > np.percentile(sculpt[:, 2], 90)] += size * np.array([0.01, 0.01, 0.03])
     obj.data.vertices.foreach_set("co", sculpt.ravel())
+    return sculpt
+
+
+def test_sculpted_mesh_in_centimetres_is_the_start():
+    from headsds_addon.core import coordinates
+    from headsds_addon.ops import meshes, session
+    obj = foreign_head(scale=100.0)
+    sculpt = sculpted(obj)
     obj.scale = (0.013, 0.013, 0.013)
     generate("a wide jaw", texture_steps=0)
-    record = meshes.records(obj)["a wide jaw"]
-    model = engine.model()
-    moved = np.asarray(model.vertices(shape=record["shape"])) - np.asarray(model.vertices())
+    assert any(meshes.records(obj)["a wide jaw"]["start_shape"])
     written = state.key(obj, "a wide jaw") - state.key(obj, "Basis")
+    wanted = 100.0 * moved(obj, "a wide jaw")
     assert np.array_equal(state.key(obj, "Basis"), sculpt)
-    assert np.abs(moved).max() > 1e-5
-    assert np.allclose(written, 100.0 * moved, atol=1e-4), np.abs(written - 100.0 * moved).max()
+    assert np.allclose(written, wanted, atol=1e-4), np.abs(written - wanted).max()
+    ended = session.current         # the head that came out has the sculpt, too
+    whole = ended.placement.point(coordinates.to_blender(ended.head.vertices()))
+    assert np.allclose(whole, state.key(obj, "a wide jaw"), atol=1e-4)
+
+
+def test_permuted_mesh_gets_keys_and_uvs_in_its_own_order():
+    from headsds_addon.core import engine
+    model = engine.model()
+    order = np.random.default_rng(6).permutation(model.vertex_count)
+    plain, obj = foreign_head(), foreign_head(order=order)
+    generate("a wide jaw")
+    distance = moved(obj, "a wide jaw")[order]
+    written = state.key(obj, "a wide jaw") - state.key(obj, "Basis")
+    assert np.allclose(written, distance, atol=1e-6), np.abs(written - distance).max()
+    uvs = np.array([loop.uv[:] for loop in obj.data.uv_layers["HeadSDS"].data]).reshape(-1, 3, 2)
+    wanted = np.asarray(model.uvs)[np.asarray(model.uv_faces)][::-1]
+    assert np.allclose(uvs, wanted, atol=1e-6)
+    bpy.context.view_layer.objects.active = plain
+    generate("a wide jaw", texture_steps=0)
+    first = state.key(plain, "a wide jaw")
+    assert np.allclose(state.key(obj, "a wide jaw"), first[order], atol=1e-6)
+
+
+def test_permuted_sculpt_is_kept():
+    from headsds_addon.core import engine
+    order = np.random.default_rng(7).permutation(engine.model().vertex_count)
+    obj = foreign_head(scale=100.0, order=order)
+    sculpt = sculpted(obj)
+    generate("a wide jaw", texture_steps=0)
+    assert np.array_equal(state.key(obj, "Basis"), sculpt)
+    written = state.key(obj, "a wide jaw") - sculpt
+    assert np.allclose(written, 100.0 * moved(obj, "a wide jaw")[order], atol=1e-4)
+
+
+def test_transformed_mesh_keeps_its_axes_and_units():
+    """Turned, in inches and off the origin in its own coordinates, and the object elsewhere."""
+    c, s = np.cos(0.7), np.sin(0.7)
+    turn = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]]) @ np.array(
+        [[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
+    obj = foreign_head(scale=39.37, turn=turn, offset=(3.0, -8.0, 60.0))
+    obj.matrix_world = ((0.0, -0.5, 0.0, 1.0), (0.5, 0.0, 0.0, 2.0), (0.0, 0.0, 2.0, 3.0),
+                        (0.0, 0.0, 0.0, 1.0))
+    bpy.context.view_layer.update()
+    matrix = np.array(obj.matrix_world)
+    generate("a wide jaw", texture_steps=0)
+    written = state.key(obj, "a wide jaw") - state.key(obj, "Basis")
+    wanted = 39.37 * moved(obj, "a wide jaw") @ turn.T
+    assert np.allclose(written, wanted, atol=1e-4), np.abs(written - wanted).max()
+    assert np.allclose(obj.matrix_world, matrix, atol=1e-6)
 
 
 def test_artists_materials_stay():
