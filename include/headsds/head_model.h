@@ -89,7 +89,7 @@ HDS_API HDS_NODISCARD hds_status hds_head_model_vertices_batch(const hds_head_mo
                                                                hds_error *error);
 
 /* The gradient of sum(dvertices * vertices) with respect to the coefficients of `count` heads, of
- * all the model has: dvertices (count, vertex_count, 3) is added to gradients[count], whose arrays
+ * all the model has: dvertices (count, vertex_count, 3), the gradient is added to gradients[count], whose arrays
  * have shape_count, expression_count and 3 joint_count numbers. One that is NULL is left out; heads
  * that share one add up in it. */
 typedef struct hds_gradients {
@@ -100,7 +100,8 @@ HDS_API HDS_NODISCARD hds_status hds_head_model_vertices_adjoint(
     const float *dvertices, const hds_gradients *gradients, hds_error *error);
 
 /* A mesh of the model's topology taken apart: where it lies, what the model explains of it, and
- * what is left, a sculptor's work. With head = vertices of shape, expression and no pose,
+ * what is left, a sculptor's work. With head = vertices of shape and expression at the template's
+ * own rest, where not even the base pose turns a joint (pose = -base_pose),
  *   mesh_i = scale rotation (head_i + offsets_i) + translation
  * to float precision; a similarity as Umeyama's (1991), coefficients under a unit Gaussian prior
  * that gives way where 0.05 mm, root mean square, are gained a standard deviation. */
@@ -116,7 +117,8 @@ typedef struct hds_fit {
     float rotation[9], scale, translation[3];
     float rms; /* root mean square length of the offsets */
 } hds_fit;
-/* HDS_ERROR_ARGUMENT: another count, numbers that are not finite, vertices on one line. */
+/* HDS_ERROR_ARGUMENT: another count, numbers that are not finite, vertices on one line, a mirrored
+ * mesh. */
 HDS_API HDS_NODISCARD hds_status hds_head_model_fit(const hds_head_model *model,
                                                     const hds_fit_params *params, hds_fit *fit,
                                                     hds_error *error);

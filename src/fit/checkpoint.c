@@ -156,10 +156,8 @@ static hds_status compare_start(const fit_run *run, const io_npz *npz, hds_error
     for (int i = 0; i < 4; i++) {
         const io_array *a = io_npz_find(npz, names[i]);
         size_t size = counts[i] * sizeof(float);
-        if (!a && !given[i])
-            continue;
-        if (!a || !given[i] || a->kind != 'f' || a->size != size ||
-            (size && memcmp(a->data, given[i], size)))
+        if ((a && (a->kind != 'f' || a->size != size)) ||
+            !head_same_pose(a ? a->data : NULL, given[i], counts[i]))
             return hds_raise(
                 error, HDS_ERROR_ARGUMENT,
                 "%s: the checkpoint is of another run: its %s coefficients are others; "

@@ -31,6 +31,7 @@ typedef struct fitter {
     double *right;     /* (K+7) */
     double *c;         /* (K) shape, then expression */
     math_similarity where;
+    bool mirrored; /* against the template: what is fitted may turn inside out to follow */
 } fitter;
 
 static const real *basis(const fitter *f, size_t k)
@@ -151,6 +152,7 @@ static bool iterate(fitter *f)
     threads_parallel(f->count, gram_row, f);
     evaluate(f);
     bool placed = place(f);
+    f->mirrored = placed && f->where.mirrored;
     for (int i = 0; i < MOST_ROUNDS && placed && change > STILL; i++) {
         if (!solve(f))
             return false;
@@ -165,6 +167,27 @@ static bool iterate(fitter *f)
     return placed;
 }
 
+/* Into fit->offsets (V,3): its head where no joint is turned, not even by the base pose. */
+static hds_status rest(const head_model *m, hds_fit *fit, hds_error *error)
+{
+    size_t count = m->base_pose ? 3 * m->joint_count : 0;
+    float *back = hds_alloc(count, sizeof *back);
+    if (!back)
+        return hds_raise(error, HDS_ERROR_MEMORY, "no memory for a pose of %zu joints",
+                         m->joint_count);
+    for (size_t i = 0; i < count; i++)
+        back[i] = -m->base_pose[i];
+    const hds_coefficients c = { .shape = fit->shape,
+                                 .shape_count = m->shape_count,
+                                 .expression = fit->expression,
+                                 .expression_count = m->expression_count,
+                                 .pose = back,
+                                 .pose_count = count };
+    hds_status status = hds_head_model_vertices(m, &c, fit->offsets, error);
+    hds_free(back);
+    return status;
+}
+
 /* The result in floats; the offsets are taken from these, so that nothing is lost by rounding. */
 static hds_status finish(fitter *f, const hds_fit_params *params, hds_fit *fit, hds_error *error)
 {
@@ -174,6 +197,8 @@ static hds_status finish(fitter *f, const hds_fit_params *params, hds_fit *fit, 
     for (size_t k = 0; k < f->count; k++)
         *(k < m->shape_count ? fit->shape + k : fit->expression + (k - m->shape_count)) =
             (float)f->c[k];
+    if (f->mirrored)
+        return hds_raise(error, HDS_ERROR_ARGUMENT, "the mesh is mirrored: flip it along one axis");
     fit->scale = (float)(1 / w->scale);
     if (!isnormal(fit->scale))
         return hds_raise(error, HDS_ERROR_ARGUMENT, "the vertices lie %s, expected a head",
@@ -186,11 +211,7 @@ static hds_status finish(fitter *f, const hds_fit_params *params, hds_fit *fit, 
         }
         fit->translation[i] = (float)sum;
     }
-    const hds_coefficients c = { .shape = fit->shape,
-                                 .shape_count = m->shape_count,
-                                 .expression = fit->expression,
-                                 .expression_count = m->expression_count };
-    hds_status status = hds_head_model_vertices(m, &c, fit->offsets, error);
+    hds_status status = rest(m, fit, error);
     double square = 0;
     for (size_t i = 0; status == HDS_OK && i < f->row; i++) {
         const float *y = params->vertices + i / 3 * 3, *r = fit->rotation + i % 3;

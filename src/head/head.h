@@ -50,6 +50,9 @@ struct hds_head_model {
 };
 typedef struct hds_head_model head_model;
 
+/* Of `count` numbers, NULL being zeros. */
+bool head_same_pose(const float *a, const float *b, size_t count);
+
 /* The format of our own, headsds .npz (docs/head-format.md). Arrays, C order, little-endian:
  *   name                 ()      S  bytes
  *   vertices             (V,3)   f  metres, y up, face to +z

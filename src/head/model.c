@@ -131,6 +131,14 @@ static void limit(head_model *m, size_t shape_count, size_t expression_count)
         hds_free(m->expression_names[--m->expression_count]);
 }
 
+bool head_same_pose(const float *a, const float *b, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if ((a ? a[i] : 0) != (b ? b[i] : 0))
+            return false;
+    return true;
+}
+
 static hds_status set_base_pose(head_model *m, const hds_head_model_params *p, hds_error *error)
 {
     if (!p->base_pose && !p->base_pose_count && !p->average_pose)

@@ -51,6 +51,15 @@ typedef struct tree {
     void *context;
 } tree;
 
+/* What is visited costs as many nodes as it has parts of a node's size. */
+static problem charge(hdf *h, size_t nodes)
+{
+    if (nodes > h->nodes)
+        return "has a tree in which nodes lie twice" AGAIN;
+    h->nodes -= nodes;
+    return NULL;
+}
+
 /* level: the node's, or -1 for any: of the root. */
 static problem walk(const tree *t, uint64_t address, int level)
 {
@@ -60,9 +69,7 @@ static problem walk(const tree *t, uint64_t address, int level)
         return cut;
     if (memcmp(node, "TREE", 4) || node[4] != t->kind || (level >= 0 && node[5] != level))
         return "has a broken tree" AGAIN;
-    if (!t->h->nodes--)
-        return "has a tree in which nodes lie twice" AGAIN;
-    problem wrong = NULL;
+    problem wrong = charge(t->h, 1);
     for (size_t i = 0; i < count && !wrong; i++) {
         const unsigned char *key = node + NODE_SIZE + i * entry;
         uint64_t child = io_little(key + t->key_size, OFFSET);
@@ -155,7 +162,8 @@ static problem list_names(void *context, const unsigned char *key, uint64_t chil
         return cut;
     if (memcmp(list, "SNOD\1", 5))
         return "has a broken list of names" AGAIN;
-    for (size_t i = 0; i < count; i++) {
+    problem wrong = charge(l->h, count + 1);
+    for (size_t i = 0; i < count && !wrong; i++) {
         const unsigned char *entry = list + 8 + 40 * i;
         uint64_t place = io_little(entry, OFFSET);
         const unsigned char *header = find(l->h, io_little(entry + OFFSET, OFFSET), HEADER_SIZE);
@@ -171,7 +179,7 @@ static problem list_names(void *context, const unsigned char *key, uint64_t chil
         if (l->status)
             return "";
     }
-    return NULL;
+    return wrong;
 }
 
 static problem list_root(lister *l)
@@ -218,7 +226,7 @@ hds_status io_mat_list_hdf(io_mat *mat, hds_error *error)
 /* ---- what an array is (IV.A.2) ---- */
 
 typedef struct dataset {
-    bool has_space, has_type, has_layout;
+    bool has_space, has_type, has_layout, has_filters;
     int rank;
     int64_t shape[IO_MAX_DIMS]; /* the last is the fastest: MATLAB's from behind */
     char kind;
@@ -242,7 +250,6 @@ static problem read_space(dataset *d, const message *m)
         return "has dimensions that are not understood" AGAIN;
     for (int i = 0; i < d->rank; i++)
         d->shape[i] = (int64_t)io_little(m->at + begin + OFFSET * i, OFFSET);
-    d->has_space = true;
     return NULL;
 }
 
@@ -265,7 +272,6 @@ static problem read_type(dataset *d, const message *m)
     else
         return class == 6 ? "is complex, expected an array of real numbers"
                           : "holds something other than little-endian numbers";
-    d->has_type = true;
     return NULL;
 }
 
@@ -274,7 +280,6 @@ static problem read_layout(dataset *d, const message *m)
     if (m->size < 4 || m->at[0] != 3)
         return "is laid out in another way than MATLAB's" AGAIN;
     d->layout = m->at[1];
-    d->has_layout = true;
     if (d->layout == COMPACT) {
         d->stored = io_little(m->at + 2, 2);
         d->data = m->at + 4;
@@ -346,6 +351,26 @@ static problem read_attribute(const message *m)
     return strstr(numeric, word) ? NULL : "is text or the like, expected an array of numbers";
 }
 
+static problem read_message(dataset *d, const message *m)
+{
+    bool *has = m->type == SPACE     ? &d->has_space
+                : m->type == TYPE    ? &d->has_type
+                : m->type == LAYOUT  ? &d->has_layout
+                : m->type == FILTERS ? &d->has_filters
+                                     : NULL;
+    if (has && *has)
+        return "says twice what it is" AGAIN;
+    if (has)
+        *has = true;
+    return m->type == SPACE       ? read_space(d, m)
+           : m->type == TYPE      ? read_type(d, m)
+           : m->type == LAYOUT    ? read_layout(d, m)
+           : m->type == FILTERS   ? read_filters(d, m)
+           : m->type == ATTRIBUTE ? read_attribute(m)
+           : m->type == TABLE     ? "is a struct or a sparse matrix, expected a full array"
+                                  : NULL;
+}
+
 static problem read_dataset(dataset *d, const hdf *h, const unsigned char *header)
 {
     messages s;
@@ -353,14 +378,7 @@ static problem read_dataset(dataset *d, const hdf *h, const unsigned char *heade
     problem wrong = open_messages(&s, h, header);
     for (m.type = SPACE; !wrong && m.type;) {
         wrong = next_message(&s, &m);
-        if (!wrong)
-            wrong = m.type == SPACE       ? read_space(d, &m)
-                    : m.type == TYPE      ? read_type(d, &m)
-                    : m.type == LAYOUT    ? read_layout(d, &m)
-                    : m.type == FILTERS   ? read_filters(d, &m)
-                    : m.type == ATTRIBUTE ? read_attribute(&m)
-                    : m.type == TABLE     ? "is a struct or a sparse matrix, expected a full array"
-                                          : NULL;
+        wrong = wrong ? wrong : read_message(d, &m);
     }
     if (!wrong && (!d->has_space || !d->has_type || !d->has_layout))
         wrong = "is no array" AGAIN;
@@ -477,6 +495,8 @@ static problem check_chunks(chunks *c)
     c->count = d->size ? 1 : 0;
     for (int i = 0; i < d->rank; i++)
         c->count *= d->size ? (size_t)((d->shape[i] - 1) / d->chunk[i] + 1) : 0;
+    if (c->count > IO_DEFLATE_LIMIT * c->h->size / c->chunk_size)
+        return "has chunks of more bytes than the file can hold";
     c->left = c->count;
     return NULL;
 }

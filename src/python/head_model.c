@@ -157,10 +157,11 @@ PyDoc_STRVAR(fit_doc,
 "Take a mesh of this topology apart, in the model's vertex order (match_topology gives it): a Fit\n"
 "with shape, expression, offsets, rotation, scale, translation and rms.\n\n"
 "vertices (V, 3): in any units and axes, not mirrored. expression=True fits expressions too. With\n"
-"head = vertices(shape, expression), each vertex is scale rotation (head + offsets) + translation to\n"
-"float precision: coefficients explain what they can under a unit Gaussian prior, and the offsets,\n"
-"in metres at rest, keep the rest of a sculpt. Raises ValueError for another count, for NaN, and\n"
-"where all vertices lie on a line.");
+"head the vertices of shape and expression at the template's own rest (pose = -base_pose), each\n"
+"vertex is scale rotation (head + offsets) + translation to float precision: coefficients explain\n"
+"what they can under a unit Gaussian prior, and the offsets, in metres at rest, keep the rest of a\n"
+"sculpt. Raises ValueError for another count, for NaN, for a mirrored mesh, and where all vertices\n"
+"lie on a line.");
 
 static PyObject *head_model_fit(PyObject *self, PyObject *arguments, PyObject *keywords)
 {

@@ -205,6 +205,13 @@ static hds_status read_numbers(reader *r)
     if (status != HDS_OK)
         return status;
     r->counts = counts->data;
+    static const char *const what[COUNTS] = { "vertices", "faces",       "UVs",
+                                              "shapes",   "expressions", "joints" };
+    for (int i = 0; i < COUNTS; i++)
+        if (r->counts[i] > INT32_MAX / 3)
+            return hds_raise(r->error, HDS_ERROR_FORMAT,
+                             "%s: model_counts[%d]: %llu %s, expected at most %d", r->path, i,
+                             (unsigned long long)r->counts[i], what[i], INT32_MAX / 3);
     if ((status = need(r, "model_topology", 'u', 8, 0, 0, 0, &topology)) != HDS_OK ||
         (status = need(r, "shape", 'f', 4, 1, (int64_t)r->counts[3], 0, &shape)) != HDS_OK ||
         (status = need(r, "expression", 'f', 4, 1, (int64_t)r->counts[4], 0, &expression)) !=
@@ -303,9 +310,7 @@ static hds_status check_base_pose(reader *r, const hds_head_model *model)
 {
     hds_head_model_info info;
     hds_head_model_get_info(model, &info);
-    if (r->base_pose && info.base_pose
-            ? !memcmp(r->base_pose, info.base_pose, 3 * info.joint_count * sizeof *r->base_pose)
-            : !r->base_pose && !info.base_pose)
+    if (head_same_pose(r->base_pose, info.base_pose, 3 * info.joint_count))
         return HDS_OK;
     return hds_raise(
         r->error, HDS_ERROR_ARGUMENT,

@@ -245,6 +245,29 @@ static void test_a_sculpted_bump_is_kept(void **state)
     hds_free(bump);
 }
 
+/* The base pose turns what is seen, not what is fitted: offsets are those of the own rest. */
+static void test_a_base_pose_changes_nothing(void **state)
+{
+    float *shape = get(S, sizeof *shape), *pose = get(model->joint_count, 3 * sizeof *pose);
+    random_shape(4, shape);
+    float *vertices = head(shape, NULL), *back = get(V, 3 * sizeof *back);
+    run(vertices, false);
+    memcpy(back, fit.offsets, 3 * V * sizeof *back);
+    pose[0] = 0.3f;
+    pose[4] = -0.2f;
+    model->base_pose = pose;
+    run(vertices, false);
+    model->base_pose = NULL;
+    assert_whole(vertices);
+    assert_least(false);
+    assert_true(fit.rms < 2e-4);
+    assert_memory_equal(fit.offsets, back, 3 * V * sizeof *back);
+    hds_free(vertices);
+    hds_free(back);
+    hds_free(shape);
+    hds_free(pose);
+}
+
 static void refused(const float *vertices, size_t count, const char *message)
 {
     const hds_fit_params params = { vertices, count, false };
@@ -271,6 +294,9 @@ static void test_what_is_no_head_is_refused(void **state)
     vertices[7] = INFINITY;
     refused(vertices, V, "coordinate 1 of vertex 2 is not a finite number");
     for (size_t i = 0; i < 3 * V; i++)
+        vertices[i] = (float)(i % 3 ? 1 : -1) * (float)model->vertices[i];
+    refused(vertices, V, "the mesh is mirrored: flip it along one axis");
+    for (size_t i = 0; i < 3 * V; i++)
         vertices[i] = 1e38f * (float)model->vertices[i] * 10;
     refused(vertices, V, "too far apart");
     hds_free(vertices);
@@ -283,6 +309,7 @@ int main(void)
         cmocka_unit_test(test_the_template_is_nothing_but_moved),
         cmocka_unit_test(test_expressions_are_found_when_asked_for),
         cmocka_unit_test(test_a_sculpted_bump_is_kept),
+        cmocka_unit_test(test_a_base_pose_changes_nothing),
         cmocka_unit_test(test_what_is_no_head_is_refused),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

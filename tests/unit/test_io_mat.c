@@ -398,6 +398,94 @@ static void test_bad_chunks(void **state)
     }
 }
 
+static size_t find_bytes(const unsigned char *at, size_t size, const void *wanted, size_t length)
+{
+    size_t i = 0;
+    while (i + length <= size && memcmp(at + i, wanted, length) != 0)
+        i++;
+    assert_true(i + length <= size);
+    return i;
+}
+
+/* Puts what lies at `from` at the end, changed by the caller, and all that point at it with it. */
+static unsigned char *move_to_end(unsigned char *file, size_t size, size_t from, size_t length)
+{
+    uint64_t old = from - 512, new = size - 512;
+    file = realloc(file, size + length);
+    assert_non_null(file);
+    replace(file, size, &old, &new, 8);
+    memset(file + size, 0, length);
+    return file;
+}
+
+static void test_messages_twice(void **state)
+{
+    const form *f = &forms[3];
+    const uint16_t types[] = { 1, 3, 8, 11 }; /* space, type, layout, filters */
+    double numbers[13 * 17] = { 1 };
+    mat_t *out = create(f);
+    put(out, f, "x", MAT_C_DOUBLE, MAT_T_DOUBLE, 2, (size_t[]){ 13, 17 }, numbers, 0);
+    Mat_Close(out);
+    for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
+        io_mat mat;
+        size_t size, from, twice = 0;
+        open_form(&mat, f);
+        from = (size_t)(mat.variables[0].at - mat.map.bytes);
+        io_mat_close(&mat);
+        unsigned char *file = read_form(f, &size);
+        uint32_t length;
+        uint16_t count, type, span = 0;
+        memcpy(&length, file + from + 8, 4);
+        for (size_t at = from + 16; at < from + 16 + length && !twice; at += 8u + span) {
+            memcpy(&type, file + at, 2);
+            memcpy(&span, file + at + 2, 2);
+            twice = type == types[t] ? at : 0;
+        }
+        assert_true(twice);
+        size_t whole = 16 + length, extra = 8u + span;
+        file = move_to_end(file, size, from, whole + extra);
+        memcpy(file + size, file + from, 16);
+        memcpy(&count, file + from + 2, 2);
+        count++;
+        length += (uint32_t)extra;
+        memcpy(file + size + 2, &count, 2);
+        memcpy(file + size + 8, &length, 4);
+        memcpy(file + size + 16, file + twice, extra);
+        memcpy(file + size + 16 + extra, file + from + 16, whole - 16);
+        const form hand = { .name = "hand.mat" };
+        scratch_write(scratch("hand.mat"), file, size + whole + extra);
+        check_refused(&hand, "x", "says twice what it is");
+        free(file);
+    }
+}
+
+/* A tree whose entries are all the same list of names, none of them of a variable. */
+static void test_names_again_and_again(void **state)
+{
+    enum { ENTRIES = 1000, NODE = 24 + 16 * ENTRIES + 8 };
+    const form *f = &forms[2];
+    double numbers[4] = { 1 };
+    mat_t *out = create(f);
+    put(out, f, "aname", MAT_C_DOUBLE, MAT_T_DOUBLE, 2, (size_t[]){ 2, 2 }, numbers, 0);
+    Mat_Close(out);
+    size_t size;
+    unsigned char *file = read_form(f, &size);
+    replace(file, size, "aname", "#name", 5);
+    size_t from = find_bytes(file, size, "TREE", 5);
+    const uint16_t count = ENTRIES;
+    file = move_to_end(file, size, from, NODE);
+    memcpy(file + size, file + from, 24);
+    memcpy(file + size + 6, &count, 2);
+    for (size_t i = 0; i < ENTRIES; i++)
+        memcpy(file + size + 24 + 16 * i, file + from + 24, 16);
+    io_mat mat;
+    hds_error error = { 0 };
+    scratch_write(scratch("hand.mat"), file, size + NODE);
+    check_error(io_mat_open(&mat, scratch("hand.mat"), &error), &error, HDS_ERROR_FORMAT,
+                "hand.mat", "has a tree in which nodes lie twice");
+    free(file);
+}
+
 static void check_claim(const form *f, const char *says)
 {
     io_mat mat;
@@ -456,6 +544,16 @@ static void test_claims(void **state)
         check_claim(&forms[f], "x: claims more bytes than the file can hold");
         free(file);
     }
+    /* 7.3: chunks that reach far beyond the array, each no more than the file could hold */
+    mat_t *out = create(&forms[3]);
+    put(out, &forms[3], "x", MAT_C_DOUBLE, MAT_T_DOUBLE, 2, (size_t[]){ 13, 17 }, numbers, 0);
+    Mat_Close(out);
+    file = read_form(&forms[3], &size);
+    size_t layout = find_bytes(file, size, (unsigned char[]){ 3, 2, 3 }, 3);
+    memcpy(file + layout + 11, (uint32_t[]){ 1, 90000, 8 }, 12);
+    scratch_write(scratch(forms[3].name), file, size);
+    check_claim(&forms[3], "x: has chunks of more bytes than the file can hold");
+    free(file);
     /* 5, packed: a stream of one matrix whose tag says 2 GB */
     const form hand = { .name = "hand.mat" };
     bytes b;
@@ -516,16 +614,10 @@ static void test_damaged(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        EACH(test_every_form_and_type),
-        EACH(test_large),
-        EACH(test_shuffled_chunks),
-        EACH(test_other_classes),
-        EACH(test_stored_small),
-        EACH(test_bad_version_5),
-        EACH(test_bad_chunks),
-        EACH(test_bad_packed),
-        EACH(test_claims),
-        EACH(test_damaged),
+        EACH(test_every_form_and_type), EACH(test_large),          EACH(test_shuffled_chunks),
+        EACH(test_other_classes),       EACH(test_stored_small),   EACH(test_bad_version_5),
+        EACH(test_bad_chunks),          EACH(test_messages_twice), EACH(test_names_again_and_again),
+        EACH(test_bad_packed),          EACH(test_claims),         EACH(test_damaged),
     };
     return cmocka_run_group_tests(tests, scratch_create, scratch_remove);
 }

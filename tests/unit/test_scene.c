@@ -540,6 +540,49 @@ static void test_load_errors(void **state)
     io_map_close(&map);
 }
 
+/* Counts that wrap around, or that stand for any, must not be taken at their word. */
+static void test_load_refuses_counts_beyond_all_bounds(void **state)
+{
+    const uint64_t counts[] = { UINT64_MAX, UINT64_MAX / 3 + 1, INT32_MAX / 3 + 1 };
+    char path[256], bad[256];
+    save_as("counts.headsds", path);
+    path_in(bad, "bad.headsds");
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        for (int place = 0; place < 6; place++) {
+            io_npz npz;
+            assert_int_equal(io_npz_open(&npz, path, 0, NULL), HDS_OK);
+            ((uint64_t *)io_npz_find(&npz, "model_counts")->data)[place] = counts[i];
+            assert_int_equal(io_npz_write(bad, npz.arrays, npz.count, NULL), HDS_OK);
+            io_npz_close(&npz);
+            char says[32];
+            snprintf(says, sizeof says, "model_counts[%d]: %llu ", place,
+                     (unsigned long long)counts[i]);
+            expect_load_error(bad, HDS_ERROR_FORMAT, says);
+        }
+}
+
+/* No base pose is one of zeros. */
+static void test_load_takes_a_base_pose_of_zeros(void **state)
+{
+    const float zeros[3 * JOINTS] = { 0 }, other[3 * JOINTS] = { .1f };
+    char path[256], egg[256];
+    save_as("unposed.headsds", path);
+    path_in(egg, "egg.npz");
+    for (int posed = 0; posed < 2; posed++) {
+        const hds_head_model_params params = { .path = egg,
+                                               .base_pose = posed ? other : zeros,
+                                               .base_pose_count = 3 * JOINTS };
+        hds_error error = { 0 };
+        hds_head_model *same = NULL;
+        hds_head *loaded = NULL;
+        assert_int_equal(hds_head_model_load(&same, &params, &error), HDS_OK);
+        assert_int_equal(hds_head_load(&loaded, path, same, &error),
+                         posed ? HDS_ERROR_ARGUMENT : HDS_OK);
+        hds_head_unref(loaded);
+        hds_head_model_unref(same);
+    }
+}
+
 static void test_load_names_the_model_that_is_gone(void **state)
 {
     char path[256], egg[256], away[256];
@@ -659,8 +702,8 @@ static void test_render_errors(void **state)
                                    { .distance = -1 },
                                    { .distance = 0.001f },
                                    { .fov = 151 } };
-    const char *const expected[] = { "azimuth nan", "elevation 91", "distance: -1", "distance: 0.001",
-                                  "fov: 151" };
+    const char *const expected[] = { "azimuth nan", "elevation 91", "distance: -1",
+                                     "distance: 0.001", "fov: 151" };
     for (size_t i = 0; i < sizeof cameras / sizeof *cameras; i++) {
         hds_render_params params = { .cameras = &cameras[i], .camera_count = 1, .size = 1 };
         error = (hds_error){ 0 };
@@ -717,6 +760,8 @@ int main(void)
         cmocka_unit_test(test_state_of_nothing),
         cmocka_unit_test(test_save_errors),
         cmocka_unit_test(test_load_errors),
+        cmocka_unit_test(test_load_refuses_counts_beyond_all_bounds),
+        cmocka_unit_test(test_load_takes_a_base_pose_of_zeros),
         cmocka_unit_test(test_load_names_the_model_that_is_gone),
         cmocka_unit_test(test_load_refuses_another_model),
         cmocka_unit_test(test_render),
