@@ -274,15 +274,6 @@ void hds_head_model_get_info(const hds_head_model *m, hds_head_model_info *info)
         .base_pose = m->base_pose,
     };
 }
-/* None is the same as zeros. */
-static bool same_pose(const head_model *a, const head_model *b)
-{
-    for (size_t i = 0; i < 3 * a->joint_count; i++)
-        if ((a->base_pose ? a->base_pose[i] : 0) != (b->base_pose ? b->base_pose[i] : 0))
-            return false;
-    return true;
-}
-
 static bool equal(const void *a, const void *b, size_t count, size_t size)
 {
     return a && b ? memcmp(a, b, count * size) == 0 : a == b;
@@ -305,7 +296,8 @@ bool head_models_agree(const head_model *a, const head_model *b)
             equal(a->joint_shape_basis, b->joint_shape_basis, a->shape_count, joints) &&
             equal(a->joint_expression_basis, b->joint_expression_basis, a->expression_count,
                   joints) &&
-            equal(a->pose_basis, b->pose_basis, 9 * (a->joint_count - 1), row) && same_pose(a, b) &&
+            equal(a->pose_basis, b->pose_basis, 9 * (a->joint_count - 1), row) &&
+            head_same_pose(a->base_pose, b->base_pose, 3 * a->joint_count) &&
             equal(a->joint_parents, b->joint_parents, a->joint_count, sizeof *a->joint_parents) &&
             equal(a->skin_joints, b->skin_joints, a->vertex_count * a->skin_count,
                   sizeof *a->skin_joints) &&
