@@ -147,7 +147,8 @@ static PyObject *create(const python_state *state, PyObject *arguments, PyObject
                                      &prior, &params.negative_prompt, &seed, &geometry, &texture,
                                      &on_progress, &checkpoint, &resume) ||
         !python_head_model_get(state, model, "head_model", &params.model) ||
-        !python_prior_get(state, prior, "prior", &params.prior) || !python_seed_get(seed, &params.seed) ||
+        !python_prior_get(state, prior, "prior", &params.prior) ||
+        !python_seed_get(seed, &params.seed) ||
         !get_stage(&params.geometry, "geometry", geometry) ||
         !get_stage(&params.texture, "texture", texture))
         return NULL;
