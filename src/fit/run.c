@@ -3,6 +3,7 @@
 #include "fit/fit.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 static const hds_stage_params defaults[FIT_STAGES] = {
@@ -52,8 +53,10 @@ static hds_status settle(hds_stage_params *p, int stage, int sample_size, hds_er
     }
     if (p->steps < 1 || p->steps > 100000)
         return bad(error, stage, "steps", p->steps, "1 to 100000");
-    if (p->views < 1 || p->views > 64)
-        return bad(error, stage, "views", p->views, "1 to 64");
+    char views[32];
+    snprintf(views, sizeof views, "1 to %d", FIT_MOST_VIEWS);
+    if (p->views < 1 || p->views > FIT_MOST_VIEWS)
+        return bad(error, stage, "views", p->views, views);
     if (p->resolution < 32 || p->resolution > 2048 || p->resolution % 8)
         return bad(error, stage, "resolution", p->resolution, "a multiple of 8 from 32 to 2048");
     if (p->timestep_max > 1)

@@ -96,12 +96,13 @@ static table from_value(source *s, const char *name, const io_value *value, int 
         return t;
     }
     char *where = hds_format("%s: %s", s->path, name);
-    hds_status status = where ? io_value_array(&a, value, where, s->error) : HDS_ERROR_MEMORY;
+    if (where)
+        s->status = io_value_array(&a, value, where, s->error);
+    else
+        fail(s, HDS_ERROR_MEMORY, name, "no memory for its name");
     hds_free(where);
-    if (status) {
-        s->status = status;
+    if (s->status)
         return t;
-    }
     t = from_array(s, name, &a, dims, shape);
     hds_free(a.data);
     return t;
@@ -139,15 +140,17 @@ static table expand_sparse(source *s, const io_value *matrix, bool by_column, in
         fail(s, HDS_ERROR_MEMORY, name, "no memory for it");
     for (int64_t l = 0; !s->status && l < lines; l++) {
         double first = starts.numbers[l], end = starts.numbers[l + 1];
-        if (!(first >= 0 && first <= end && end <= (double)data.shape[0]))
-            fail_number(s, "J_regressor.indptr", 1, starts.shape, (size_t)l + 1, end,
-                        "numbers that rise from 0 to the count of its data");
+        if (!(first >= 0 && first <= end && end <= (double)data.shape[0]) ||
+            first != floor(first) || end != floor(end))
+            fail_number(s, "J_regressor.indptr", 1, starts.shape,
+                        (size_t)l + (first == floor(first)), first == floor(first) ? end : first,
+                        "whole numbers that rise from 0 to the count of its data");
         for (int64_t i = (int64_t)first; !s->status && i < (int64_t)end; i++) {
             double place = indices.numbers[i];
-            if (!(place >= 0 && place < (double)across))
+            if (!(place >= 0 && place < (double)across && place == floor(place)))
                 fail_number(s, "J_regressor.indices", 1, indices.shape, (size_t)i, place,
-                            by_column ? "0 or more, below the joints"
-                                      : "0 or more, below the vertices");
+                            by_column ? "a whole number, 0 or more, below the joints"
+                                      : "a whole number, 0 or more, below the vertices");
             else if (by_column)
                 dense.numbers[(int64_t)place * columns + l] += data.numbers[i];
             else
@@ -240,7 +243,10 @@ static void read_shape(source *s)
         m->expression_basis = take_columns(s, "shapedirs", &dirs, m->shape_count, expressions);
         m->expression_names = hds_alloc(expressions, sizeof *m->expression_names);
         for (size_t k = 0; m->expression_names && k < expressions; k++)
-            m->expression_names[m->expression_count++] = hds_format("expression_%03zu", k);
+            if ((m->expression_names[k] = hds_format("expression_%03zu", k)))
+                m->expression_count++;
+        if (m->expression_count < expressions)
+            fail(s, HDS_ERROR_MEMORY, "shapedirs", "no memory for names");
     }
     hds_free(vertices.numbers);
     hds_free(faces.numbers);
@@ -294,8 +300,11 @@ static void read_joints(source *s)
         take_parents(s, &tree);
         m->joint_names = hds_alloc(joints, sizeof *m->joint_names);
         for (size_t j = 0; m->joint_names && j < joints; j++)
-            m->joint_names[m->joint_count++] =
-                joints == 5 ? hds_strdup(names[j]) : hds_format("joint_%zu", j);
+            if ((m->joint_names[j] =
+                     joints == 5 ? hds_strdup(names[j]) : hds_format("joint_%zu", j)))
+                m->joint_count++;
+        if (m->joint_count < joints)
+            fail(s, HDS_ERROR_MEMORY, "kintree_table", "no memory for names");
         real *dense = copy_reals(s, "weights", weights.numbers, m->vertex_count * joints);
         if (!s->status)
             s->status = head_pack_weights(m, dense, s->path, "weights", s->error);

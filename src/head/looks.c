@@ -72,7 +72,12 @@ static hds_status read_npz(uint8_t **pixels, int *width, int *height, const char
     if (!status && !(*pixels = hds_alloc(count, 1)))
         status = hds_raise(error, HDS_ERROR_MEMORY, "%s: mean: no memory for it", path);
     for (size_t i = 0; !status && i < count; i++) {
-        double value = io_number(mean, i / 3 * 3 + (2 - i % 3));
+        size_t from = i / 3 * 3 + (2 - i % 3), row = (size_t)mean->shape[1];
+        double value = io_number(mean, from);
+        if (!isfinite(value))
+            status = hds_raise(error, HDS_ERROR_FORMAT,
+                               "%s: mean[%zu,%zu,%zu] is %g, expected a finite number", path,
+                               from / 3 / row, from / 3 % row, from % 3, value);
         (*pixels)[i] = (uint8_t)(value > 0 ? value < 255 ? value + 0.5 : 255 : 0);
     }
     if (!status) {

@@ -108,7 +108,7 @@ typedef struct io_npz {
     size_t count;
 } io_npz;
 /* Refuses big-endian and object arrays, sizes that disagree with the header, and members that
- * claim more than `limit` bytes unpacked (0: 2 GiB). */
+ * together claim more than `limit` bytes unpacked (0: 2 GiB). */
 HDS_NODISCARD hds_status io_npz_open(io_npz *npz, const char *path, size_t limit, hds_error *error);
 void io_npz_close(io_npz *npz);
 const io_array *io_npz_find(const io_npz *npz, const char *name);

@@ -34,7 +34,10 @@ typedef struct image {
     size_t place;
     uint32_t corner; /* of the place's, the next to be looked at */
     uint32_t vertices[3], face;
+    size_t count; /* so far */
 } image;
+/* Of an edge, that are looked at: where there are more, the mesh is in one place, not symmetric. */
+enum { MOST_IMAGES = 100 };
 
 /* y + g z: tells vertices apart also where they share y or z. */
 static real key_of(const raster_mesh *mesh, uint32_t vertex)
@@ -87,7 +90,8 @@ static image first_image(const job *j, const uint32_t v[3])
     return (image){ .place = low };
 }
 
-/* The next: vertices 0 and 1 are the images of v[1] and v[0]. False: there are no more. */
+/* The next: vertices 0 and 1 are the images of v[1] and v[0]. False: there are no more, or more
+ * than are looked at. */
 static bool next_image(const job *j, const uint32_t v[3], image *i)
 {
     const mesh_adjacency *a = j->adjacency;
@@ -102,21 +106,23 @@ static bool next_image(const job *j, const uint32_t v[3], image *i)
             i->face = at / 3;
             edge_vertices(j->mesh, i->face, at % 3 + 2, i->vertices);
             if (apart(j, i->vertices[0], v[1]) <= j->tolerance)
-                return true;
+                return ++i->count <= MOST_IMAGES;
         }
         i->corner = 0;
     }
     return false;
 }
 
-/* The face whose corners are nearest to the mirrored ones of f. */
-static uint32_t find_triangle(const job *j, size_t f)
+/* The face whose corners are nearest to the mirrored ones of f. crowded: an edge has too many
+ * images. */
+static uint32_t find_triangle(const job *j, size_t f, bool *crowded)
 {
     uint32_t best = none, v[3];
     real least = 0;
     for (size_t k = 0; k < 3; k++) {
         edge_vertices(j->mesh, f, k, v);
-        for (image i = first_image(j, v); next_image(j, v, &i);) {
+        image i = first_image(j, v);
+        while (next_image(j, v, &i)) {
             real third = apart(j, i.vertices[2], v[2]);
             real sum = third + apart(j, i.vertices[0], v[1]) + apart(j, i.vertices[1], v[0]);
             if (third <= j->tolerance && (best == none || sum < least)) {
@@ -124,6 +130,8 @@ static uint32_t find_triangle(const job *j, size_t f)
                 least = sum;
             }
         }
+        if ((*crowded = i.count > MOST_IMAGES))
+            return none;
     }
     return best;
 }
@@ -153,8 +161,9 @@ static void find_partners(void *context, size_t chunk)
     end = end < j->mesh->face_count ? end : j->mesh->face_count;
     for (size_t f = chunk * CHUNK; f < end; f++) {
         uint32_t *partners = j->partners + 2 * f;
-        partners[0] = partners[1] = find_triangle(j, f);
-        if (partners[0] == none && !find_quad(j, f, partners))
+        bool crowded;
+        partners[0] = partners[1] = find_triangle(j, f, &crowded);
+        if (!crowded && partners[0] == none && !find_quad(j, f, partners))
             partners[0] = partners[1] = none;
     }
 }

@@ -105,7 +105,7 @@ static hds_status begin(unwrapping *u, const hds_head *head, hds_error *error)
     const hds_unwrap_params *p = u->params;
     size_t texels = (size_t)u->size * (size_t)u->size;
     u->cameras = hds_alloc(p->count, sizeof *u->cameras);
-    u->pixels = hds_alloc(p->height * p->width, 3 * sizeof *u->pixels);
+    u->pixels = hds_alloc(p->count ? p->height * p->width : 0, 3 * sizeof *u->pixels);
     u->sums = hds_alloc(texels, 3 * sizeof *u->sums);
     u->covered = hds_alloc(texels, 1);
     if (!u->cameras || !u->pixels || !u->sums || !u->covered)

@@ -177,13 +177,32 @@ static void test_not_symmetric(void **state)
     test_mesh_finish(&m);
 }
 
+/* Every edge is the image of every other: too many to choose from, and no symmetry. */
+static void test_all_in_one_place(void **state)
+{
+    enum { STRIP = 400 };
+    real vertices[3 * (STRIP + 2)] = { 0 };
+    uint32_t faces[3 * STRIP];
+    for (uint32_t i = 0; i < 3 * STRIP; i++)
+        faces[i] = i / 3 + i % 3;
+    const raster_mesh mesh = {
+        .vertices = vertices, .faces = faces, .vertex_count = STRIP + 2, .face_count = STRIP
+    };
+    test_mesh m = { .faces = faces, .mesh = mesh };
+    arena a = { 0 };
+    size_t lonely;
+    uint32_t *partners = new_partners(&m, 1e-4, &a, &lonely);
+    assert_int_equal(lonely, STRIP);
+    free(partners);
+    arena_finish(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_mirror_quads),
-        cmocka_unit_test(test_mirror_triangles),
-        cmocka_unit_test(test_other_faces),
-        cmocka_unit_test(test_not_symmetric),
+        cmocka_unit_test(test_mirror_quads),     cmocka_unit_test(test_mirror_triangles),
+        cmocka_unit_test(test_other_faces),      cmocka_unit_test(test_not_symmetric),
+        cmocka_unit_test(test_all_in_one_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
