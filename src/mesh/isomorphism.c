@@ -168,7 +168,7 @@ bool mesh_isomorphisms(const mesh_search *s, uint32_t model_part, uint32_t part,
     seed *seeds = list_seeds(s, model_part, part, &count);
     progress r = { visit, context, false, seeds != NULL };
     uint64_t whole = WHOLE * (uint64_t)s->mesh->parts[part].triangles, budget = FIRST_BUDGET;
-    mesh_spread_work(s->spread, s->mesh->parts[part].fans);
+    mesh_spread_work(s->spread, CLASSES + s->mesh->parts[part].fans);
     if (seeds && s->where)
         sort_seeds(s, seeds, count);
     if (seeds) {

@@ -4,8 +4,8 @@
  * Parts of equal counts can take each other's place, and a part can be symmetric in itself. With
  * positions the order is sought that they fit best: the largest part without an equal comes first,
  * in each way that it can lie, then the others, each where the similarity (Umeyama 1991) of those
- * before it brings its image nearest; the least sum of squares over all decides. Without positions
- * it is the first order that is found. */
+ * before it, above all of those close by, brings its image nearest; the least sum of squares over
+ * all decides. Without positions it is the first order that is found. */
 #include "mesh/mesh_priv.h"
 
 #include "math/math.h"
@@ -210,6 +210,7 @@ static bool match_part(recovery *r, size_t rank)
     r->rank = rank;
     r->nearest = INFINITY;
     locate(r, part);
+    mesh_spread_work(r->spread, r->mesh.surface.vertices ? r->mesh.surface.fan_count / 4 : 0);
     const mesh_search search = search_of(r);
     while (next_nearest(r, rank, &last, &at) < count && last * (double)fans < r->nearest &&
            !mesh_spread_exhausted(r->spread)) {
@@ -325,6 +326,9 @@ static bool parts_moved(recovery *r)
         double least = 0;
         (void)next_nearest(r, k, &least, &at);
         moved = least < apart(r, part, part_at[vertex]);
+        mesh_spread_work(r->spread, r->mesh.ranks[k].equals);
+        if (mesh_spread_exhausted(r->spread))
+            return false;
     }
     return moved;
 }

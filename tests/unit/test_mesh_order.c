@@ -1,101 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Vertex orders that come back from how faces are connected: of small meshes, of the sample head,
  * of ICT-FaceKit; and meshes that must be refused, or must end. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
+#include "shuffled_mesh.h"
 
 #include "head/head.h"
 #include "io/io.h"
-#include "mesh/mesh.h"
 
 #include <math.h>
-
-/* ---- a mesh that an exporter has shuffled ---- */
-
-typedef struct shuffled {
-    mesh_polygons mesh;
-    uint32_t *sizes, *corners, *order; /* order: what is to be found */
-    real *vertices;
-} shuffled;
-
-static void *get(size_t count, size_t size)
-{
-    void *memory = hds_alloc(count, size);
-    assert_non_null(memory);
-    return memory;
-}
-
-static void shuffle(rng *r, uint32_t *values, size_t count)
-{
-    for (size_t i = count; i > 1; i--) {
-        size_t k = rng_below(r, (uint32_t)i);
-        uint32_t kept = values[k];
-        values[k] = values[i - 1];
-        values[i - 1] = kept;
-    }
-}
-
-static uint32_t *permutation(rng *r, size_t count)
-{
-    uint32_t *values = get(count, sizeof *values);
-    for (uint32_t i = 0; i < count; i++)
-        values[i] = i;
-    shuffle(r, values, count);
-    return values;
-}
-
-/* Other vertex order, face order and first corners; positions turned, scaled and moved. */
-static shuffled shuffled_of(const mesh_polygons *from, uint64_t seed)
-{
-    rng r = rng_make(seed, 1);
-    size_t corner_count = 0;
-    for (size_t i = 0; i < from->polygon_count; i++)
-        corner_count += from->sizes[i];
-    uint32_t *starts = get(from->polygon_count, sizeof *starts), at = 0;
-    for (size_t i = 0; i < from->polygon_count; at += from->sizes[i++])
-        starts[i] = at;
-    shuffled s = { .sizes = get(from->polygon_count, sizeof *s.sizes),
-                   .corners = get(corner_count, sizeof *s.corners),
-                   .order = permutation(&r, from->vertex_count),
-                   .vertices = get(from->vertex_count, 3 * sizeof *s.vertices) };
-    uint32_t *faces = permutation(&r, from->polygon_count);
-    uint32_t *name = get(from->vertex_count, sizeof *name);
-    for (uint32_t i = 0; i < from->vertex_count; i++)
-        name[s.order[i]] = i;
-    at = 0;
-    for (size_t i = 0; i < from->polygon_count; at += s.sizes[i++]) {
-        uint32_t size = s.sizes[i] = from->sizes[faces[i]], turn = rng_below(&r, size);
-        for (uint32_t k = 0; k < size; k++)
-            s.corners[at + k] = name[from->corners[starts[faces[i]] + (k + turn) % size]];
-    }
-    for (size_t i = 0; from->vertices && i < from->vertex_count; i++) {
-        const real *v = from->vertices + 3 * (size_t)s.order[i];
-        real *out = s.vertices + 3 * i;
-        out[0] = 100 * (real)(0.6 * v[0] - 0.8 * v[2]) + 5;
-        out[1] = 100 * v[1] - 70;
-        out[2] = 100 * (real)(0.8 * v[0] + 0.6 * v[2]);
-    }
-    s.mesh = (mesh_polygons){ from->vertex_count, from->polygon_count, s.sizes, s.corners,
-                              from->vertices ? s.vertices : NULL };
-    hds_free(starts);
-    hds_free(faces);
-    hds_free(name);
-    return s;
-}
-
-static void finish(shuffled *s)
-{
-    hds_free(s->sizes);
-    hds_free(s->corners);
-    hds_free(s->order);
-    hds_free(s->vertices);
-}
 
 /* The order that is found is the shuffle's own. */
 static void assert_recovered(const mesh_triangles *model, const mesh_polygons *whole, uint64_t seed)
@@ -421,7 +332,7 @@ static void test_regular_grids_end(void **state)
 /* More ways to lie than can be compared. */
 static void test_a_grid_that_is_too_regular_is_refused(void **state)
 {
-    enum { N = 100 };
+    enum { N = 60 };
     static real vertices[N * N * 3];
     polygons quads;
     uint32_t *faces = torus(N, false, vertices, &quads);
@@ -433,6 +344,35 @@ static void test_a_grid_that_is_too_regular_is_refused(void **state)
     finish_polygons(&triangles);
     finish_polygons(&quads);
     hds_free(faces);
+}
+
+/* Every triangle for itself, where any can be any: kept where it is kept, else refused, and soon.
+ */
+static void test_a_soup_of_triangles_ends(void **state)
+{
+    enum { N = 20000 };
+    uint32_t *faces = get(3 * N, sizeof *faces), *order = get(3 * N, sizeof *order);
+    real *vertices = get(3 * N, 3 * sizeof *vertices);
+    rng r = rng_make(11, 0);
+    for (uint32_t i = 0; i < 3 * N; i++) {
+        faces[i] = i;
+        for (int k = 0; k < 3; k++)
+            vertices[3 * i + (uint32_t)k] = (real)rng_uniform(&r);
+    }
+    const mesh_triangles model = { 3 * N, N, faces, vertices };
+    polygons p = plain(&model);
+    assert_int_equal(mesh_match(&model, &p.mesh, order, NULL), HDS_OK);
+    for (uint32_t i = 0; i < 3 * N; i++)
+        assert_int_equal(order[i], i);
+    shuffled s = shuffled_of(&p.mesh, 3);
+    assert_refused(&model, &s.mesh, "too regular");
+    s.mesh.vertices = NULL;
+    assert_refused(&model, &s.mesh, "too regular");
+    finish(&s);
+    finish_polygons(&p);
+    hds_free(faces);
+    hds_free(order);
+    hds_free(vertices);
 }
 
 /* ---- heads ---- */
@@ -582,6 +522,7 @@ int main(void)
         cmocka_unit_test(test_positions_without_extent),
         cmocka_unit_test(test_regular_grids_end),
         cmocka_unit_test(test_a_grid_that_is_too_regular_is_refused),
+        cmocka_unit_test(test_a_soup_of_triangles_ends),
         cmocka_unit_test(test_sample_head),
         cmocka_unit_test(test_ict_face_kit),
         cmocka_unit_test(test_a_sculpted_head),
