@@ -467,9 +467,9 @@ def test_hostile_textures(tmp_path, mean, word):
 
 
 @pytest.mark.parametrize("field, value, word", [
-    ("indptr", [0, 99], r"J_regressor.indptr\[1\] is 99, expected numbers that rise from 0 to the count"),
-    ("indices", -1, r"J_regressor.indices\[3\] is -1, expected 0 or more, below the joints"),
-    ("indices", J, r"J_regressor.indices\[3\] is 5, expected 0 or more, below the joints"),
+    ("indptr", [0, 99], r"J_regressor.indptr\[1\] is 99, expected whole numbers that rise from 0 to the count"),
+    ("indices", -1, r"J_regressor.indices\[3\] is -1, expected a whole number, 0 or more, below the joints"),
+    ("indices", J, r"J_regressor.indices\[3\] is 5, expected a whole number, 0 or more, below the joints"),
     ("data", NONE, r"J_regressor.data\[3\] is nan, expected a finite number"),
 ])
 def test_hostile_regressors(monkeypatch, tmp_path, field, value, word):
