@@ -37,7 +37,7 @@ typedef struct image {
     size_t count; /* so far */
 } image;
 /* Of an edge, that are looked at: where there are more, the mesh is in one place, not symmetric. */
-enum { MOST_IMAGES = 100 };
+enum { MOST_IMAGES = 1000 };
 
 /* y + g z: tells vertices apart also where they share y or z. */
 static real key_of(const raster_mesh *mesh, uint32_t vertex)
