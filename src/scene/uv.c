@@ -34,17 +34,6 @@ static hds_status check(const head_model *model, int *size, hds_error *error)
     return HDS_OK;
 }
 
-static raster_mesh mesh_of(const head_model *model, const float *vertices)
-{
-    return (raster_mesh){ .vertex_count = model->vertex_count,
-                          .face_count = model->face_count,
-                          .uv_count = model->uv_count,
-                          .vertices = vertices,
-                          .faces = model->faces,
-                          .uvs = model->uvs,
-                          .uv_faces = model->uv_faces };
-}
-
 /* ---- maps ---- */
 
 static bool draw_map(const raster_mesh *mesh, const float *attributes, bool unit, int size,
@@ -81,7 +70,7 @@ hds_status hds_head_uv_map(const hds_head *head, hds_uv_map kind, int size, floa
     if (status)
         return status;
     bool normals = kind == HDS_UV_NORMALS;
-    raster_mesh mesh = mesh_of(head->model, shape.vertices);
+    raster_mesh mesh = scene_mesh(head->model, shape.vertices);
     if (!draw_map(&mesh, normals ? shape.normals : shape.vertices, normals, size, map, coverage))
         status = no_memory(size, error);
     scene_shape_finish(&shape);
@@ -164,7 +153,7 @@ hds_status hds_head_unwrap(const hds_head *head, const hds_unwrap_params *params
     if (!status)
         status = begin(&u, head, error);
     if (!status) {
-        raster_mesh mesh = mesh_of(head->model, u.shape.vertices);
+        raster_mesh mesh = scene_mesh(head->model, u.shape.vertices);
         size_t numbers = 3 * (size_t)u.size * (size_t)u.size;
         if (unwrap(&u, &mesh, weight)) {
             image_to_srgb(u.sums, numbers, u.sums);
@@ -196,7 +185,7 @@ static float largest_extent(const head_model *model)
 static bool mirror(const head_model *model, const mesh_adjacency *adjacency, int size,
                    arena *memory, float *map, bool *symmetric)
 {
-    raster_mesh mesh = mesh_of(model, model->vertices);
+    raster_mesh mesh = scene_mesh(model, model->vertices);
     raster_uv_layout layout;
     size_t lonely;
     uint32_t *partners = arena_alloc(memory, model->face_count, 2 * sizeof *partners);
