@@ -9,7 +9,7 @@ sh "$top/samples/install.sh"
 [ -f "$build/build.ninja" ] || meson setup "$build" "$top"
 ninja -C "$build"
 status=0
-meson test -C "$build" --print-errorlogs --num-processes 1 || status=$?
+meson test -C "$build" --print-errorlogs --num-processes 1 -t 3 || status=$?
 
 # The C tests again under the address and undefined-behaviour sanitizers, geometry and networks.
 sanitized=${HEADSDS_SANITIZED_BUILD:-"$top/build-sanitized"}
@@ -18,7 +18,7 @@ sanitized=${HEADSDS_SANITIZED_BUILD:-"$top/build-sanitized"}
 ninja -C "$sanitized"
 # Leaks are looked for in our code only: libtorch keeps what it allocates for the process.
 ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1 \
-    meson test -C "$sanitized" --print-errorlogs --num-processes 1 \
+    meson test -C "$sanitized" --print-errorlogs --num-processes 1 -t 3 \
     --suite unit --suite grad --suite nn || status=$?
 
 # The readers of io on made-up files.

@@ -32,7 +32,6 @@ static bool covers(const raster_state *s, const uint32_t *v, int x, int y)
 bool raster_visible_plain(raster_state *s, const raster_mesh *mesh, arena *scratch)
 {
     size_t pixels = (size_t)s->width * (size_t)s->height;
-    s->names = NULL;
     s->slots = arena_alloc(scratch, mesh->face_count, sizeof *s->slots);
     s->visible = arena_alloc(scratch, pixels, sizeof *s->visible);
     s->depth = arena_alloc(scratch, pixels, sizeof *s->depth);
@@ -147,7 +146,7 @@ static void sample(const job *j, fragment *f)
 static void interpolate(const job *j, fragment *f, int x, int y)
 {
     size_t pixel = (size_t)y * (size_t)j->state->width + (size_t)x;
-    *f = (fragment){ .slot = &j->state->slots[raster_slot_at(j->state, pixel) - 1] };
+    *f = (fragment){ .slot = &j->state->slots[j->state->visible[pixel] - 1] };
     f->place[0] = (real)(x - f->slot->x0);
     f->place[1] = (real)(y - f->slot->y0);
     f->place[2] = 1;

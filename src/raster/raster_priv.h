@@ -5,7 +5,8 @@
  *   camera.c      vertices -> screen positions and inverse depths
  *   visible.c     -> for each pixel the nearest face; for each face the planes of its barycentrics
  *   surface.c     -> for each face the planes of what is interpolated over it
- *   shade.c       -> colours inside the surface (texture.c looks up its texels)
+ *   shade.c       -> what is interpolated at each pixel, and the picture of
+ *   colour.c      -> colours (texture.c looks up its texels)
  *   silhouette.c  -> the same picture with blended silhouettes
  * Adjoints run the other way and meet in the screen positions. */
 #ifndef HDS_RASTER_PRIV_H
@@ -21,6 +22,7 @@ enum {
     RASTER_OUTSIDE = INT32_MIN, /* snapped x of a vertex that no face may use */
     RASTER_FACE_CHUNK = 1024,
     RASTER_LARGEST_SIDE = 16384, /* of a picture or a layout, pixels */
+    RASTER_SEGMENT = 128,        /* pixels of a row that are shaded side by side */
     RASTER_LANES = 8
 };
 
@@ -28,6 +30,8 @@ enum {
  * passing vectors on all machines. */
 typedef real raster_lanes
     __attribute__((vector_size(RASTER_LANES * sizeof(real)), aligned(sizeof(real)), may_alias));
+typedef int32_t raster_lanes32
+    __attribute__((vector_size(RASTER_LANES * sizeof(int32_t)), aligned(4), may_alias));
 #ifdef HDS_REAL_DOUBLE
 typedef int64_t raster_mask __attribute__((vector_size(RASTER_LANES * sizeof(real))));
 #else
@@ -66,14 +70,15 @@ typedef struct raster_slot {
  * plane[a] . (x, y, 1). The perspective-correct value is that over the one of RASTER_A_W. */
 enum { RASTER_A_NORMAL = 0, RASTER_A_U = 3, RASTER_A_V = 4, RASTER_A_W = 5, RASTER_ATTRIBUTES = 6 };
 typedef struct raster_surface {
+    int32_t x0, y0; /* the slot's */
     real plane[RASTER_ATTRIBUTES][3];
     real least, most; /* 1/w of the corners: what is seen beyond an edge stays between */
 } raster_surface;
 
-/* The part of a row that shows one face. */
+/* The part of a segment of a row that shows one face: columns [begin, end) of the segment. */
 typedef struct raster_run {
-    uint32_t slot, pixel; /* pixel: the first */
-    int32_t length;
+    uint32_t slot;
+    uint16_t begin, end;
 } raster_run;
 
 /* A silhouette edge, or a border between parts, between the centres of two neighbouring pixels. It
@@ -98,28 +103,23 @@ struct raster_state {
     real *screen;              /* (V,3) x, y, 1/w */
     int32_t *snapped;          /* (V,2) x, y in 1/256 pixel */
     int8_t *facing;            /* (F) orientation on screen, -1 shows its outside; 0: not drawn */
-    uint32_t *bands;           /* (band_count + 1) first slot of each */
+    uint32_t *first;           /* (band_count + 1) first slot of each */
     uint32_t *covered;         /* (band_count + 1) covered pixels before each band */
-    raster_slot *slots;        /* faces that are seen, by band */
+    raster_slot *slots;        /* the faces of each band in the order of the mesh; */
+    bool *seen;                /* (slots) what no pixel shows has no values in slots and surfaces */
     raster_surface *surfaces;  /* (slots) */
-    uint32_t *visible;         /* (H,W) 0: background, else place in the band's list of faces + 1 */
-    uint32_t *first;           /* (band_count + 1) the lists of all bands in a row */
-    uint32_t *names;           /* as the lists: slot of the band + 1, 0: not seen; NULL: slots lie
-                                  as the lists do */
+    uint32_t *visible;         /* (H,W) 0: background, else slot + 1 */
     raster_run *runs;          /* (H,W) those of a band from the place of its first pixel on */
-    uint32_t *run_counts;      /* (band_count) */
+    uint32_t *run_ends;        /* (H,segments) how many of them come before a segment's end */
     real *depth;               /* (H,W) 1/w, 0: background */
     size_t nearest, farthest;  /* RASTER_DEPTH: pixels of the largest and the least 1/w */
     raster_crossing *crossings;
     size_t crossing_count;
 };
 
-/* What is seen at a pixel: slot + 1, 0: background. */
-static inline uint32_t raster_slot_at(const raster_state *s, size_t pixel)
+static inline int raster_segment_count(const raster_state *s)
 {
-    uint32_t place = s->visible[pixel];
-    size_t band = pixel / (size_t)s->width >> s->band_bits;
-    return place && s->names ? s->bands[band] + s->names[s->first[band] + place - 1] : place;
+    return (s->width - 1) / RASTER_SEGMENT + 1;
 }
 
 /* Rows of a band. */
@@ -148,27 +148,98 @@ bool raster_state_init(raster_state *state, int width, int height, size_t vertex
 /* Fills what follows snapped, up to depth, but for surfaces. False: out of memory, or more faces
  * times bands than 32 bits count. */
 bool raster_visible(raster_state *state, const raster_mesh *mesh, arena *scratch);
+
+/* ---- surface.c ---- */
+/* 1 / twice the area of a face on the screen, from its corners; 0 for faces thinner than 1/32
+ * pixel, whose barycentrics 1/256 pixel outside are off by an eighth and more. */
+static inline real raster_inverse_area(const real x[3], const real y[3])
+{
+    const real thin = (real)1 / 32;
+    real area = (x[1] - x[0]) * (y[2] - y[0]) - (x[2] - x[0]) * (y[1] - y[0]), longest = 0;
+    for (int k = 0; k < 3; k++) {
+        real dx = x[(k + 1) % 3] - x[k], dy = y[(k + 1) % 3] - y[k];
+        real square = dx * dx + dy * dy;
+        longest = square > longest ? square : longest;
+    }
+    return area * area > thin * thin * longest ? 1 / area : 0;
+}
 /* plane, from face, x0 and y0 */
 void raster_set_planes(const raster_state *state, const raster_mesh *mesh, raster_slot *slot);
 /* The gradient of a slot's planes becomes that of its corners: per corner x, y, 1/w. */
 void raster_plane_adjoint(const raster_state *state, const raster_mesh *mesh,
                           const raster_slot *slot, real gradient[9]);
-
-/* ---- surface.c ---- */
+/* Attributes [from, to) of a slot; textured: those of the texture are not 0. */
 void raster_surface_set(const raster_state *state, const raster_mesh *mesh, const real *normals,
-                        bool textured, const raster_slot *slot, raster_surface *surface);
-/* moments: the gradient of surface's planes -> that of its corners: x, y, 1/w each, and normals */
+                        bool textured, int from, int to, const raster_slot *slot,
+                        raster_surface *surface);
+/* moments: the gradient of surface's planes, (x, y, 1) of each attribute; -> that of its corners:
+ * x, y, 1/w each, and normals */
 void raster_surface_adjoint(const raster_state *state, const raster_mesh *mesh, const real *normals,
-                            bool textured, const raster_slot *slot,
-                            const real moments[RASTER_ATTRIBUTES][3], real dcorners[9],
+                            bool textured, int from, int to, const raster_slot *slot,
+                            const real moments[3][RASTER_LANES], real dcorners[9],
                             real dnormals[9]);
+
+/* ---- colour.c ---- */
+/* What a view's mode makes of attributes. */
+typedef struct raster_shader {
+    const raster_state *state;
+    const raster_mesh *mesh;
+    const raster_view *view;
+    const raster_texture *texture; /* NULL: none, or the mode has no use for it */
+    int channels, planes;          /* planes: the channels that differ, 1 or all */
+    int from, to;                  /* attributes [from, to) are needed */
+    real light[9];                 /* harmonics: the polynomial */
+    real frame[9];                 /* M */
+    real least, most;              /* depth: range of 1/w */
+} raster_shader;
+
+/* A lookup: where, between which levels, and the colour with its slopes. */
+typedef struct raster_lookup {
+    real uv[2], level;
+    real colour[RASTER_CHANNELS], by_u[RASTER_CHANNELS], by_v[RASTER_CHANNELS];
+    real by_level[RASTER_CHANNELS];
+} raster_lookup;
+/* ... and the gradient of its colour. */
+typedef struct raster_texel {
+    real uv[2], level, dcolour[RASTER_CHANNELS];
+} raster_texel;
+
+/* The pixels of a segment, a column each; a gradient is its variable with d in front. Columns of
+ * [begin, end), multiples of RASTER_LANES, that no run covers have values that mean nothing. */
+enum { RASTER_COLUMNS = RASTER_SEGMENT + RASTER_LANES }; /* runs are written in whole lanes */
+typedef struct raster_columns {
+    const raster_run *runs;
+    int run_count, begin, end;
+    real a[RASTER_ATTRIBUTES][RASTER_COLUMNS], da[RASTER_ATTRIBUTES][RASTER_COLUMNS];
+    real inverse_length[RASTER_COLUMNS]; /* of the normal before it becomes a unit vector */
+    real inside[RASTER_COLUMNS]; /* 1 where 1/w is that of the plane, 0 where it is limited */
+    real albedo[RASTER_CHANNELS][RASTER_COLUMNS];
+    real out[RASTER_CHANNELS][RASTER_COLUMNS]; /* planes of the colour; adjoint: of its gradient */
+    raster_lookup lookup[RASTER_SEGMENT];
+    raster_texel *texels; /* adjoint: where that of the next covered column goes, or NULL */
+} raster_columns;
+
+void raster_shader_init(raster_shader *shader, const raster_state *state, const raster_mesh *mesh,
+                        const raster_view *view);
+/* a -> out; RASTER_DEPTH: nothing, the picture is made of state->depth */
+void raster_colour(const raster_shader *shader, raster_columns *c);
+/* After the same from a, out being the gradient -> da, texels, += dlight (9; of shader->light; may
+ * be NULL) and drange (of least and most). gradients: each slot's moments get what the slopes of uv
+ * bring. */
+typedef union raster_slot_gradient {
+    real moments[3][RASTER_LANES]; /* (x, y, 1) of the attributes */
+    struct {
+        real places[9], normals[9];
+    } corner;
+} raster_slot_gradient;
+void raster_colour_adjoint(const raster_shader *shader, raster_columns *c,
+                           raster_slot_gradient *gradients, real dlight[9], real drange[2]);
 
 /* ---- shade.c ---- */
 /* False: out of memory. */
 bool raster_shade(raster_state *state, const raster_mesh *mesh, const real *normals,
                   const raster_view *view, arena *scratch, real *image);
 /* The gradients of lookups, those of band i in [first[i], first[i + 1]). */
-typedef struct raster_texel raster_texel;
 typedef struct raster_texels {
     const raster_texel *texels;
     const uint32_t *first; /* (bands + 1) */
@@ -190,18 +261,8 @@ void raster_shade_plain_adjoint(const raster_state *state, const raster_mesh *me
                                 real *dscreen, real *dnormals, real *dtexels, real *dlight);
 
 /* ---- texture.c ---- */
-/* A lookup: where, between which levels, and the colour with its slopes. */
-typedef struct raster_lookup {
-    real uv[2], level;
-    real colour[RASTER_CHANNELS], by_u[RASTER_CHANNELS], by_v[RASTER_CHANNELS];
-    real by_level[RASTER_CHANNELS];
-} raster_lookup;
 /* From uv and level, 0 to levels - 1. */
 void raster_look_up(const raster_texture *texture, raster_lookup *lookup);
-/* ... and the gradient of its colour. */
-struct raster_texel {
-    real uv[2], level, dcolour[RASTER_CHANNELS];
-};
 /* One lookup -> += dtexels in rows [begin, end), the rows of all levels counted through */
 void raster_texel_adjoint(const raster_texture *texture, const raster_texel *texel, int begin,
                           int end, real *dtexels);

@@ -193,7 +193,7 @@ static void measure(const raster_state *s, const span *p, int line, int64_t inne
 static bool separates(const raster_state *s, const edge *e, const uint32_t *parts,
                       const raster_crossing *c)
 {
-    uint32_t near = raster_slot_at(s, c->inner), far = raster_slot_at(s, c->outer);
+    uint32_t near = s->visible[c->inner], far = s->visible[c->outer];
     uint32_t face = near ? s->slots[near - 1].face : 0, other = far ? s->slots[far - 1].face : 0;
     if (is_border(e))
         return near && far && parts[face] + 1 == e->parts[0] && parts[other] + 1 == e->parts[1];

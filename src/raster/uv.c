@@ -39,7 +39,7 @@ static void read_row(void *context, size_t y)
     const raster_state *s = j->state;
     for (size_t x = 0; x < (size_t)s->width; x++) {
         size_t at = y * (size_t)s->width + x;
-        uint32_t seen = raster_slot_at(s, at);
+        uint32_t seen = s->visible[at];
         if (!seen)
             continue;
         const raster_slot *slot = &s->slots[seen - 1];

@@ -107,7 +107,7 @@ static int compare(const job *j, const patch *p, int x, int y)
 {
     const raster_state *s = j->state;
     size_t at = (size_t)y * (size_t)s->width + (size_t)x;
-    uint32_t seen = raster_slot_at(s, at);
+    uint32_t seen = s->visible[at];
     if (!seen)
         return -1;
     real dx = (real)x + (real)0.5 - p->x, dy = (real)y + (real)0.5 - p->y;

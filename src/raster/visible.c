@@ -6,181 +6,291 @@
  * face are drawn: an open neck shows its inside, not a hole. The picture is cut into bands of
  * rows; each has the list of its faces and is drawn on its own. The larger 1/w wins, at equality
  * the face that shows its outside, then the one that comes first. Barycentrics come from the
- * unsnapped positions. */
+ * unsnapped positions.
+ *
+ * Everything that a face needs is found once for eight faces side by side; bands draw eight pixels
+ * of it side by side. */
 #include "raster/raster_priv.h"
 
 typedef struct box {
     int16_t x0, y0, x1, y1; /* pixels whose centres may be inside, both ends included */
 } box;
 
+/* What it takes to draw eight faces. With x and y from a box's first pixel,
+ *   1/w = slope[0] x + slope[1] y + at within [low, high],
+ *   e_i = a_i x + b_i y + c_i, inside where all are >= 0.
+ * e_i are edge functions divided by 256 (whole pixels are steps of 256) and rounded down; those of
+ * faces less than 64 pixels wide and high fit into 32 bits, of others they are not kept here. */
+typedef struct sketch {
+    int32_t a[3][RASTER_LANES], b[3][RASTER_LANES], c[3][RASTER_LANES];
+    int32_t small[RASTER_LANES];
+    real slope[2][RASTER_LANES], at[RASTER_LANES], low[RASTER_LANES], high[RASTER_LANES];
+} sketch;
+
 typedef struct job {
     raster_state *state;
     const raster_mesh *mesh;
-    box *boxes;      /* (F), x1 < x0: nothing to draw */
-    uint32_t *faces; /* those of each band in a row */
-    uint32_t *seen;  /* (band_count) */
+    box *boxes;       /* (F), x1 < x0: nothing to draw */
+    sketch *sketches; /* (F/8) */
+    uint32_t *counts; /* (chunks of faces, band_count) of their boxes, then their places */
+    uint32_t *faces;  /* those of each band in a row: of each slot */
 } job;
 
-static int32_t min3(int32_t a, int32_t b, int32_t c)
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE int32_t min3(int32_t a, int32_t b, int32_t c)
 {
     int32_t m = a < b ? a : b;
     return m < c ? m : c;
 }
 
-static int32_t max3(int32_t a, int32_t b, int32_t c)
+INLINE int32_t max3(int32_t a, int32_t b, int32_t c)
 {
     int32_t m = a > b ? a : b;
     return m > c ? m : c;
 }
 
 /* First and last pixel centre between two snapped positions, within [0, size). */
-static int32_t first_pixel(int32_t low)
+INLINE int32_t first_pixel(int32_t low)
 {
     int32_t p = (low + RASTER_SUBPIXELS / 2 - 1) >> RASTER_SUBPIXEL_BITS;
     return p > 0 ? p : 0;
 }
 
-static int32_t last_pixel(int32_t high, int size)
+INLINE int32_t last_pixel(int32_t high, int size)
 {
     int32_t p = (high - RASTER_SUBPIXELS / 2) >> RASTER_SUBPIXEL_BITS;
     return p < size ? p : size - 1;
 }
 
-static void measure_faces(void *context, size_t chunk)
+/* ---- faces ---- */
+
+/* Corners of eight faces. */
+typedef struct eight {
+    int32_t u[3][RASTER_LANES], v[3][RASTER_LANES]; /* snapped */
+    real x[3][RASTER_LANES], y[3][RASTER_LANES], inverse[3][RASTER_LANES];
+    int32_t drawn[RASTER_LANES];
+} eight;
+
+/* Beyond the last face it is repeated. */
+INLINE void take_eight(const job *j, size_t first, eight *e)
 {
-    const job *j = context;
     const raster_state *s = j->state;
-    size_t end = (chunk + 1) * RASTER_FACE_CHUNK;
-    if (end > j->mesh->face_count)
-        end = j->mesh->face_count;
-    for (size_t f = chunk * RASTER_FACE_CHUNK; f < end; f++) {
-        const uint32_t *v = j->mesh->faces + 3 * f;
-        const int32_t *a = s->snapped + 2 * v[0], *b = s->snapped + 2 * v[1];
-        const int32_t *c = s->snapped + 2 * v[2];
-        j->boxes[f] = (box){ 1, 1, 0, 0 };
-        s->facing[f] = 0;
-        if (a[0] == RASTER_OUTSIDE || b[0] == RASTER_OUTSIDE || c[0] == RASTER_OUTSIDE)
-            continue;
-        int64_t area =
-            (int64_t)(b[0] - a[0]) * (c[1] - a[1]) - (int64_t)(c[0] - a[0]) * (b[1] - a[1]);
-        s->facing[f] = area > 0 ? 1 : -1;
-        if (area == 0)
-            continue;
-        int32_t x0 = first_pixel(min3(a[0], b[0], c[0])), y0 = first_pixel(min3(a[1], b[1], c[1]));
-        int32_t x1 = last_pixel(max3(a[0], b[0], c[0]), s->width);
-        int32_t y1 = last_pixel(max3(a[1], b[1], c[1]), s->height);
-        if (x0 <= x1 && y0 <= y1)
-            j->boxes[f] = (box){ (int16_t)x0, (int16_t)y0, (int16_t)x1, (int16_t)y1 };
+    for (size_t l = 0; l < RASTER_LANES; l++) {
+        size_t face = first + l < j->mesh->face_count ? first + l : j->mesh->face_count - 1;
+        e->drawn[l] = 1;
+        for (int k = 0; k < 3; k++) {
+            size_t vertex = j->mesh->faces[3 * face + (size_t)k];
+            const int32_t *snapped = s->snapped + 2 * vertex;
+            const real *place = s->screen + 3 * vertex;
+            e->u[k][l] = snapped[0];
+            e->v[k][l] = snapped[1];
+            e->x[k][l] = place[0];
+            e->y[k][l] = place[1];
+            e->inverse[k][l] = place[2];
+        }
+    }
+    for (int l = 0; l < RASTER_LANES; l++)
+        for (int k = 0; k < 3; k++)
+            if (e->u[k][l] == RASTER_OUTSIDE)
+                e->drawn[l] = 0;
+}
+
+/* Boxes, orientations and whether the faces are small. */
+INLINE void box_eight(const raster_state *s, const eight *e, int32_t size[2],
+                      int32_t boxes[4][RASTER_LANES], int32_t facing[RASTER_LANES],
+                      int32_t small[RASTER_LANES])
+{
+    const int32_t side = 64 * RASTER_SUBPIXELS;
+    for (int l = 0; l < RASTER_LANES; l++) {
+        /* places outside of the picture count as 0 here, so that nothing overflows */
+        int32_t u[3], v[3], on = e->drawn[l];
+        for (int k = 0; k < 3; k++) {
+            u[k] = on ? e->u[k][l] : 0;
+            v[k] = on ? e->v[k][l] : 0;
+        }
+        int32_t left = min3(u[0], u[1], u[2]), right = max3(u[0], u[1], u[2]);
+        int32_t top = min3(v[0], v[1], v[2]), bottom = max3(v[0], v[1], v[2]);
+        /* exact: below 2^53 */
+        double area = (double)(u[1] - u[0]) * (double)(v[2] - v[0]) -
+                      (double)(u[2] - u[0]) * (double)(v[1] - v[0]);
+        int32_t x0 = first_pixel(left), x1 = last_pixel(right, size[0]);
+        int32_t y0 = first_pixel(top), y1 = last_pixel(bottom, size[1]);
+        int32_t empty = !on | (area == 0) | (x0 > x1) | (y0 > y1);
+        facing[l] = on ? (area > 0 ? 1 : -1) : 0;
+        boxes[0][l] = empty ? 1 : x0;
+        boxes[1][l] = empty ? 1 : y0;
+        boxes[2][l] = empty ? 0 : x1;
+        boxes[3][l] = empty ? 0 : y1;
+        small[l] = !empty & (right - left < side) & (bottom - top < side);
     }
 }
 
-/* Faces of each band in the order of the mesh. */
-static bool fill_bands(job *j, arena *scratch)
+INLINE void sketch_edges(const eight *e, const int32_t boxes[4][RASTER_LANES],
+                         const int32_t facing[RASTER_LANES], sketch *out)
+{
+    const int32_t half = RASTER_SUBPIXELS / 2;
+    for (int l = 0; l < RASTER_LANES; l++) {
+        int32_t x[3], y[3], small = out->small[l];
+        for (int k = 0; k < 3; k++) {
+            x[k] = small ? e->u[k][l] - (boxes[0][l] * RASTER_SUBPIXELS + half) : 0;
+            y[k] = small ? e->v[k][l] - (boxes[1][l] * RASTER_SUBPIXELS + half) : 0;
+        }
+        for (int i = 0; i < 3; i++) {
+            int m = (i + 1) % 3, n = (i + 2) % 3;
+            int32_t dx = facing[l] * (x[n] - x[m]), dy = facing[l] * (y[n] - y[m]);
+            int32_t top_left = (dy < 0) | ((dy == 0) & (dx > 0));
+            out->a[i][l] = -dy;
+            out->b[i][l] = dx;
+            out->c[i][l] =
+                (facing[l] * (x[m] * y[n] - x[n] * y[m]) + top_left - 1) >> RASTER_SUBPIXEL_BITS;
+        }
+    }
+}
+
+INLINE void sketch_depth(const eight *e, const int32_t boxes[4][RASTER_LANES], sketch *out)
+{
+    for (int l = 0; l < RASTER_LANES; l++) {
+        real x[3], y[3], w[3], slope[2] = { 0 }, at = 0;
+        for (int k = 0; k < 3; k++) {
+            x[k] = e->x[k][l] - ((real)boxes[0][l] + (real)0.5);
+            y[k] = e->y[k][l] - ((real)boxes[1][l] + (real)0.5);
+            w[k] = e->inverse[k][l];
+        }
+        real r = raster_inverse_area(x, y), low = w[0], high = w[0];
+        for (int i = 0; i < 3; i++) {
+            int m = (i + 1) % 3, n = (i + 2) % 3;
+            slope[0] += w[i] * (y[m] - y[n]);
+            slope[1] += w[i] * (x[n] - x[m]);
+            at += w[i] * (x[m] * y[n] - x[n] * y[m]);
+            low = w[i] < low ? w[i] : low;
+            high = w[i] > high ? w[i] : high;
+        }
+        out->slope[0][l] = r * slope[0];
+        out->slope[1][l] = r * slope[1];
+        out->at[l] = r != 0 ? r * at : (w[0] + w[1] + w[2]) / 3;
+        out->low[l] = low;
+        out->high[l] = high;
+    }
+}
+
+HDS_WIDE static void measure_faces(void *context, size_t chunk)
+{
+    const job *j = context;
+    const raster_state *s = j->state;
+    const size_t begin = chunk * RASTER_FACE_CHUNK, all = j->mesh->face_count;
+    const size_t end = begin + RASTER_FACE_CHUNK < all ? begin + RASTER_FACE_CHUNK : all;
+    uint32_t *counts = j->counts + chunk * (size_t)s->band_count;
+    int32_t size[2] = { s->width, s->height };
+    for (size_t first = begin; first < end; first += RASTER_LANES) {
+        eight e;
+        int32_t boxes[4][RASTER_LANES], facing[RASTER_LANES];
+        sketch *out = &j->sketches[first / RASTER_LANES];
+        take_eight(j, first, &e);
+        box_eight(s, &e, size, boxes, facing, out->small);
+        sketch_edges(&e, (const int32_t(*)[RASTER_LANES])boxes, facing, out);
+        sketch_depth(&e, (const int32_t(*)[RASTER_LANES])boxes, out);
+        for (size_t l = 0; l < RASTER_LANES && first + l < end; l++) {
+            j->boxes[first + l] = (box){ (int16_t)boxes[0][l], (int16_t)boxes[1][l],
+                                         (int16_t)boxes[2][l], (int16_t)boxes[3][l] };
+            s->facing[first + l] = (int8_t)facing[l];
+            if (boxes[0][l] <= boxes[2][l])
+                for (int i = boxes[1][l] >> s->band_bits; i <= boxes[3][l] >> s->band_bits; i++)
+                    counts[i]++;
+        }
+    }
+}
+
+/* Counts become places: the bands one after the other, within them the chunks. */
+static bool place_chunks(job *j, size_t chunks, arena *scratch)
 {
     raster_state *s = j->state;
     uint64_t total = 0;
-    uint32_t *next = arena_alloc(scratch, (size_t)s->band_count + 1, sizeof *next);
-    s->first = arena_alloc(scratch, (size_t)s->band_count + 1, sizeof *s->first);
-    j->seen = arena_alloc(scratch, (size_t)s->band_count, sizeof *j->seen);
-    if (!next || !s->first || !j->seen)
-        return false;
-    for (size_t f = 0; f < j->mesh->face_count; f++) {
-        const box *b = &j->boxes[f];
-        if (b->x0 <= b->x1)
-            for (int i = b->y0 >> s->band_bits; i <= b->y1 >> s->band_bits; i++, total++)
-                s->first[i + 1]++;
+    for (size_t band = 0; band < (size_t)s->band_count; band++) {
+        s->first[band] = (uint32_t)total;
+        for (size_t chunk = 0; chunk < chunks; chunk++) {
+            uint32_t *count = &j->counts[chunk * (size_t)s->band_count + band], here = *count;
+            *count = (uint32_t)total;
+            total += here;
+        }
+        if (total > UINT32_MAX / 2)
+            return false;
     }
-    if (total > UINT32_MAX)
-        return false;
-    for (int i = 0; i < s->band_count; i++) {
-        s->first[i + 1] += s->first[i];
-        next[i] = s->first[i];
-    }
+    s->first[s->band_count] = (uint32_t)total;
     j->faces = arena_take(scratch, total, sizeof *j->faces);
-    s->names = arena_alloc(scratch, total, sizeof *s->names);
-    if (!j->faces || !s->names)
-        return false;
-    for (size_t f = 0; f < j->mesh->face_count; f++) {
+    s->seen = arena_alloc(scratch, total, sizeof *s->seen);
+    s->slots = arena_take(scratch, total, sizeof *s->slots);
+    return j->faces && s->seen && s->slots;
+}
+
+static void list_faces(void *context, size_t chunk)
+{
+    const job *j = context;
+    const raster_state *s = j->state;
+    const size_t begin = chunk * RASTER_FACE_CHUNK, all = j->mesh->face_count;
+    const size_t end = begin + RASTER_FACE_CHUNK < all ? begin + RASTER_FACE_CHUNK : all;
+    uint32_t *next = j->counts + chunk * (size_t)s->band_count;
+    for (size_t f = begin; f < end; f++) {
         const box *b = &j->boxes[f];
         if (b->x0 <= b->x1)
             for (int i = b->y0 >> s->band_bits; i <= b->y1 >> s->band_bits; i++)
                 j->faces[next[i]++] = (uint32_t)f;
     }
-    return true;
 }
 
-/* Corners relative to the centre of pixel (x0, y0). */
-static inline void corners(const raster_state *s, const raster_mesh *mesh, const raster_slot *slot,
-                           real x[3], real y[3], real inverse[3])
+/* ---- drawing ---- */
+
+INLINE int count_chunks(int x0, int x1)
 {
-    for (int k = 0; k < 3; k++) {
-        const real *p = s->screen + 3 * mesh->faces[3 * slot->face + k];
-        x[k] = p[0] - ((real)slot->x0 + (real)0.5);
-        y[k] = p[1] - ((real)slot->y0 + (real)0.5);
-        inverse[k] = p[2];
+    return (x1 - x0) / RASTER_LANES + 1;
+}
+
+/* Rows y0 to y1 of lane l of a sketch, eight pixels at a time, those outside of the face included.
+ */
+INLINE void draw_small(const raster_state *s, const box *b, const sketch *k, size_t l,
+                       uint32_t name, int y0, int y1)
+{
+    const raster_lanes32 steps = { 0, 1, 2, 3, 4, 5, 6, 7 }, none = { 0 },
+                         name8 = (int32_t)name + none;
+    const raster_lanes real_steps = { 0, 1, 2, 3, 4, 5, 6, 7 }, zero = { 0 };
+    const raster_lanes low = k->low[l] + zero, high = k->high[l] + zero;
+    const int chunks = count_chunks(b->x0, b->x1), last = s->width - RASTER_LANES * chunks;
+    const int start = b->x0 < last ? b->x0 : last; /* no chunk reaches into the next row */
+    const int above = y0 - b->y0, rows = y1 - y0 + 1;
+    const size_t width = (size_t)s->width;
+    const real down = k->slope[1][l];
+    const raster_lanes32 b0 = k->b[0][l] + none, b1 = k->b[1][l] + none, b2 = k->b[2][l] + none;
+    for (int i = 0; i < chunks; i++) {
+        const int x = start + RASTER_LANES * i, before = x - b->x0;
+        const raster_lanes plane = k->slope[0][l] * (real_steps + (real)before) + k->at[l];
+        raster_lanes32 e0 = k->a[0][l] * (steps + before) + (k->c[0][l] + k->b[0][l] * above);
+        raster_lanes32 e1 = k->a[1][l] * (steps + before) + (k->c[1][l] + k->b[1][l] * above);
+        raster_lanes32 e2 = k->a[2][l] * (steps + before) + (k->c[2][l] + k->b[2][l] * above);
+        uint32_t *visible = s->visible + (size_t)y0 * width + (size_t)x;
+        real *depth = s->depth + (size_t)y0 * width + (size_t)x, y = (real)above;
+        for (int row = 0; row < rows; row++, visible += width, depth += width, y += 1) {
+            raster_lanes32 *seen = (raster_lanes32 *)visible;
+            raster_lanes *nearest = (raster_lanes *)depth, z = plane + down * y;
+            z = RASTER_CHOOSE(z > low, z, low);
+            z = RASTER_CHOOSE(z < high, z, high);
+            raster_mask nearer =
+                (z > *nearest) & __builtin_convertvector((e0 | e1 | e2) >= 0, raster_mask);
+            raster_lanes32 nearer32 = __builtin_convertvector(nearer, raster_lanes32);
+            *seen = (nearer32 & name8) | (*seen & ~nearer32);
+            *nearest = RASTER_CHOOSE(nearer, z, *nearest);
+            e0 += b0;
+            e1 += b1;
+            e2 += b2;
+        }
     }
 }
 
-/* 1 / twice the area on the screen; 0 for faces thinner than 1/32 pixel, whose barycentrics 1/256
- * pixel outside are off by an eighth and more. */
-static inline real inverse_area(const real x[3], const real y[3])
-{
-    const real thin = (real)1 / 32;
-    real area = (x[1] - x[0]) * (y[2] - y[0]) - (x[2] - x[0]) * (y[1] - y[0]), longest = 0;
-    for (int k = 0; k < 3; k++) {
-        real dx = x[(k + 1) % 3] - x[k], dy = y[(k + 1) % 3] - y[k];
-        real square = dx * dx + dy * dy;
-        longest = square > longest ? square : longest;
-    }
-    return area * area > thin * thin * longest ? 1 / area : 0;
-}
-
-void raster_set_planes(const raster_state *s, const raster_mesh *mesh, raster_slot *slot)
-{
-    real x[3], y[3], inverse[3];
-    corners(s, mesh, slot, x, y, inverse);
-    real r = inverse_area(x, y);
-    for (int i = 0; i < 3; i++) {
-        int a = (i + 1) % 3, b = (i + 2) % 3;
-        real scale = r * inverse[i];
-        slot->plane[i][0] = scale * (y[a] - y[b]);
-        slot->plane[i][1] = scale * (x[b] - x[a]);
-        slot->plane[i][2] = r != 0 ? scale * (x[a] * y[b] - x[b] * y[a]) : inverse[i] / 3;
-    }
-}
-
-/* With r = 1 / area, plane_i = r inverse_i (...); through r itself all planes scale alike. */
-void raster_plane_adjoint(const raster_state *state, const raster_mesh *mesh,
-                          const raster_slot *slot, real gradient[9])
-{
-    real x[3], y[3], inverse[3], out[9] = { 0 }, darea = 0;
-    corners(state, mesh, slot, x, y, inverse);
-    real r = inverse_area(x, y);
-    for (int i = 0; i < 9; i++)
-        darea -= r * gradient[i] * slot->plane[i / 3][i % 3];
-    for (int i = 0; i < 3; i++) {
-        int a = (i + 1) % 3, b = (i + 2) % 3;
-        const real *g = gradient + 3 * i;
-        real scale = r * inverse[i], cross = x[a] * y[b] - x[b] * y[a];
-        out[3 * a] += scale * (g[2] * y[b] - g[1]);
-        out[3 * b] += scale * (g[1] - g[2] * y[a]);
-        out[3 * a + 1] += scale * (g[0] - g[2] * x[b]);
-        out[3 * b + 1] += scale * (g[2] * x[a] - g[0]);
-        out[3 * i] += darea * (y[a] - y[b]);
-        out[3 * i + 1] += darea * (x[b] - x[a]);
-        out[3 * i + 2] =
-            r != 0 ? r * (g[0] * (y[a] - y[b]) + g[1] * (x[b] - x[a]) + g[2] * cross) : g[2] / 3;
-    }
-    memcpy(gradient, out, sizeof out);
-}
-
-/* Edge functions over the pixels of a box, e_i(x, y) = a_i x + b_i y + c_i with (0, 0) its first
- * pixel: inside where all are >= 0. Divided by 256, rounded down: whole pixels are steps of 256. */
+/* The edge functions of a sketch in 64 bits, for faces of any size. */
 typedef struct edges {
     int64_t a[3], b[3], c[3];
 } edges;
 
-static inline edges set_edges(const raster_state *s, const uint32_t *v, int32_t x0, int32_t y0)
+static edges set_edges(const raster_state *s, const uint32_t *v, int32_t x0, int32_t y0)
 {
     edges e;
     const int32_t half = RASTER_SUBPIXELS / 2;
@@ -201,151 +311,47 @@ static inline edges set_edges(const raster_state *s, const uint32_t *v, int32_t 
     return e;
 }
 
-/* One face in a band: where, and 1/w = slope[0] x + slope[1] y + at within [low, high]. */
-typedef struct drawing {
-    edges e;
-    int x0, y0, x1, y1; /* pixels, both ends included; x and y count from the first */
-    real slope[2], at, low, high;
-    uint32_t name;
-} drawing;
-
-/* Edge functions of faces up to 64 pixels wide and high fit into 32 bits. Eight pixels at a time,
- * those outside of the face included. */
-typedef int32_t lanes32
-    __attribute__((vector_size(RASTER_LANES * sizeof(int32_t)), aligned(4), may_alias));
-
-static inline int count_chunks(int x0, int x1)
+INLINE void draw_large(const job *j, uint32_t face, const sketch *k, size_t l, uint32_t name,
+                       int begin, int end)
 {
-    return (x1 - x0) / RASTER_LANES + 1;
-}
-
-static inline __attribute__((always_inline)) void draw_small(const raster_state *s,
-                                                             const drawing *d)
-{
-    const lanes32 steps = { 0, 1, 2, 3, 4, 5, 6, 7 }, name = (int32_t)d->name + (lanes32){ 0 };
-    const raster_lanes real_steps = { 0, 1, 2, 3, 4, 5, 6, 7 };
-    const raster_lanes low = d->low + (raster_lanes){ 0 }, high = d->high + (raster_lanes){ 0 };
-    const int chunks = count_chunks(d->x0, d->x1), last = s->width - RASTER_LANES * chunks;
-    const int start = d->x0 < last ? d->x0 : last; /* no chunk reaches into the next row */
-    lanes32 row[3];
-    for (int i = 0; i < 3; i++)
-        row[i] = steps * (int32_t)d->e.a[i] + (int32_t)(d->e.c[i] + d->e.a[i] * (start - d->x0));
-    const raster_lanes depth = d->slope[0] * (real_steps + (real)(start - d->x0)) + d->at;
-    for (int y = d->y0; y <= d->y1; y++) {
-        size_t at = (size_t)y * (size_t)s->width + (size_t)start;
-        lanes32 *visible = (lanes32 *)(s->visible + at);
-        raster_lanes *nearest = (raster_lanes *)(s->depth + at);
-        lanes32 e0 = row[0], e1 = row[1], e2 = row[2];
-        raster_lanes plane = depth + d->slope[1] * (real)(y - d->y0);
-        for (int i = 0; i < chunks; i++) {
-            raster_lanes z = RASTER_CHOOSE(plane > low, plane, low);
-            z = RASTER_CHOOSE(z < high, z, high);
-            raster_mask nearer =
-                (z > nearest[i]) & __builtin_convertvector((e0 | e1 | e2) >= 0, raster_mask);
-            lanes32 nearer32 = __builtin_convertvector(nearer, lanes32);
-            visible[i] = (nearer32 & name) | (visible[i] & ~nearer32);
-            nearest[i] = RASTER_CHOOSE(nearer, z, nearest[i]);
-            e0 += (int32_t)d->e.a[0] * RASTER_LANES;
-            e1 += (int32_t)d->e.a[1] * RASTER_LANES;
-            e2 += (int32_t)d->e.a[2] * RASTER_LANES;
-            plane += d->slope[0] * RASTER_LANES;
-        }
-        for (int i = 0; i < 3; i++)
-            row[i] += (int32_t)d->e.b[i];
-    }
-}
-
-static inline __attribute__((always_inline)) void draw_large(const raster_state *s,
-                                                             const drawing *d)
-{
-    for (int y = d->y0; y <= d->y1; y++) {
-        size_t at = (size_t)y * (size_t)s->width + (size_t)d->x0;
+    const raster_state *s = j->state;
+    const box *b = &j->boxes[face];
+    const edges e = set_edges(s, j->mesh->faces + 3 * (size_t)face, b->x0, b->y0);
+    const real low = k->low[l], high = k->high[l], across = k->slope[0][l];
+    for (int y = begin; y <= end; y++) {
+        size_t at = (size_t)y * (size_t)s->width + (size_t)b->x0;
         real *restrict depth = s->depth + at;
         uint32_t *restrict visible = s->visible + at;
-        const int64_t row = y - d->y0;
-        const int64_t e0 = d->e.c[0] + d->e.b[0] * row, a0 = d->e.a[0];
-        const int64_t e1 = d->e.c[1] + d->e.b[1] * row, a1 = d->e.a[1];
-        const int64_t e2 = d->e.c[2] + d->e.b[2] * row, a2 = d->e.a[2];
-        const real z0 = d->slope[1] * (real)row + d->at;
-        for (int x = 0; x <= d->x1 - d->x0; x++) {
+        const int64_t row = y - b->y0;
+        const int64_t e0 = e.c[0] + e.b[0] * row, a0 = e.a[0];
+        const int64_t e1 = e.c[1] + e.b[1] * row, a1 = e.a[1];
+        const int64_t e2 = e.c[2] + e.b[2] * row, a2 = e.a[2];
+        const real z0 = k->slope[1][l] * (real)row + k->at[l];
+        for (int x = 0; x <= b->x1 - b->x0; x++) {
             int64_t side = (e0 + a0 * x) | (e1 + a1 * x) | (e2 + a2 * x);
-            real z = z0 + d->slope[0] * (real)x;
-            z = z > d->low ? z : d->low;
-            z = z < d->high ? z : d->high;
+            real z = z0 + across * (real)x;
+            z = z > low ? z : low;
+            z = z < high ? z : high;
             if (side >= 0 && z > depth[x]) {
                 depth[x] = z;
-                visible[x] = d->name;
+                visible[x] = name;
             }
         }
     }
 }
 
-static inline bool is_small(const raster_state *s, const uint32_t *v, const drawing *d)
-{
-    const int32_t *a = s->snapped + 2 * (size_t)v[0], *b = s->snapped + 2 * (size_t)v[1];
-    const int32_t *c = s->snapped + 2 * (size_t)v[2], side = 64 * RASTER_SUBPIXELS;
-    return max3(a[0], b[0], c[0]) - min3(a[0], b[0], c[0]) < side &&
-           max3(a[1], b[1], c[1]) - min3(a[1], b[1], c[1]) < side &&
-           count_chunks(d->x0, d->x1) * RASTER_LANES <= s->width;
-}
-
-static inline __attribute__((always_inline)) void
-draw_face(const job *j, uint32_t face, uint32_t name, int row_begin, int row_end)
+INLINE void draw_face(const job *j, uint32_t slot, int row_begin, int row_end)
 {
     const raster_state *s = j->state;
+    const uint32_t face = j->faces[slot];
     const box *b = &j->boxes[face];
-    const uint32_t *v = j->mesh->faces + 3 * (size_t)face;
-    drawing d = { .x0 = b->x0,
-                  .x1 = b->x1,
-                  .y0 = b->y0 > row_begin ? b->y0 : row_begin,
-                  .y1 = b->y1 < row_end ? b->y1 : row_end,
-                  .name = name };
-    raster_slot slot = { .face = face, .x0 = d.x0, .y0 = d.y0 };
-    raster_set_planes(s, j->mesh, &slot);
-    d.e = set_edges(s, v, d.x0, d.y0);
-    d.low = d.high = s->screen[3 * (size_t)v[0] + 2];
-    for (int k = 0; k < 3; k++) {
-        real inverse = s->screen[3 * (size_t)v[k] + 2];
-        d.low = inverse < d.low ? inverse : d.low;
-        d.high = inverse > d.high ? inverse : d.high;
-    }
-    for (int k = 0; k < 2; k++)
-        d.slope[k] = slot.plane[0][k] + slot.plane[1][k] + slot.plane[2][k];
-    d.at = slot.plane[0][2] + slot.plane[1][2] + slot.plane[2][2];
-    if (is_small(s, v, &d))
-        draw_small(s, &d);
+    const sketch *k = &j->sketches[face / RASTER_LANES];
+    const size_t l = face % RASTER_LANES;
+    const int y0 = b->y0 > row_begin ? b->y0 : row_begin, y1 = b->y1 < row_end ? b->y1 : row_end;
+    if (k->small[l] && count_chunks(b->x0, b->x1) * RASTER_LANES <= s->width)
+        draw_small(s, b, k, l, slot + 1, y0, y1);
     else
-        draw_large(s, &d);
-}
-
-/* Pixels of the band that show the same face become runs; its slots are numbered in the order of
- * the pixels. */
-static void find_runs(const job *j, size_t band)
-{
-    const raster_state *s = j->state;
-    const uint32_t width = (uint32_t)s->width;
-    const size_t begin = (size_t)raster_band_begin(s, band), end = (size_t)raster_band_end(s, band);
-    uint32_t *names = s->names + s->first[band], seen = 0, covered = 0;
-    raster_run *runs = s->runs + begin * width, *next = runs;
-    for (size_t y = begin; y < end; y++) {
-        const uint32_t *visible = s->visible + y * width;
-        for (uint32_t x = 0; x < width;) {
-            uint32_t place = visible[x], left = x;
-            while (++x < width && visible[x] == place)
-                ;
-            if (!place)
-                continue;
-            if (!names[place - 1])
-                names[place - 1] = ++seen;
-            *next++ = (raster_run){ .slot = names[place - 1] - 1,
-                                    .pixel = (uint32_t)y * width + left,
-                                    .length = (int32_t)(x - left) };
-            covered += x - left;
-        }
-    }
-    s->covered[band + 1] = covered;
-    s->run_counts[band] = (uint32_t)(next - runs);
-    j->seen[band] = seen;
+        draw_large(j, face, k, l, slot + 1, y0, y1);
 }
 
 /* The least 1/w of each stretch of eight pixels through all rows of the band; the last may overlap
@@ -370,19 +376,70 @@ static inline void find_least(const raster_state *s, size_t band, real *least)
 }
 
 /* Nothing of the face can be nearer than what is there: at equality the one that is there stays. */
-static inline bool is_hidden(const job *j, uint32_t face, const real *least)
+INLINE bool is_hidden(const job *j, uint32_t face, const real *least)
 {
-    const raster_state *s = j->state;
-    const uint32_t *v = j->mesh->faces + 3 * (size_t)face;
-    real high = s->screen[3 * (size_t)v[0] + 2];
-    for (int k = 1; k < 3; k++) {
-        real inverse = s->screen[3 * (size_t)v[k] + 2];
-        high = inverse > high ? inverse : high;
-    }
+    real high = j->sketches[face / RASTER_LANES].high[face % RASTER_LANES];
     for (int i = j->boxes[face].x0 / RASTER_LANES; i <= j->boxes[face].x1 / RASTER_LANES; i++)
         if (least[i] < high)
             return false;
     return true;
+}
+
+/* Runs of a segment of `count` pixels, at `visible`; where the next one goes. */
+INLINE raster_run *find_runs(const raster_state *s, const uint32_t *visible, int count,
+                             raster_run *next)
+{
+    uint8_t ends[RASTER_SEGMENT];
+    memset(ends + (count - 1) / 8 * 8, 0, 8);
+    for (int i = 0; i < count - 1; i++)
+        ends[i] = visible[i] != visible[i + 1];
+    ends[count - 1] = 1;
+    for (int i = 0, begin = 0; i < count; i += 8) {
+        uint64_t word;
+        memcpy(&word, ends + i, sizeof word);
+        for (; word; word &= word - 1) { /* little-endian: the lowest bit is the first pixel */
+            int end = i + __builtin_ctzll(word) / 8 + 1;
+            uint32_t slot = visible[begin] - 1;
+            if (visible[begin]) {
+                *next++ = (raster_run){ slot, (uint16_t)begin, (uint16_t)end };
+                s->seen[slot] = true;
+            }
+            begin = end;
+        }
+    }
+    return next;
+}
+
+INLINE void find_all_runs(const raster_state *s, size_t band)
+{
+    const size_t begin = (size_t)raster_band_begin(s, band), end = (size_t)raster_band_end(s, band);
+    const size_t width = (size_t)s->width, segments = (size_t)raster_segment_count(s);
+    raster_run *runs = s->runs + begin * width, *next = runs;
+    uint32_t covered = 0;
+    for (size_t y = begin; y < end; y++)
+        for (size_t k = 0; k < segments; k++) {
+            const size_t x = k * RASTER_SEGMENT, left = width - x;
+            next = find_runs(s, s->visible + y * width + x,
+                             left < RASTER_SEGMENT ? (int)left : RASTER_SEGMENT, next);
+            s->run_ends[y * segments + k] = (uint32_t)(next - runs);
+        }
+    for (const raster_run *r = runs; r < next; r++)
+        covered += (uint32_t)(r->end - r->begin);
+    s->covered[band + 1] = covered;
+}
+
+static void set_slots(const job *j, size_t band)
+{
+    const raster_state *s = j->state;
+    const int begin = raster_band_begin(s, band);
+    for (uint32_t i = s->first[band]; i < s->first[band + 1]; i++) {
+        const box *b = &j->boxes[j->faces[i]];
+        if (!s->seen[i])
+            continue;
+        s->slots[i] =
+            (raster_slot){ .face = j->faces[i], .x0 = b->x0, .y0 = b->y0 > begin ? b->y0 : begin };
+        raster_set_planes(s, j->mesh, &s->slots[i]);
+    }
 }
 
 /* Faces that show their outside go first: behind them most of the others are hidden. */
@@ -400,32 +457,14 @@ HDS_WIDE static void draw_band(void *context, size_t band)
     memset(s->depth + pixel, 0, count * sizeof *s->depth);
     for (uint32_t i = first; i < end; i++)
         if (s->facing[j->faces[i]] < 0 || s->in_order)
-            draw_face(j, j->faces[i], i - first + 1, begin, last);
+            draw_face(j, i, begin, last);
     if (wide)
         find_least(s, band, least);
     for (uint32_t i = first; i < end && !s->in_order; i++)
         if (s->facing[j->faces[i]] > 0 && !(wide && is_hidden(j, j->faces[i], least)))
-            draw_face(j, j->faces[i], i - first + 1, begin, last);
-    find_runs(j, band);
-}
-
-static void make_slots(void *context, size_t band)
-{
-    const job *j = context;
-    const raster_state *s = j->state;
-    int begin = raster_band_begin(s, band);
-    for (uint32_t i = s->first[band]; i < s->first[band + 1]; i++) {
-        if (!s->names[i])
-            continue;
-        raster_slot *slot = &s->slots[s->bands[band] + s->names[i] - 1];
-        const box *b = &j->boxes[j->faces[i]];
-        *slot =
-            (raster_slot){ .face = j->faces[i], .x0 = b->x0, .y0 = b->y0 > begin ? b->y0 : begin };
-        raster_set_planes(s, j->mesh, slot);
-    }
-    raster_run *runs = s->runs + (size_t)raster_band_begin(s, band) * (size_t)s->width;
-    for (uint32_t i = 0; i < s->run_counts[band]; i++)
-        runs[i].slot += s->bands[band];
+            draw_face(j, i, begin, last);
+    find_all_runs(s, band);
+    set_slots(j, band);
 }
 
 bool raster_state_init(raster_state *s, int width, int height, size_t vertex_count, arena *scratch)
@@ -439,31 +478,30 @@ bool raster_state_init(raster_state *s, int width, int height, size_t vertex_cou
 
 bool raster_visible(raster_state *state, const raster_mesh *mesh, arena *scratch)
 {
-    size_t pixels = (size_t)state->width * (size_t)state->height;
+    const size_t pixels = (size_t)state->width * (size_t)state->height;
+    const size_t bands = (size_t)state->band_count, faces = mesh->face_count;
+    const size_t chunks = (faces + RASTER_FACE_CHUNK - 1) / RASTER_FACE_CHUNK;
     job j = { .state = state, .mesh = mesh };
-    j.boxes = arena_take(scratch, mesh->face_count, sizeof *j.boxes);
-    state->facing = arena_take(scratch, mesh->face_count, sizeof *state->facing);
+    j.boxes = arena_take(scratch, faces, sizeof *j.boxes);
+    j.sketches = arena_take(scratch, faces / RASTER_LANES + 1, sizeof *j.sketches);
+    j.counts = arena_alloc(scratch, chunks, bands * sizeof *j.counts);
+    state->facing = arena_take(scratch, faces, sizeof *state->facing);
     state->visible = arena_take(scratch, pixels, sizeof *state->visible);
     state->depth = arena_take(scratch, pixels, sizeof *state->depth);
-    state->bands = arena_alloc(scratch, (size_t)state->band_count + 1, sizeof *state->bands);
-    state->covered = arena_alloc(scratch, (size_t)state->band_count + 1, sizeof *state->covered);
+    state->first = arena_take(scratch, bands + 1, sizeof *state->first);
+    state->covered = arena_alloc(scratch, bands + 1, sizeof *state->covered);
     state->runs = arena_take(scratch, pixels, sizeof *state->runs);
-    state->run_counts = arena_take(scratch, (size_t)state->band_count, sizeof *state->run_counts);
-    if (!j.boxes || !state->facing || !state->visible || !state->depth || !state->bands ||
-        !state->covered || !state->runs || !state->run_counts)
+    state->run_ends = arena_take(scratch, (size_t)raster_segment_count(state),
+                                 (size_t)state->height * sizeof *state->run_ends);
+    if (!j.boxes || !j.sketches || !j.counts || !state->facing || !state->visible ||
+        !state->depth || !state->first || !state->covered || !state->runs || !state->run_ends)
         return false;
-    size_t chunks = (mesh->face_count + RASTER_FACE_CHUNK - 1) / RASTER_FACE_CHUNK;
     threads_parallel(chunks, measure_faces, &j);
-    if (!fill_bands(&j, scratch))
+    if (!place_chunks(&j, chunks, scratch))
         return false;
-    threads_parallel((size_t)state->band_count, draw_band, &j);
-    for (int i = 0; i < state->band_count; i++) {
-        state->bands[i + 1] = state->bands[i] + j.seen[i];
+    threads_parallel(chunks, list_faces, &j);
+    threads_parallel(bands, draw_band, &j);
+    for (size_t i = 0; i < bands; i++)
         state->covered[i + 1] += state->covered[i];
-    }
-    state->slots = arena_take(scratch, state->bands[state->band_count], sizeof *state->slots);
-    if (!state->slots)
-        return false;
-    threads_parallel((size_t)state->band_count, make_slots, &j);
     return true;
 }
