@@ -56,10 +56,12 @@ void raster_shader_init(raster_shader *shader, const raster_state *state, const 
     memcpy(shader->light, view->light, sizeof shader->light);
     if (view->light_kind == RASTER_HARMONICS)
         raster_light_polynomial(view->light, shader->light);
-    if (view->mode == RASTER_DEPTH) {
-        shader->least = state->depth[state->farthest];
-        shader->most = state->depth[state->nearest];
-    }
+}
+
+void raster_shader_set_range(raster_shader *shader)
+{
+    shader->least = shader->state->depth[shader->state->farthest];
+    shader->most = shader->state->depth[shader->state->nearest];
 }
 
 /* ---- normals ---- */

@@ -20,6 +20,24 @@ int raster_channels(const raster_view *view)
     return view->mode == RASTER_UNLIT && view->texture ? view->texture->channels : 3;
 }
 
+typedef struct picture {
+    raster_faces *faces;
+    raster_shading *shading;
+    raster_outlines *outlines;
+} picture;
+
+/* The edges that outlines are looked for among, or a band. */
+static void draw_part(void *context, size_t i)
+{
+    const picture *p = context;
+    if (i == 0) {
+        raster_outlines_find(p->outlines);
+    } else {
+        raster_visible_band(p->faces, i - 1);
+        raster_shade_band(p->shading, i - 1);
+    }
+}
+
 raster_state *raster_draw(const raster_mesh *mesh, const real *normals, const raster_view *view,
                           arena *scratch, real *image)
 {
@@ -30,10 +48,13 @@ raster_state *raster_draw(const raster_mesh *mesh, const real *normals, const ra
     s->channels = raster_channels(view);
     raster_lens_init(&s->lens, &view->camera, view->width, view->height);
     raster_project(&s->lens, mesh->vertices, mesh->vertex_count, s->screen, s->snapped);
-    bool drawn = raster_visible(s, mesh, scratch) &&
-                 raster_shade(s, mesh, normals, view, scratch, image) &&
-                 raster_blend(s, mesh, view, scratch, image);
-    return drawn ? s : NULL;
+    picture p = { .outlines = raster_outlines_begin(s, mesh, view, scratch) };
+    if (!p.outlines || !(p.faces = raster_faces_measure(s, mesh, scratch)) ||
+        !(p.shading = raster_shade_begin(s, mesh, normals, view, scratch, image)))
+        return NULL;
+    threads_parallel((size_t)s->band_count + 1, draw_part, &p);
+    raster_shade_end(p.shading);
+    return raster_outlines_blend(p.outlines, scratch, image) ? s : NULL;
 }
 
 /* What one view gives; texels are not added up yet. False: out of memory, nothing was added. */

@@ -104,7 +104,7 @@ struct raster_state {
     int32_t *snapped;          /* (V,2) x, y in 1/256 pixel */
     int8_t *facing;            /* (F) orientation on screen, -1 shows its outside; 0: not drawn */
     uint32_t *first;           /* (band_count + 1) first slot of each */
-    uint32_t *covered;         /* (band_count + 1) covered pixels before each band */
+    uint32_t *covered;         /* (band_count) covered pixels of each */
     raster_slot *slots;        /* the faces of each band in the order of the mesh; */
     bool *seen;                /* (slots) what no pixel shows has no values in slots and surfaces */
     raster_surface *surfaces;  /* (slots) */
@@ -145,8 +145,13 @@ void raster_project_adjoint(const raster_lens *lens, const real *vertices, size_
 /* A state of this size, with room for screen and snapped. False: out of memory. */
 bool raster_state_init(raster_state *state, int width, int height, size_t vertex_count,
                        arena *scratch);
-/* Fills what follows snapped, up to depth, but for surfaces. False: out of memory, or more faces
- * times bands than 32 bits count. */
+/* The bands' lists of faces. Fills state from snapped up to first; NULL: out of memory, or more
+ * faces times bands than 31 bits count. */
+typedef struct raster_faces raster_faces;
+raster_faces *raster_faces_measure(raster_state *state, const raster_mesh *mesh, arena *scratch);
+/* Fills what of the state is the band's, up to depth but for surfaces. */
+void raster_visible_band(const raster_faces *faces, size_t band);
+/* Both, for all bands. */
 bool raster_visible(raster_state *state, const raster_mesh *mesh, arena *scratch);
 
 /* ---- surface.c ---- */
@@ -221,6 +226,8 @@ typedef struct raster_columns {
 
 void raster_shader_init(raster_shader *shader, const raster_state *state, const raster_mesh *mesh,
                         const raster_view *view);
+/* RASTER_DEPTH: once state has nearest and farthest. */
+void raster_shader_set_range(raster_shader *shader);
 /* a -> out; RASTER_DEPTH: nothing, the picture is made of state->depth */
 void raster_colour(const raster_shader *shader, raster_columns *c);
 /* After the same from a, out being the gradient -> da, texels, += dlight (9; of shader->light; may
@@ -236,7 +243,16 @@ void raster_colour_adjoint(const raster_shader *shader, raster_columns *c,
                            raster_slot_gradient *gradients, real dlight[9], real drange[2]);
 
 /* ---- shade.c ---- */
-/* False: out of memory. */
+/* Colours the bands; NULL: out of memory. */
+typedef struct raster_shading raster_shading;
+raster_shading *raster_shade_begin(raster_state *state, const raster_mesh *mesh,
+                                   const real *normals, const raster_view *view, arena *scratch,
+                                   real *image);
+/* After raster_visible_band. */
+void raster_shade_band(const raster_shading *shading, size_t band);
+/* After all bands: the picture is complete. */
+void raster_shade_end(raster_shading *shading);
+/* The three for all bands. False: out of memory. */
 bool raster_shade(raster_state *state, const raster_mesh *mesh, const real *normals,
                   const raster_view *view, arena *scratch, real *image);
 /* The gradients of lookups, those of band i in [first[i], first[i + 1]). */
@@ -277,10 +293,15 @@ real raster_level(const raster_texture *texture, const real ux[2], const real uy
                   real slope[2][2]);
 
 /* ---- silhouette.c ---- */
-/* Finds the crossings of visible silhouette edges, and of borders between parts in a picture of
- * them, and blends them. False: out of memory. */
-bool raster_blend(raster_state *state, const raster_mesh *mesh, const raster_view *view,
-                  arena *scratch, real *image);
+/* What may be a silhouette edge or, in a picture of parts, a border between them. NULL: out of
+ * memory. */
+typedef struct raster_outlines raster_outlines;
+raster_outlines *raster_outlines_begin(raster_state *state, const raster_mesh *mesh,
+                                       const raster_view *view, arena *scratch);
+/* Needs state->facing only: bands may be drawn meanwhile. */
+void raster_outlines_find(raster_outlines *outlines);
+/* Finds the crossings of those that are seen, and blends them. False: out of memory. */
+bool raster_outlines_blend(raster_outlines *outlines, arena *scratch, real *image);
 /* Along the edges: dimage (H,W,C) -> += dscreen (V,3) */
 void raster_blend_adjoint(const raster_state *state, const real *dimage, real *dscreen);
 /* The gradient of the colours that crossing i blended: += that of inner, the opposite of outer. */

@@ -11,22 +11,25 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-typedef struct job {
+struct raster_shading {
     raster_shader shader;
     raster_state *state;
     const raster_mesh *mesh;
     const real *normals;
     real *image;
-    const real *background;          /* one row, or the picture where there is one */
-    bool background_moves;           /* it is a picture */
-    const real *dimage;              /* adjoint */
+    const real *background; /* one row, or the picture where there is one */
+    bool background_moves;  /* it is a picture */
+    const real *dimage;     /* adjoint */
+    real *dscreen, *dnormals;
     raster_slot_gradient *gradients; /* (slots) */
     raster_texel *texels;            /* (covered pixels), or NULL */
+    uint32_t *first;                 /* (bands + 1) of texels */
     real (*dlight)[9];               /* (bands), of the shader's light; or NULL */
     real (*drange)[2];               /* (bands), of least and most */
     uint32_t *ends;                  /* (2 crossings) 2 * crossing, + 1: its outer pixel; by */
     uint32_t *end_counts;            /* (segments + 1) segment: how many before it */
-} job;
+};
+typedef struct raster_shading job;
 
 /* A segment: the columns' first pixel, and how many of them the picture has. */
 typedef struct segment {
@@ -233,16 +236,6 @@ INLINE void shade_segment(const job *j, segment *s)
         write_columns(j, s, j->shader.channels, j->shader.channels);
 }
 
-static void fill_depth(const job *j, size_t begin, size_t end)
-{
-    const real least = j->shader.least, range = j->shader.most - least;
-    for (size_t i = begin; i < end; i++) {
-        real nearness = range > 0 ? (j->state->depth[i] - least) / range : 1;
-        for (int c = 0; c < 3; c++)
-            j->image[3 * i + (size_t)c] = j->state->visible[i] ? (nearness + 1) / 2 : 0;
-    }
-}
-
 static void set_surfaces(const job *j, size_t band)
 {
     const raster_state *s = j->state;
@@ -252,19 +245,45 @@ static void set_surfaces(const job *j, size_t band)
                                j->shader.to, &s->slots[i], &s->surfaces[i]);
 }
 
-HDS_WIDE static void shade_band(void *context, size_t band)
+raster_shading *raster_shade_begin(raster_state *state, const raster_mesh *mesh,
+                                   const real *normals, const raster_view *view, arena *scratch,
+                                   real *image)
 {
-    const job *j = context;
-    const raster_state *s = j->state;
+    const size_t row = (size_t)state->width * (size_t)state->channels;
+    job *j = arena_take(scratch, 1, sizeof *j);
+    real *colour = arena_take(scratch, row, sizeof *colour);
+    state->surfaces = arena_take(scratch, state->first[state->band_count], sizeof *state->surfaces);
+    if (!j || !colour || !state->surfaces)
+        return NULL;
+    for (size_t i = 0; i < row; i++)
+        colour[i] = view->background[i % (size_t)state->channels];
+    *j = (job){ .state = state, .mesh = mesh, .normals = normals, .image = image };
+    raster_shader_init(&j->shader, state, mesh, view);
+    j->background_moves = view->background_picture != NULL;
+    j->background = j->background_moves ? view->background_picture : colour;
+    return j;
+}
+
+HDS_WIDE void raster_shade_band(const raster_shading *j, size_t band)
+{
     segment work;
     set_surfaces(j, band);
-    if (j->shader.view->mode == RASTER_DEPTH) {
-        fill_depth(j, (size_t)raster_band_begin(s, band) * (size_t)s->width,
-                   (size_t)raster_band_end(s, band) * (size_t)s->width);
+    if (j->shader.view->mode == RASTER_DEPTH)
         return;
-    }
     memset(work.columns.a, 0, sizeof work.columns.a);
     each_segment(j, band, &work, shade_segment);
+}
+
+static void fill_depth(void *context, size_t y)
+{
+    const job *j = context;
+    const real least = j->shader.least, range = j->shader.most - least;
+    const size_t width = (size_t)j->state->width;
+    for (size_t i = y * width; i < (y + 1) * width; i++) {
+        real nearness = range > 0 ? (j->state->depth[i] - least) / range : 1;
+        for (int c = 0; c < 3; c++)
+            j->image[3 * i + (size_t)c] = j->state->visible[i] ? (nearness + 1) / 2 : 0;
+    }
 }
 
 static void find_range(raster_state *s)
@@ -281,24 +300,29 @@ static void find_range(raster_state *s)
     }
 }
 
+/* Depth has to wait for its range. */
+void raster_shade_end(raster_shading *j)
+{
+    if (j->shader.view->mode != RASTER_DEPTH)
+        return;
+    find_range(j->state);
+    raster_shader_set_range(&j->shader);
+    threads_parallel((size_t)j->state->height, fill_depth, j);
+}
+
+static void shade_band(void *context, size_t band)
+{
+    raster_shade_band(context, band);
+}
+
 bool raster_shade(raster_state *state, const raster_mesh *mesh, const real *normals,
                   const raster_view *view, arena *scratch, real *image)
 {
-    job j = { .state = state, .mesh = mesh, .normals = normals, .image = image };
-    if (view->mode == RASTER_DEPTH)
-        find_range(state);
-    raster_shader_init(&j.shader, state, mesh, view);
-    size_t bands = (size_t)state->band_count;
-    size_t row = (size_t)state->width * (size_t)state->channels;
-    real *colour = arena_take(scratch, row, sizeof *colour);
-    state->surfaces = arena_take(scratch, state->first[bands], sizeof *state->surfaces);
-    if (!colour || !state->surfaces)
+    raster_shading *j = raster_shade_begin(state, mesh, normals, view, scratch, image);
+    if (!j)
         return false;
-    for (size_t i = 0; i < row; i++)
-        colour[i] = view->background[i % (size_t)state->channels];
-    j.background_moves = view->background_picture != NULL;
-    j.background = j.background_moves ? view->background_picture : colour;
-    threads_parallel(bands, shade_band, &j);
+    threads_parallel((size_t)state->band_count, shade_band, j);
+    raster_shade_end(j);
     return true;
 }
 
@@ -349,7 +373,7 @@ HDS_WIDE static void shade_band_adjoint(void *context, size_t band)
     segment work;
     memset(work.columns.a, 0, sizeof work.columns.a);
     memset(work.columns.out, 0, sizeof work.columns.out);
-    work.columns.texels = j->texels ? j->texels + s->covered[band] : NULL;
+    work.columns.texels = j->texels ? j->texels + j->first[band] : NULL;
     for (uint32_t i = s->first[band]; i < s->first[band + 1]; i++)
         if (s->seen[i]) {
             __builtin_prefetch(&s->surfaces[i]);
@@ -396,6 +420,23 @@ static void finish_slots(void *context, size_t band)
     }
 }
 
+/* += the corners' places (which 0) or normals of all slots, in order. */
+static void add_corners(void *context, size_t which)
+{
+    const job *j = context;
+    const raster_state *s = j->state;
+    const uint32_t slots = s->first[s->band_count];
+    real *to = which ? j->dnormals : j->dscreen;
+    for (uint32_t i = 0; i < slots; i++) {
+        if (!s->seen[i])
+            continue;
+        const uint32_t *v = j->mesh->faces + 3 * (size_t)s->slots[i].face;
+        const real *from = which ? j->gradients[i].corner.normals : j->gradients[i].corner.places;
+        for (int k = 0; k < 9; k++)
+            to[3 * (size_t)v[k / 3] + (size_t)(k % 3)] += from[k];
+    }
+}
+
 /* Sorts the ends of the crossings by segment; within one they keep their order. */
 static void sort_ends(const job *j)
 {
@@ -427,15 +468,18 @@ static bool allocate(job *j, arena *scratch, bool texels, bool lights)
     const raster_state *s = j->state;
     size_t bands = (size_t)s->band_count, segments = (size_t)raster_segment_count(s);
     j->gradients = arena_take(scratch, s->first[bands], sizeof *j->gradients);
-    if (texels)
-        j->texels = arena_take(scratch, s->covered[bands], sizeof *j->texels);
+    j->first = arena_alloc(scratch, bands + 1, sizeof *j->first);
+    for (size_t i = 0; j->first && i < bands; i++)
+        j->first[i + 1] = j->first[i] + s->covered[i];
+    if (j->first && texels)
+        j->texels = arena_take(scratch, j->first[bands], sizeof *j->texels);
     if (lights)
         j->dlight = arena_alloc(scratch, bands, sizeof *j->dlight);
     j->drange = arena_alloc(scratch, bands, sizeof *j->drange);
     j->ends = arena_take(scratch, 2 * s->crossing_count, sizeof *j->ends);
     j->end_counts = arena_alloc(scratch, segments * (size_t)s->height + 1, sizeof *j->end_counts);
-    return j->gradients && j->drange && j->ends && j->end_counts && (j->texels || !texels) &&
-           (j->dlight || !lights);
+    return j->first && j->gradients && j->drange && j->ends && j->end_counts &&
+           (j->texels || !texels) && (j->dlight || !lights);
 }
 
 static void finish_light(const job *j, real *dlight)
@@ -456,9 +500,11 @@ bool raster_shade_adjoint(const raster_state *state, const raster_mesh *mesh, co
                           const raster_view *view, arena *scratch, const real *dimage,
                           real *dscreen, real *dnormals, raster_texels *texels, real *dlight)
 {
-    const size_t bands = (size_t)state->band_count, slots = state->first[bands];
+    const size_t bands = (size_t)state->band_count;
     job j = { .state = (raster_state *)state, .mesh = mesh, .normals = normals, .dimage = dimage };
     raster_shader_init(&j.shader, state, mesh, view);
+    if (view->mode == RASTER_DEPTH)
+        raster_shader_set_range(&j.shader);
     if (texels)
         *texels = (raster_texels){ .bands = 0 };
     if (j.shader.from == j.shader.to) /* nothing inside depends on anything */
@@ -470,18 +516,12 @@ bool raster_shade_adjoint(const raster_state *state, const raster_mesh *mesh, co
     if (view->mode == RASTER_DEPTH)
         add_range(&j);
     threads_parallel(bands, finish_slots, &j);
-    for (size_t i = 0; i < slots; i++) {
-        if (!state->seen[i])
-            continue;
-        const uint32_t *v = mesh->faces + 3 * (size_t)state->slots[i].face;
-        for (int k = 0; k < 9; k++)
-            dscreen[3 * (size_t)v[k / 3] + (size_t)(k % 3)] += j.gradients[i].corner.places[k];
-        for (int k = 0; k < 9 && dnormals; k++)
-            dnormals[3 * (size_t)v[k / 3] + (size_t)(k % 3)] += j.gradients[i].corner.normals[k];
-    }
+    j.dscreen = dscreen;
+    j.dnormals = dnormals;
+    threads_parallel(dnormals ? 2 : 1, add_corners, &j);
     if (j.dlight)
         finish_light(&j, dlight);
     if (j.texels)
-        *texels = (raster_texels){ j.texels, state->covered, bands };
+        *texels = (raster_texels){ j.texels, j.first, bands };
     return true;
 }

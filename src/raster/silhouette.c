@@ -15,18 +15,45 @@
 
 #include <stdlib.h>
 
+/* One side of a face, between vertices that are marked. */
+typedef struct side {
+    uint32_t from, to;
+    int32_t facing;
+    uint32_t part; /* of the face, + 1; 0: not asked */
+} side;
+
 typedef struct edge {
     uint32_t vertices[2]; /* the smaller first */
     int32_t sum;          /* > 0: the surface lies where (v0 - p) x (v1 - p) > 0 */
     uint32_t parts[2];    /* part + 1 of the face on that side, and on the other; 0: not asked */
 } edge;
 
-typedef struct edge_set {
-    edge *edges;
-    size_t count;
-    uint32_t *table; /* edge + 1; 0: free */
-    uint32_t mask;
-} edge_set;
+/* Lines of pixel centres across an edge, half-open so that a chain of edges counts none twice. */
+typedef struct span {
+    int axis;              /* pixel pairs lie along it: x for steep edges, y for flat ones */
+    int from, to;          /* upper vertex across the axis, lower vertex */
+    int first, last;       /* lines */
+    uint32_t place, found; /* its first crossing and how many there are */
+} span;
+
+struct raster_outlines {
+    raster_state *state;
+    const raster_mesh *mesh;
+    const uint32_t *parts; /* (F) or NULL */
+    uint32_t *marks;       /* (V) not 0: edges that count may end there */
+    uint32_t *hashes;      /* (V) */
+    uint32_t *first_parts; /* (V), with parts */
+    side *sides;           /* (3 F) */
+    size_t side_count;
+    edge *edges; /* those that count */
+    span *spans;
+    size_t edge_count;
+    raster_crossing *found; /* by span */
+    const real *image;
+};
+typedef raster_outlines job;
+
+enum { EDGE_CHUNK = 32 };
 
 static uint32_t mix(uint32_t x)
 {
@@ -46,91 +73,106 @@ static uint32_t table_size(size_t count)
     return size;
 }
 
-/* part: of the face, + 1; 0: not asked */
-static void add_edge(edge_set *set, uint32_t a, uint32_t b, int32_t facing, uint32_t part)
-{
-    uint32_t v0 = a < b ? a : b, v1 = a < b ? b : a;
-    uint32_t i = mix(v0 ^ mix(v1)) & set->mask;
-    while (set->table[i]) {
-        edge *e = &set->edges[set->table[i] - 1];
-        if (e->vertices[0] == v0 && e->vertices[1] == v1)
-            break;
-        i = (i + 1) & set->mask;
-    }
-    if (!set->table[i]) {
-        set->edges[set->count] = (edge){ .vertices = { v0, v1 } };
-        set->table[i] = (uint32_t)++set->count;
-    }
-    edge *e = &set->edges[set->table[i] - 1];
-    int32_t side = a < b ? facing : -facing;
-    e->sum += side;
-    e->parts[side < 0] = part;
-}
-
 /* Two parts meet on it: seen, it parts the picture as a silhouette does. */
 static bool is_border(const edge *e)
 {
     return !e->sum && e->parts[0] && e->parts[1] && e->parts[0] != e->parts[1];
 }
 
-/* Marks the vertices at which faces of several parts meet. False: out of memory. */
-static bool mark_borders(const raster_mesh *mesh, const uint32_t *parts, arena *scratch,
-                         uint32_t *marks)
+/* Marks the vertices at which faces of several parts meet. */
+static void mark_borders(job *j)
 {
-    uint32_t *first = arena_alloc(scratch, mesh->vertex_count, sizeof *first);
-    for (size_t i = 0; first && i < 3 * mesh->face_count; i++) {
-        uint32_t vertex = mesh->faces[i], part = parts[i / 3] + 1;
-        if (!first[vertex])
-            first[vertex] = part;
-        marks[vertex] |= first[vertex] != part;
+    const raster_mesh *mesh = j->mesh;
+    for (size_t i = 0; i < 3 * mesh->face_count; i++) {
+        uint32_t vertex = mesh->faces[i], part = j->parts[i / 3] + 1;
+        if (!j->first_parts[vertex])
+            j->first_parts[vertex] = part;
+        j->marks[vertex] |= j->first_parts[vertex] != part;
     }
-    return first != NULL;
 }
 
-static bool find_edges(const raster_state *s, const raster_mesh *mesh, const uint32_t *parts,
-                       arena *scratch, edge_set *set)
+raster_outlines *raster_outlines_begin(raster_state *state, const raster_mesh *mesh,
+                                       const raster_view *view, arena *scratch)
 {
-    uint32_t *sums = arena_alloc(scratch, mesh->vertex_count, sizeof *sums);
-    uint32_t *hashes = arena_alloc(scratch, mesh->vertex_count, sizeof *hashes);
-    if (!sums || !hashes)
-        return false;
+    job *j = arena_take(scratch, 1, sizeof *j);
+    if (!j)
+        return NULL;
+    *j = (job){ .state = state, .mesh = mesh };
+    j->parts = view->mode == RASTER_PARTS ? view->face_parts : NULL;
+    j->marks = arena_alloc(scratch, mesh->vertex_count, sizeof *j->marks);
+    j->hashes = arena_take(scratch, mesh->vertex_count, sizeof *j->hashes);
+    j->sides = arena_take(scratch, mesh->face_count, 3 * sizeof *j->sides);
+    if (j->parts)
+        j->first_parts = arena_alloc(scratch, mesh->vertex_count, sizeof *j->first_parts);
+    return j->marks && j->hashes && j->sides && (j->first_parts || !j->parts) ? j : NULL;
+}
+
+void raster_outlines_find(raster_outlines *j)
+{
+    const raster_mesh *mesh = j->mesh;
+    const int8_t *facing = j->state->facing;
+    uint32_t *sums = j->marks;
+    const uint32_t *hashes = j->hashes;
+    side *next = j->sides;
     for (size_t i = 0; i < mesh->vertex_count; i++)
-        hashes[i] = mix((uint32_t)i + 1);
+        j->hashes[i] = mix((uint32_t)i + 1);
     for (size_t f = 0; f < mesh->face_count; f++) {
         const uint32_t *v = mesh->faces + 3 * f;
         uint32_t h[3] = { hashes[v[0]], hashes[v[1]], hashes[v[2]] };
         for (int k = 0; k < 3; k++)
-            sums[v[k]] += (uint32_t)(int32_t)s->facing[f] * (h[(k + 1) % 3] - h[(k + 2) % 3]);
+            sums[v[k]] += (uint32_t)(int32_t)facing[f] * (h[(k + 1) % 3] - h[(k + 2) % 3]);
     }
-    if (parts && !mark_borders(mesh, parts, scratch, sums))
-        return false;
-    size_t count = 0;
+    if (j->parts)
+        mark_borders(j);
     for (size_t f = 0; f < mesh->face_count; f++) {
         const uint32_t *v = mesh->faces + 3 * f;
-        int marked = (sums[v[0]] != 0) + (sums[v[1]] != 0) + (sums[v[2]] != 0);
-        count += (size_t)(marked == 3 ? 3 : marked == 2);
+        const bool marked[3] = { sums[v[0]], sums[v[1]], sums[v[2]] };
+        if (marked[0] + marked[1] + marked[2] < 2 || !facing[f])
+            continue;
+        for (int k = 0; k < 3; k++)
+            if (marked[k] && marked[(k + 1) % 3])
+                *next++ = (side){ v[k], v[(k + 1) % 3], facing[f], j->parts ? j->parts[f] + 1 : 0 };
     }
-    uint32_t size = table_size(count);
-    set->mask = size - 1;
-    set->edges = arena_alloc(scratch, count, sizeof *set->edges);
-    set->table = arena_alloc(scratch, size, sizeof *set->table);
-    if (!size || !set->edges || !set->table)
-        return false;
-    for (size_t f = 0; f < mesh->face_count; f++) {
-        const uint32_t *v = mesh->faces + 3 * f;
-        for (int k = 0; k < 3 && s->facing[f]; k++)
-            if (sums[v[k]] && sums[v[(k + 1) % 3]])
-                add_edge(set, v[k], v[(k + 1) % 3], s->facing[f], parts ? parts[f] + 1 : 0);
-    }
-    return true;
+    j->side_count = (size_t)(next - j->sides);
 }
 
-/* Lines of pixel centres across an edge, half-open so that a chain of edges counts none twice. */
-typedef struct span {
-    int axis;        /* pixel pairs lie along it: x for steep edges, y for flat ones */
-    int from, to;    /* upper vertex across the axis, lower vertex */
-    int first, last; /* lines */
-} span;
+static void add_side(job *j, const side *s, uint32_t *table, uint32_t mask)
+{
+    uint32_t v0 = s->from < s->to ? s->from : s->to, v1 = s->from < s->to ? s->to : s->from;
+    uint32_t i = mix(v0 ^ mix(v1)) & mask;
+    while (table[i]) {
+        const edge *e = &j->edges[table[i] - 1];
+        if (e->vertices[0] == v0 && e->vertices[1] == v1)
+            break;
+        i = (i + 1) & mask;
+    }
+    if (!table[i]) {
+        j->edges[j->edge_count] = (edge){ .vertices = { v0, v1 } };
+        table[i] = (uint32_t)++j->edge_count;
+    }
+    edge *e = &j->edges[table[i] - 1];
+    int32_t turn = s->from < s->to ? s->facing : -s->facing;
+    e->sum += turn;
+    e->parts[turn < 0] = s->part;
+}
+
+/* Sides become edges; those that don't count go. */
+static bool join_sides(job *j, arena *scratch)
+{
+    const uint32_t size = table_size(j->side_count);
+    uint32_t *table = arena_alloc(scratch, size, sizeof *table);
+    j->edges = arena_take(scratch, j->side_count, sizeof *j->edges);
+    if (!size || !table || !j->edges)
+        return false;
+    for (size_t i = 0; i < j->side_count; i++)
+        add_side(j, &j->sides[i], table, size - 1);
+    size_t kept = 0;
+    for (size_t i = 0; i < j->edge_count; i++)
+        if (j->edges[i].sum || is_border(&j->edges[i]))
+            j->edges[kept++] = j->edges[i];
+    j->edge_count = kept;
+    return true;
+}
 
 static int32_t centre_at_or_after(int32_t snapped)
 {
@@ -244,50 +286,63 @@ static void keep_nearest(raster_state *s, const raster_crossing *c, uint32_t *ta
     table[i] = (uint32_t)++s->crossing_count;
 }
 
-static bool find_crossings(raster_state *s, const edge_set *set, const uint32_t *parts,
-                           arena *scratch)
+static void find_crossings(void *context, size_t chunk)
 {
-    size_t limit = 0;
-    for (size_t i = 0; i < set->count; i++) {
-        if (!set->edges[i].sum && !is_border(&set->edges[i]))
-            continue;
-        span p = find_span(s, &set->edges[i]);
-        limit += p.last >= p.first ? (size_t)(p.last - p.first + 1) : 0;
+    const job *j = context;
+    const size_t channels = (size_t)j->state->channels, begin = chunk * EDGE_CHUNK;
+    const size_t end = begin + EDGE_CHUNK < j->edge_count ? begin + EDGE_CHUNK : j->edge_count;
+    for (size_t i = begin; i < end; i++) {
+        span *p = &j->spans[i];
+        raster_crossing *next = j->found + p->place;
+        for (int line = p->first; line <= p->last; line++) {
+            if (!cross_line(j->state, &j->edges[i], j->parts, p, line, next))
+                continue;
+            for (size_t k = 0; k < channels; k++)
+                next->contrast[k] =
+                    j->image[channels * next->inner + k] - j->image[channels * next->outer + k];
+            next++;
+        }
+        p->found = (uint32_t)(next - j->found) - p->place;
     }
-    uint32_t size = table_size(limit);
+}
+
+static bool find_all_crossings(job *j, arena *scratch)
+{
+    raster_state *s = j->state;
+    size_t limit = 0, count = 0;
+    j->spans = arena_take(scratch, j->edge_count, sizeof *j->spans);
+    for (size_t i = 0; j->spans && i < j->edge_count; i++) {
+        span *p = &j->spans[i];
+        *p = find_span(s, &j->edges[i]);
+        p->place = (uint32_t)limit;
+        limit += p->last >= p->first ? (size_t)(p->last - p->first + 1) : 0;
+    }
+    j->found = arena_take(scratch, limit, sizeof *j->found);
+    if (!j->spans || !j->found || limit > UINT32_MAX)
+        return false;
+    threads_parallel((j->edge_count + EDGE_CHUNK - 1) / EDGE_CHUNK, find_crossings, j);
+    for (size_t i = 0; i < j->edge_count; i++)
+        count += j->spans[i].found;
+    const uint32_t size = table_size(count);
     uint32_t *table = arena_alloc(scratch, size, sizeof *table);
-    s->crossings = arena_alloc(scratch, limit, sizeof *s->crossings);
+    s->crossings = arena_take(scratch, count, sizeof *s->crossings);
     if (!size || !table || !s->crossings)
         return false;
-    for (size_t i = 0; i < set->count; i++) {
-        if (!set->edges[i].sum && !is_border(&set->edges[i]))
-            continue;
-        span p = find_span(s, &set->edges[i]);
-        for (int line = p.first; line <= p.last; line++) {
-            raster_crossing c;
-            if (cross_line(s, &set->edges[i], parts, &p, line, &c))
-                keep_nearest(s, &c, table, size - 1);
-        }
-    }
+    for (size_t i = 0; i < j->edge_count; i++)
+        for (uint32_t k = 0; k < j->spans[i].found; k++)
+            keep_nearest(s, &j->found[j->spans[i].place + k], table, size - 1);
     return true;
 }
 
-bool raster_blend(raster_state *state, const raster_mesh *mesh, const raster_view *view,
-                  arena *scratch, real *image)
+bool raster_outlines_blend(raster_outlines *j, arena *scratch, real *image)
 {
-    edge_set set = { 0 };
-    const uint32_t *parts = view->mode == RASTER_PARTS ? view->face_parts : NULL;
-    if (!find_edges(state, mesh, parts, scratch, &set) ||
-        !find_crossings(state, &set, parts, scratch))
+    const raster_state *s = j->state;
+    const size_t channels = (size_t)s->channels;
+    j->image = image;
+    if (!join_sides(j, scratch) || !find_all_crossings(j, scratch))
         return false;
-    const size_t channels = (size_t)state->channels;
-    for (size_t i = 0; i < state->crossing_count; i++) {
-        raster_crossing *c = &state->crossings[i];
-        for (size_t k = 0; k < channels; k++)
-            c->contrast[k] = image[channels * c->inner + k] - image[channels * c->outer + k];
-    }
-    for (size_t i = 0; i < state->crossing_count; i++) {
-        const raster_crossing *c = &state->crossings[i];
+    for (size_t i = 0; i < s->crossing_count; i++) {
+        const raster_crossing *c = &s->crossings[i];
         real weight = c->t - (real)0.5;
         real *target = image + channels * (weight < 0 ? c->inner : c->outer);
         for (size_t k = 0; k < channels; k++)

@@ -27,14 +27,15 @@ typedef struct sketch {
     real slope[2][RASTER_LANES], at[RASTER_LANES], low[RASTER_LANES], high[RASTER_LANES];
 } sketch;
 
-typedef struct job {
+struct raster_faces {
     raster_state *state;
     const raster_mesh *mesh;
     box *boxes;       /* (F), x1 < x0: nothing to draw */
     sketch *sketches; /* (F/8) */
     uint32_t *counts; /* (chunks of faces, band_count) of their boxes, then their places */
     uint32_t *faces;  /* those of each band in a row: of each slot */
-} job;
+};
+typedef struct raster_faces job;
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -425,7 +426,7 @@ INLINE void find_all_runs(const raster_state *s, size_t band)
         }
     for (const raster_run *r = runs; r < next; r++)
         covered += (uint32_t)(r->end - r->begin);
-    s->covered[band + 1] = covered;
+    s->covered[band] = covered;
 }
 
 static void set_slots(const job *j, size_t band)
@@ -443,9 +444,8 @@ static void set_slots(const job *j, size_t band)
 }
 
 /* Faces that show their outside go first: behind them most of the others are hidden. */
-HDS_WIDE static void draw_band(void *context, size_t band)
+HDS_WIDE void raster_visible_band(const raster_faces *j, size_t band)
 {
-    const job *j = context;
     const raster_state *s = j->state;
     const int begin = raster_band_begin(s, band), last = raster_band_end(s, band) - 1;
     const uint32_t first = s->first[band], end = s->first[band + 1];
@@ -476,32 +476,45 @@ bool raster_state_init(raster_state *s, int width, int height, size_t vertex_cou
     return s->screen && s->snapped;
 }
 
-bool raster_visible(raster_state *state, const raster_mesh *mesh, arena *scratch)
+raster_faces *raster_faces_measure(raster_state *state, const raster_mesh *mesh, arena *scratch)
 {
     const size_t pixels = (size_t)state->width * (size_t)state->height;
     const size_t bands = (size_t)state->band_count, faces = mesh->face_count;
     const size_t chunks = (faces + RASTER_FACE_CHUNK - 1) / RASTER_FACE_CHUNK;
-    job j = { .state = state, .mesh = mesh };
-    j.boxes = arena_take(scratch, faces, sizeof *j.boxes);
-    j.sketches = arena_take(scratch, faces / RASTER_LANES + 1, sizeof *j.sketches);
-    j.counts = arena_alloc(scratch, chunks, bands * sizeof *j.counts);
+    job *j = arena_take(scratch, 1, sizeof *j);
+    if (!j)
+        return NULL;
+    *j = (job){ .state = state, .mesh = mesh };
+    j->boxes = arena_take(scratch, faces, sizeof *j->boxes);
+    j->sketches = arena_take(scratch, faces / RASTER_LANES + 1, sizeof *j->sketches);
+    j->counts = arena_alloc(scratch, chunks, bands * sizeof *j->counts);
     state->facing = arena_take(scratch, faces, sizeof *state->facing);
     state->visible = arena_take(scratch, pixels, sizeof *state->visible);
     state->depth = arena_take(scratch, pixels, sizeof *state->depth);
     state->first = arena_take(scratch, bands + 1, sizeof *state->first);
-    state->covered = arena_alloc(scratch, bands + 1, sizeof *state->covered);
+    state->covered = arena_take(scratch, bands, sizeof *state->covered);
     state->runs = arena_take(scratch, pixels, sizeof *state->runs);
     state->run_ends = arena_take(scratch, (size_t)raster_segment_count(state),
                                  (size_t)state->height * sizeof *state->run_ends);
-    if (!j.boxes || !j.sketches || !j.counts || !state->facing || !state->visible ||
+    if (!j->boxes || !j->sketches || !j->counts || !state->facing || !state->visible ||
         !state->depth || !state->first || !state->covered || !state->runs || !state->run_ends)
-        return false;
-    threads_parallel(chunks, measure_faces, &j);
-    if (!place_chunks(&j, chunks, scratch))
-        return false;
-    threads_parallel(chunks, list_faces, &j);
-    threads_parallel(bands, draw_band, &j);
-    for (size_t i = 0; i < bands; i++)
-        state->covered[i + 1] += state->covered[i];
-    return true;
+        return NULL;
+    threads_parallel(chunks, measure_faces, j);
+    if (!place_chunks(j, chunks, scratch))
+        return NULL;
+    threads_parallel(chunks, list_faces, j);
+    return j;
+}
+
+static void draw_band(void *context, size_t band)
+{
+    raster_visible_band(context, band);
+}
+
+bool raster_visible(raster_state *state, const raster_mesh *mesh, arena *scratch)
+{
+    raster_faces *faces = raster_faces_measure(state, mesh, scratch);
+    if (faces)
+        threads_parallel((size_t)state->band_count, draw_band, faces);
+    return faces != NULL;
 }
