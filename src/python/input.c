@@ -81,16 +81,20 @@ static bool parse_format(const char *code, Py_ssize_t size, io_dtype *dtype)
     return false;
 }
 
+static bool is_float(io_dtype dtype)
+{
+    return dtype == IO_F16 || dtype == IO_F32 || dtype == IO_F64;
+}
+
 /* Whether a function that wants one of the format takes it, converted where need be. */
 static bool accepts(char format, io_dtype dtype)
 {
     bool whole = dtype >= IO_I8 && dtype <= IO_U64;
-    bool floats = dtype == IO_F16 || dtype == IO_F32 || dtype == IO_F64;
     switch (format) {
     case 'f':
-        return floats || whole || dtype == IO_BOOL;
+        return is_float(dtype) || whole || dtype == IO_BOOL;
     case 'p':
-        return floats;
+        return is_float(dtype);
     case 'B':
         return dtype == IO_U8;
     default:
@@ -161,7 +165,10 @@ static bool check_buffer(python_input *in, const char *name, char format, io_dty
     const char *plain = *code == '@' || *code == '=' || *code == '<' ? code + 1 : code;
     bool known = parse_format(plain, in->view.itemsize, dtype);
     if (!known || !accepts(format, *dtype)) {
-        const char *cure = format == 'p' && known ? "; bytes become those when divided by 255" : "";
+        const char *cure = known && format == 'p' ? "; bytes become those when divided by 255"
+                           : known && format == 'B' && is_float(*dtype)
+                               ? "; floats in [0, 1] become those times 255, rounded"
+                               : "";
         PyErr_Format(PyExc_TypeError, "%s: an array of type '%s', expected %s%s", name, code,
                      type_wanted(format), cure);
         return false;

@@ -197,7 +197,7 @@ def test_mirror_of_ict():
         (lambda h: h.unwrap(np.zeros((2, 4, 4, 3), "u1"), [1]), ValueError,
          "pictures: 2 of them, expected 1, as many as cameras"),
         (lambda h: h.unwrap(np.zeros((4, 4, 3), "u1"), [1]), ValueError, r"expected \(N, H, W, 3\)"),
-        (lambda h: h.unwrap(np.zeros((4, 4, 3), "f4")), TypeError, "type 'f', expected uint8"),
+        (lambda h: h.unwrap(np.zeros((4, 4, 3), "f4")), TypeError, "type 'f', expected uint8; floats in .0, 1. become"),
         (lambda h: h.unwrap(np.zeros((0, 4, 3), "u1")), ValueError, "4 x 0 pixels"),
         (lambda h: h.unwrap(np.zeros((4, 4, 3), "u1"), 0, 100), ValueError, "elevation"),
         (lambda h: h.unwrap(np.zeros((4, 4, 3), "u1"), size=0), ValueError, "size: 0"),
