@@ -29,8 +29,9 @@ typedef struct hds_unwrap_params {
     int size; /* of the texture; 0: HDS_UV_DEFAULT_SIZE */
 } hds_unwrap_params;
 /* texture (size,size,3) sRGB: the mean, in linear light, of the colours that the pictures show of
- * each texel's surface point, by weight; what none shows, and what lies between the charts, has the
- * colour of the nearest texel that one does (black where there is none at all). Light stays in it.
+ * each texel's surface point, by weight; what none shows has the colour of the point opposite where
+ * the model has that symmetry (below) and one shows that; what is left, and what lies between the
+ * charts, has that of the nearest texel with one (black if there is none). Light stays in it.
  * weight (size,size): the sum over the pictures, 0 where none shows the point: of one, the cosine
  * of the angle between normal and viewer, faded out from 60 to 80 degrees, and a 64th of that
  * within two pixels of an outline. */

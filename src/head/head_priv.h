@@ -36,6 +36,12 @@ bool head_ends_with(const char *text, const char *ending); /* whatever its case 
 HDS_NODISCARD hds_status head_take_looks(head_model *m, const char *uv_template,
                                          const char *mean_texture, hds_error *error);
 
+/* ---- tiles.c ---- */
+
+/* Where a face has a UV outside of [0,1]: the tiles of each part get a square of [0,1] of their
+ * own. A model with too many stays as it is. */
+HDS_NODISCARD hds_status head_pack_tiles(head_model *m, const char *path, hds_error *error);
+
 /* ---- npz.c ---- */
 
 enum { HEAD_ANY = -1 }; /* an extent that the array itself decides */

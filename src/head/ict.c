@@ -4,9 +4,9 @@
  *   shape_basis_k = 0.01 (identityNNN - neutral), expression_basis_k = 0.01 (other - neutral)
  *
  * in metres, where the files have centimetres. Whichever targets are there are taken: identities by
- * number, expressions by name. The materials of the neutral mesh become parts. Its UVs are kept as
- * they are: several tiles side by side in u. Li et al., "Learning formation of physically-based
- * face attributes", 2020. */
+ * number, expressions by name. The materials of the neutral mesh become parts. Its UVs are several
+ * tiles side by side in u and over each other, and go to [0,1] (tiles.c). Li et al., "Learning
+ * formation of physically-based face attributes", 2020. */
 #include "head/head_priv.h"
 #include "io/io.h"
 
@@ -192,6 +192,8 @@ hds_status head_load_ict(head_model **model, const char *folder, hds_error *erro
         status = list_targets(&k, folder, error);
     if (!status)
         status = take_neutral(m, &k, folder, error);
+    if (!status)
+        status = head_pack_tiles(m, folder, error);
     if (!status)
         status = take_targets(m, &k, folder, error);
     if (!status)

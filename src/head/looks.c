@@ -2,7 +2,8 @@
 /* UV layout and mean texture out of files of their own: named by the caller, or beside FLAME's.
  *
  *   head_template.obj   FLAME's faces, in its order, with texture coordinates
- *   FLAME_texture.npz   mean (H,W,3), blue first, row 0 at v = 1
+ *   FLAME_texture.npz   mean (H,W,3), blue first, row 0 at v = 1: integers and floats of 0 to 255,
+ *                       or floats of which none is above 1, of 0 to 1
  *   any .png            for any model with UVs, row 0 at v = 1 */
 #include "head/head_priv.h"
 #include "io/io.h"
@@ -49,6 +50,28 @@ static hds_status read_template(head_model *m, const char *path, const char *cur
     return status;
 }
 
+/* mean (H,W,3) -> pixels, red first. Half a level beyond the range is rounding. */
+static hds_status take_mean(const io_array *mean, const char *path, uint8_t *pixels,
+                            hds_error *error)
+{
+    const size_t count = mean->size / (size_t)mean->itemsize, row = (size_t)mean->shape[1];
+    double highest = 0, scale = 1;
+    for (size_t i = 0; i < count && mean->kind == 'f'; i++)
+        highest = fmax(highest, io_number(mean, i));
+    if (mean->kind == 'f' && 255 * highest < 255.5)
+        scale = 255;
+    for (size_t i = 0; i < count; i++) {
+        double value = io_number(mean, i), level = scale * value + 0.5;
+        if (!(level >= 0 && level < 256))
+            return hds_raise(error, HDS_ERROR_FORMAT,
+                             "%s: mean[%zu,%zu,%zu] is %g, expected 0 to %g: a texture is of "
+                             "0 to 255, or of floats of 0 to 1",
+                             path, i / 3 / row, i / 3 % row, i % 3, value, 255 / scale);
+        pixels[i / 3 * 3 + (2 - i % 3)] = (uint8_t)level;
+    }
+    return HDS_OK;
+}
+
 static hds_status read_npz(uint8_t **pixels, int *width, int *height, const char *path,
                            hds_error *error)
 {
@@ -71,15 +94,8 @@ static hds_status read_npz(uint8_t **pixels, int *width, int *height, const char
     size_t count = status ? 0 : mean->size / (size_t)mean->itemsize;
     if (!status && !(*pixels = hds_alloc(count, 1)))
         status = hds_raise(error, HDS_ERROR_MEMORY, "%s: mean: no memory for it", path);
-    for (size_t i = 0; !status && i < count; i++) {
-        size_t from = i / 3 * 3 + (2 - i % 3), row = (size_t)mean->shape[1];
-        double value = io_number(mean, from);
-        if (!isfinite(value))
-            status = hds_raise(error, HDS_ERROR_FORMAT,
-                               "%s: mean[%zu,%zu,%zu] is %g, expected a finite number", path,
-                               from / 3 / row, from / 3 % row, from % 3, value);
-        (*pixels)[i] = (uint8_t)(value > 0 ? value < 255 ? value + 0.5 : 255 : 0);
-    }
+    if (!status)
+        status = take_mean(mean, path, *pixels, error);
     if (!status) {
         *height = (int)mean->shape[0];
         *width = (int)mean->shape[1];

@@ -13,17 +13,11 @@ static const struct {
     { "fov", offsetof(hds_camera, fov) },
 };
 
-/* Also NumPy's scalars, but none of its arrays. */
-static bool is_number(PyObject *object)
-{
-    return PyNumber_Check(object) && !PySequence_Check(object);
-}
-
 static bool set(python_cameras *c, PyObject *object, const char *name, size_t offset)
 {
     if (!object || object == Py_None)
         return true;
-    if (is_number(object)) {
+    if (python_is_number(object)) {
         double value = PyFloat_AsDouble(object);
         if (value == -1 && PyErr_Occurred())
             return false;
@@ -45,7 +39,7 @@ static bool count_cameras(python_cameras *c, PyObject *const objects[AXES])
 {
     c->count = 1;
     for (int i = 0; i < AXES && !c->many; i++) {
-        if (!objects[i] || objects[i] == Py_None || is_number(objects[i]))
+        if (!objects[i] || objects[i] == Py_None || python_is_number(objects[i]))
             continue;
         Py_ssize_t length = PyObject_Size(objects[i]);
         if (length < 0) {

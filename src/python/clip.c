@@ -83,7 +83,7 @@ static PyObject *clip_embed_images(PyObject *self, PyObject *object)
     python_input images = { .held = false };
     PyObject *view = NULL;
     void *embeddings;
-    if (python_input_get(&images, object, "images", 'f', "(N, H, W, 3)")) {
+    if (python_input_get(&images, object, "images", 'p', "(N, H, W, 3)")) {
         size_t extents[] = { images.shape[0], (size_t)info_of(self).embedding_width };
         view = python_array_new(python_state_of(self), 'f', 2, extents, &embeddings);
     }
@@ -139,7 +139,7 @@ typedef struct comparison {
 /* upstream: NULL where there is none. */
 static bool comparison_get(comparison *c, PyObject *images, PyObject *texts, PyObject *upstream)
 {
-    if (!python_input_get(&c->images, images, "images", 'f', "(N, H, W, 3)"))
+    if (!python_input_get(&c->images, images, "images", 'p', "(N, H, W, 3)"))
         return false;
     c->texts = python_texts_get(texts, &c->text_count, &c->holder);
     if (!c->texts)

@@ -237,7 +237,7 @@ static bool get_light(look *l, PyObject *self, PyObject *object, hds_render_para
 {
     if (object == Py_None)
         return true;
-    if (PyLong_Check(object)) {
+    if (python_is_number(object) && PyIndex_Check(object)) {
         hds_error error = { .status = HDS_OK };
         long preset = PyLong_AsLong(object);
         if (preset == -1 && PyErr_Occurred())

@@ -30,7 +30,7 @@ static bool holds_floats(PyObject *object)
         PyErr_Clear();
         return false;
     }
-    bool floats = view.format && strpbrk(view.format, "fd");
+    bool floats = view.format && strpbrk(view.format, "efd");
     PyBuffer_Release(&view);
     return floats;
 }
@@ -267,7 +267,8 @@ PyDoc_STRVAR(module_doc,
 "    head = headsds.generate('a head with a long nose')\n"
 "    head.save('out.glb')\n\n"
 "Arrays come back as memoryviews with shape and format, numpy.asarray() takes them as they are;\n"
-"anything with the buffer protocol goes in.");
+"anything with the buffer protocol goes in, where floats are wanted of any type of numbers.\n"
+"Pictures are either floats in [0, 1] or uint8, as each function says; none takes one for the other.");
 
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,          .m_name = "headsds",     .m_doc = module_doc,

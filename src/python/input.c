@@ -3,6 +3,8 @@
  * type and the shape that a function wants. What fits is used in place, the rest is converted. */
 #include "python/python.h"
 
+#include "io/io.h"
+
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +12,10 @@
 
 static const char *type_wanted(char format)
 {
-    return format == 'f' ? "float32 or float64" : format == 'B' ? "uint8" : "integers";
+    return format == 'f'   ? "floats, integers or bools"
+           : format == 'p' ? "floats in [0, 1]"
+           : format == 'B' ? "uint8"
+                           : "integers";
 }
 
 static size_t size_of(char format)
@@ -52,8 +57,53 @@ static bool check_shape(const python_input *in, const char *name, const char *pa
     return false;
 }
 
-/* One number of type code and size; integers through *integer, floats through *real. */
-static void read_number(const char *at, char code, size_t size, int64_t *integer, double *real)
+/* What lies in a buffer of this format; false where that is no number of ours. */
+static bool parse_format(const char *code, Py_ssize_t size, io_dtype *dtype)
+{
+    static const io_dtype with_sign[] = { IO_I8, IO_I16, IO_I32, IO_I64 };
+    static const io_dtype without[] = { IO_U8, IO_U16, IO_U32, IO_U64 };
+    static const struct {
+        char code;
+        io_dtype dtype;
+    } others[] = { { 'e', IO_F16 }, { 'f', IO_F32 }, { 'd', IO_F64 }, { '?', IO_BOOL } };
+    if (!code[0] || code[1])
+        return false;
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (code[0] == others[i].code) {
+            *dtype = others[i].dtype;
+            return (size_t)size == io_dtype_size(*dtype);
+        }
+    for (int i = 0; i < 4 && strchr("bBhHiIlLqQnN", code[0]); i++)
+        if (size == (Py_ssize_t)1 << i) {
+            *dtype = islower((unsigned char)code[0]) ? with_sign[i] : without[i];
+            return true;
+        }
+    return false;
+}
+
+static bool is_float(io_dtype dtype)
+{
+    return dtype == IO_F16 || dtype == IO_F32 || dtype == IO_F64;
+}
+
+/* Whether a function that wants one of the format takes it, converted where need be. */
+static bool accepts(char format, io_dtype dtype)
+{
+    bool whole = dtype >= IO_I8 && dtype <= IO_U64;
+    switch (format) {
+    case 'f':
+        return is_float(dtype) || whole || dtype == IO_BOOL;
+    case 'p':
+        return is_float(dtype);
+    case 'B':
+        return dtype == IO_U8;
+    default:
+        return whole;
+    }
+}
+
+/* Of the uint64, those above the int64 turn negative and are refused as such. */
+static int64_t read_integer(const char *at, io_dtype dtype)
 {
     union {
         int8_t i1;
@@ -63,24 +113,30 @@ static void read_number(const char *at, char code, size_t size, int64_t *integer
         uint8_t u1;
         uint16_t u2;
         uint32_t u4;
-        float f4;
-        double f8;
     } u;
-    memcpy(&u, at, size);
-    *integer = 0;
-    *real = code == 'f' ? (double)u.f4 : u.f8;
-    if (islower((unsigned char)code))
-        *integer = size == 1 ? u.i1 : size == 2 ? u.i2 : size == 4 ? u.i4 : u.i8;
-    else /* of the uint64, those above the int64 turn negative and are refused as such */
-        *integer = size == 1 ? u.u1 : size == 2 ? u.u2 : size == 4 ? (int64_t)u.u4 : u.i8;
+    memcpy(&u, at, io_dtype_size(dtype));
+    switch (dtype) {
+    case IO_I8:
+        return u.i1;
+    case IO_U8:
+        return u.u1;
+    case IO_I16:
+        return u.i2;
+    case IO_U16:
+        return u.u2;
+    case IO_I32:
+        return u.i4;
+    case IO_U32:
+        return u.u4;
+    default:
+        return u.i8;
+    }
 }
 
-static bool store(python_input *in, size_t i, char format, int64_t integer, double real,
-                  const char *name)
+static bool store_integer(python_input *in, size_t i, char format, int64_t integer,
+                          const char *name)
 {
-    if (format == 'f') {
-        ((float *)in->copy)[i] = (float)real;
-    } else if (format == 'q') {
+    if (format == 'q') {
         ((int64_t *)in->copy)[i] = integer;
     } else if (integer < 0 || integer > (format == 'B' ? UINT8_MAX : UINT32_MAX)) {
         PyErr_Format(PyExc_ValueError, "%s: element %zu is out of range", name, i);
@@ -102,18 +158,19 @@ static bool reserve(python_input *in, char format)
     return in->copy != NULL;
 }
 
-static bool from_buffer(python_input *in, PyObject *object, const char *name, char format)
+/* Its type and its shape; false with an exception. */
+static bool check_buffer(python_input *in, const char *name, char format, io_dtype *dtype)
 {
-    if (PyObject_GetBuffer(object, &in->view, PyBUF_FULL_RO) != 0)
-        return false;
-    in->held = true;
     const char *code = in->view.format ? in->view.format : "B";
-    if (*code == '@' || *code == '=' || *code == '<')
-        code++;
-    const char *accepted = format == 'f' ? "fd" : format == 'B' ? "B" : "bBhHiIlLqQnN";
-    if (!*code || !strchr(accepted, *code) || code[1]) {
-        PyErr_Format(PyExc_TypeError, "%s: an array of type '%s', expected %s", name,
-                     in->view.format ? in->view.format : "B", type_wanted(format));
+    const char *plain = *code == '@' || *code == '=' || *code == '<' ? code + 1 : code;
+    bool known = parse_format(plain, in->view.itemsize, dtype);
+    if (!known || !accepts(format, *dtype)) {
+        const char *cure = known && format == 'p' ? "; bytes become those when divided by 255"
+                           : known && format == 'B' && is_float(*dtype)
+                               ? "; floats in [0, 1] become those times 255, rounded"
+                               : "";
+        PyErr_Format(PyExc_TypeError, "%s: an array of type '%s', expected %s%s", name, code,
+                     type_wanted(format), cure);
         return false;
     }
     if (in->view.ndim > PYTHON_MAX_DIMS || in->view.ndim < 1) {
@@ -126,26 +183,38 @@ static bool from_buffer(python_input *in, PyObject *object, const char *name, ch
                      "%s: not C-contiguous; numpy.ascontiguousarray() makes it so", name);
         return false;
     }
+    return true;
+}
+
+static bool from_buffer(python_input *in, PyObject *object, const char *name, char format)
+{
+    io_dtype dtype;
+    if (PyObject_GetBuffer(object, &in->view, PyBUF_FULL_RO) != 0)
+        return false;
+    in->held = true;
+    if (!check_buffer(in, name, format, &dtype))
+        return false;
     in->dims = in->view.ndim;
     for (int i = 0; i < in->dims; i++)
         in->shape[i] = (size_t)in->view.shape[i];
-    size_t size = (size_t)in->view.itemsize;
-    in->count = (size_t)in->view.len / (size ? size : 1);
+    size_t size = io_dtype_size(dtype);
+    in->count = (size_t)in->view.len / size;
     in->data = in->view.buf;
-    bool same = format == 'f' || format == 'B' ? *code == format
-                : format == 'q'                ? size == 8 && strchr("lqn", *code)
-                                               : size == 4 && strchr("IL", *code);
-    if (same && (uintptr_t)in->data % size_of(format) == 0)
+    bool floats = format == 'f' || format == 'p';
+    bool same = floats          ? dtype == IO_F32
+                : format == 'B' ? dtype == IO_U8
+                : format == 'q' ? dtype == IO_I64
+                                : dtype == IO_U32;
+    if (same && (uintptr_t)in->data % size == 0)
         return true;
     if (!reserve(in, format))
         return false;
-    for (size_t i = 0; i < in->count; i++) {
-        int64_t integer;
-        double real;
-        read_number((const char *)in->view.buf + i * size, *code, size, &integer, &real);
-        if (!store(in, i, format, integer, real, name))
+    if (floats)
+        io_to_f32(in->view.buf, dtype, in->copy, in->count);
+    for (size_t i = 0; i < in->count && !floats; i++)
+        if (!store_integer(in, i, format, read_integer((char *)in->view.buf + i * size, dtype),
+                           name))
             return false;
-    }
     return true;
 }
 
@@ -163,16 +232,15 @@ static bool from_sequence(python_input *in, PyObject *object, const char *name, 
         if (!item)
             return false;
         int64_t integer = 0;
-        double real = 0;
         if (format == 'f')
-            real = PyFloat_AsDouble(item);
+            ((float *)in->copy)[i] = (float)PyFloat_AsDouble(item);
         else
             integer = PyLong_AsLongLong(item);
         const char *type = PyErr_Occurred() ? "" : NULL;
         if (type && PyErr_ExceptionMatches(PyExc_TypeError))
             PyErr_Format(PyExc_TypeError, "%s: element %zd is not a number: %R", name, i, item);
         Py_DECREF(item);
-        if (type || !store(in, (size_t)i, format, integer, real, name))
+        if (type || (format != 'f' && !store_integer(in, (size_t)i, format, integer, name)))
             return false;
     }
     return true;
@@ -182,8 +250,9 @@ bool python_input_get(python_input *in, PyObject *object, const char *name, char
                       const char *pattern)
 {
     bool flat = strchr(pattern, ',') == NULL || strcmp(strchr(pattern, ','), ",)") == 0;
+    bool raw = format == 'f' && (PyBytes_Check(object) || PyByteArray_Check(object));
     bool got;
-    if (PyObject_CheckBuffer(object)) {
+    if (PyObject_CheckBuffer(object) && !raw) {
         got = from_buffer(in, object, name, format);
     } else if (flat && (PyList_Check(object) || PyTuple_Check(object))) {
         got = from_sequence(in, object, name, format);
@@ -202,6 +271,11 @@ void python_input_finish(python_input *in)
         PyBuffer_Release(&in->view);
     PyMem_Free(in->copy);
     *in = (python_input){ .held = false };
+}
+
+bool python_is_number(PyObject *object)
+{
+    return PyNumber_Check(object) && !PySequence_Check(object);
 }
 
 int python_input_dims(PyObject *object)
@@ -264,7 +338,7 @@ static bool get_control(python_input *in, PyObject *object, const char *name, si
                         size_t height, size_t width)
 {
     const size_t wanted[] = { count, height, width, 3 };
-    return python_input_get(in, object, name, 'f', count ? "(N, H, W, 3)" : "(H, W, 3)") &&
+    return python_input_get(in, object, name, 'p', count ? "(N, H, W, 3)" : "(H, W, 3)") &&
            python_input_check(in, name, count ? wanted : wanted + 1);
 }
 

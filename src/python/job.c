@@ -109,7 +109,11 @@ bool python_seed_get(PyObject *object, uint64_t *seed)
 {
     if (!object)
         return true;
-    *seed = PyLong_AsUnsignedLongLong(object);
+    PyObject *whole = PyNumber_Index(object); /* of NumPy's integers too */
+    if (!whole)
+        return false;
+    *seed = PyLong_AsUnsignedLongLong(whole);
+    Py_DECREF(whole);
     if (!PyErr_Occurred())
         return true;
     if (PyErr_ExceptionMatches(PyExc_OverflowError)) {

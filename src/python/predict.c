@@ -34,7 +34,7 @@ typedef struct inputs {
 /* One number for all, or (N,). */
 static bool get_timesteps(python_input *in, PyObject *timestep, size_t count)
 {
-    if (!PyFloat_Check(timestep) && !PyLong_Check(timestep)) {
+    if (!python_is_number(timestep)) {
         if (!python_input_get(in, timestep, "timestep", 'f', "(N,)"))
             return false;
         if (in->count == count)

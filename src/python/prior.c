@@ -142,7 +142,7 @@ static PyObject *prior_encode_image(PyObject *self, PyObject *object)
 {
     python_input image = { .held = false };
     PyObject *view = NULL;
-    if (!python_input_get(&image, object, "image", 'f', "(N, H, W, 3)"))
+    if (!python_input_get(&image, object, "image", 'p', "(N, H, W, 3)"))
         goto done;
     const size_t *s = image.shape;
     if (s[1] == 0 || s[2] == 0 || s[1] % 8 || s[2] % 8) {

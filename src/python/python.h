@@ -56,9 +56,11 @@ typedef struct python_input {
     int dims;
     size_t shape[PYTHON_MAX_DIMS], count;
 } python_input;
-/* format: 'f' from float32 or float64, 'B' from uint8, 'q' and 'I' from any integers. pattern: the
- * shape wanted, as errors show it: "(N, 4, h, w)", letters stand for any extent. Flat sequences of
- * numbers are fine where the pattern has one dimension. */
+/* format: 'f' from floats, integers and bools; 'p', float32 of a picture in [0,1], from floats
+ * only, as integers would be in another range; 'B' from uint8; 'q' and 'I' from any integers.
+ * pattern: the shape wanted, as errors show it: "(N, 4, h, w)", letters stand for any extent. Flat
+ * sequences of numbers are fine where the pattern has one dimension. */
+bool python_is_number(PyObject *object); /* also NumPy's scalars, but none of its arrays */
 int python_input_dims(PyObject *object); /* of an argument; a list has one; -1: an exception */
 bool python_input_get(python_input *in, PyObject *object, const char *name, char format,
                       const char *pattern);
@@ -77,7 +79,8 @@ void python_coefficients_finish(python_coefficients *c);
 
 /* ---- camera.c ---- */
 
-/* Arguments azimuth, elevation, distance, fov: a number, a list of N or None. Zero-initialise it. */
+/* Arguments azimuth, elevation, distance, fov: a number, a list of N or None. Zero-initialise it.
+ */
 typedef struct python_cameras {
     hds_camera *values;
     size_t count;

@@ -79,12 +79,12 @@ static bool get_size(PyObject *object, const char *name, size_t *size)
 }
 
 /* An array where it is not None, whose shape is the one that is wanted. */
-static bool get_array(python_input *in, PyObject *object, const char *name, const char *pattern,
-                      const size_t *shape)
+static bool get_array(python_input *in, PyObject *object, const char *name, char format,
+                      const char *pattern, const size_t *shape)
 {
     if (object == Py_None)
         return true;
-    return python_input_get(in, object, name, 'f', pattern) &&
+    return python_input_get(in, object, name, format, pattern) &&
            (!shape || python_input_check(in, name, shape));
 }
 
@@ -147,7 +147,7 @@ PyObject *python_sample(PyObject *self, PyObject *arguments, PyObject *keywords)
                                               "image_guidance_scale are positive numbers");
     params.seed = seed;
     python_input picture = { .held = false }, start = { .held = false };
-    bool good = get_array(&picture, image, "image", "(H, W, 3)", NULL);
+    bool good = get_array(&picture, image, "image", 'p', "(H, W, 3)", NULL);
     if (good && picture.data) {
         params.image = picture.data;
         params.height = params.height ? params.height : picture.shape[0];
@@ -161,7 +161,7 @@ PyObject *python_sample(PyObject *self, PyObject *arguments, PyObject *keywords)
     if (good) {
         size_t rows, columns;
         hds_sample_size(prior, &params, &rows, &columns);
-        good = get_array(&start, noise, "noise", "(1, 4, h, w)",
+        good = get_array(&start, noise, "noise", 'f', "(1, 4, h, w)",
                          (size_t[]){ 1, 4, rows / 8, columns / 8 }) &&
                python_controls_get(&controls, 0, rows, columns);
         params.noise = start.data;

@@ -14,6 +14,7 @@
 
 enum { LARGEST_PICTURE = 16384 };
 static const float SHARE_APART = 1 / 256.f; /* of the largest extent: mirrored corners */
+static const float MOSTLY = 0.5f;           /* of a lookup's texels that are seen */
 
 static hds_status no_memory(int size, hds_error *error)
 {
@@ -77,6 +78,45 @@ hds_status hds_head_uv_map(const hds_head *head, hds_uv_map kind, int size, floa
     return status;
 }
 
+/* ---- left and right ---- */
+
+static float largest_extent(const head_model *model)
+{
+    float largest = 0;
+    for (size_t c = 0; c < 3; c++) {
+        float low = INFINITY, high = -INFINITY;
+        for (size_t i = 0; i < model->vertex_count; i++) {
+            low = fminf(low, model->vertices[3 * i + c]);
+            high = fmaxf(high, model->vertices[3 * i + c]);
+        }
+        largest = fmaxf(largest, high - low);
+    }
+    return largest;
+}
+
+/* Of the faces (raster_uv_partners), for hds_free; *partners is NULL where the model is not
+ * symmetric and, with false, where memory was short. */
+static bool find_partners(const head_model *model, const raster_mesh *mesh, uint32_t **partners)
+{
+    mesh_adjacency adjacency;
+    arena scratch = { 0 };
+    size_t lonely = 0;
+    *partners = NULL;
+    if (mesh_adjacency_init(&adjacency, model->faces, model->face_count, model->vertex_count, NULL))
+        return false;
+    *partners = hds_alloc(model->face_count, 2 * sizeof **partners);
+    bool enough =
+        *partners && raster_uv_partners(mesh, &adjacency, SHARE_APART * largest_extent(model),
+                                        &scratch, *partners, &lonely);
+    if (!enough || lonely) {
+        hds_free(*partners);
+        *partners = NULL;
+    }
+    arena_finish(&scratch);
+    mesh_adjacency_finish(&adjacency);
+    return enough;
+}
+
 /* ---- pictures ---- */
 
 typedef struct unwrapping {
@@ -114,25 +154,66 @@ static void finish(unwrapping *u)
     arena_finish(&u->scratch);
 }
 
-static bool unwrap(unwrapping *u, const raster_mesh *mesh, float *weight)
+/* Texels that no picture shows take the colour of the place opposite where one shows that. */
+static bool fill_from_mirror(unwrapping *u, const head_model *model, const raster_uv_layout *layout)
+{
+    const size_t width = (size_t)u->size, texels = width * width;
+    raster_mesh mesh = scene_mesh(model, model->vertices);
+    uint32_t *partners;
+    if (!find_partners(model, &mesh, &partners))
+        return false;
+    if (!partners)
+        return true;
+    float *map = arena_alloc(&u->scratch, texels, 2 * sizeof *map);
+    float *seen = arena_alloc(&u->scratch, texels, 4 * sizeof *seen); /* colours and 1, or zeros */
+    float *found = arena_alloc(&u->scratch, width, 4 * sizeof *found);
+    const raster_texture texture = {
+        .width = u->size, .height = u->size, .channels = 4, .levels = 1, .texels = seen
+    };
+    bool enough = map && seen && found;
+    for (size_t i = 0; i < 4 * texels && enough; i++)
+        seen[i] = !u->covered[i / 4] ? 0 : i % 4 < 3 ? u->sums[i / 4 * 3 + i % 4] : 1;
+    if (enough)
+        raster_uv_mirror(layout, &mesh, partners, map);
+    for (size_t row = 0; row < width && enough; row++) {
+        raster_uv_look_up(&texture, map + 2 * row * width, width, found);
+        for (size_t x = 0, i = row * width; x < width; x++, i++) {
+            if (u->covered[i] || map[2 * i] < 0 || found[4 * x + 3] < MOSTLY)
+                continue;
+            for (size_t c = 0; c < 3; c++)
+                u->sums[3 * i + c] = found[4 * x + c] / found[4 * x + 3];
+            u->covered[i] = 1;
+        }
+    }
+    hds_free(partners);
+    return enough;
+}
+
+static bool unwrap(unwrapping *u, const head_model *model, float *weight)
 {
     const hds_unwrap_params *p = u->params;
     size_t texels = (size_t)u->size * (size_t)u->size, numbers = 3 * p->height * p->width;
+    size_t hidden = 0;
+    raster_mesh mesh = scene_mesh(model, u->shape.vertices);
     raster_uv_layout layout;
-    bool good = raster_uv_layout_init(&layout, mesh, u->size, u->size, &u->memory);
+    bool good = raster_uv_layout_init(&layout, &mesh, u->size, u->size, &u->memory);
     memset(weight, 0, texels * sizeof *weight);
     for (size_t i = 0; i < p->count && good; i++) {
         raster_picture picture = { u->cameras[i], (int)p->height, (int)p->width, 3, u->pixels };
         image_from_u8(p->pictures + i * numbers, numbers, u->pixels);
         image_to_linear(u->pixels, numbers, u->pixels);
-        good = raster_unwrap_add(&layout, mesh, u->shape.normals, &picture, &u->scratch, u->sums,
+        good = raster_unwrap_add(&layout, &mesh, u->shape.normals, &picture, &u->scratch, u->sums,
                                  weight);
     }
     if (!good)
         return false;
     raster_unwrap_divide(&layout, 3, weight, u->sums);
-    for (size_t i = 0; i < texels; i++)
+    for (size_t i = 0; i < texels; i++) {
         u->covered[i] = weight[i] > 0;
+        hidden += layout.faces[i] && !u->covered[i];
+    }
+    if (p->count && hidden && !fill_from_mirror(u, model, &layout))
+        return false;
     return image_fill_gutters(u->covered, u->size, u->size, 3, u->sums);
 }
 
@@ -153,9 +234,8 @@ hds_status hds_head_unwrap(const hds_head *head, const hds_unwrap_params *params
     if (!status)
         status = begin(&u, head, error);
     if (!status) {
-        raster_mesh mesh = scene_mesh(head->model, u.shape.vertices);
         size_t numbers = 3 * (size_t)u.size * (size_t)u.size;
-        if (unwrap(&u, &mesh, weight)) {
+        if (unwrap(&u, head->model, weight)) {
             image_to_srgb(u.sums, numbers, u.sums);
             image_to_u8(u.sums, numbers, texture);
         } else {
@@ -166,42 +246,7 @@ hds_status hds_head_unwrap(const hds_head *head, const hds_unwrap_params *params
     return status;
 }
 
-/* ---- left and right ---- */
-
-static float largest_extent(const head_model *model)
-{
-    float largest = 0;
-    for (size_t c = 0; c < 3; c++) {
-        float low = INFINITY, high = -INFINITY;
-        for (size_t i = 0; i < model->vertex_count; i++) {
-            low = fminf(low, model->vertices[3 * i + c]);
-            high = fmaxf(high, model->vertices[3 * i + c]);
-        }
-        largest = fmaxf(largest, high - low);
-    }
-    return largest;
-}
-
-static bool mirror(const head_model *model, const mesh_adjacency *adjacency, int size,
-                   arena *memory, float *map, bool *symmetric)
-{
-    raster_mesh mesh = scene_mesh(model, model->vertices);
-    raster_uv_layout layout;
-    size_t lonely;
-    uint32_t *partners = arena_alloc(memory, model->face_count, 2 * sizeof *partners);
-    if (!partners || !raster_uv_partners(&mesh, adjacency, SHARE_APART * largest_extent(model),
-                                         memory, partners, &lonely))
-        return false;
-    *symmetric = lonely == 0;
-    for (size_t i = 0; i < 2 * (size_t)size * (size_t)size; i++)
-        map[i] = -1;
-    if (!*symmetric)
-        return true;
-    if (!raster_uv_layout_init(&layout, &mesh, size, size, memory))
-        return false;
-    raster_uv_mirror(&layout, &mesh, partners, map);
-    return true;
-}
+/* ---- the map of left and right ---- */
 
 hds_status hds_head_model_uv_mirror(const hds_head_model *model, int size, float *map,
                                     bool *symmetric, hds_error *error)
@@ -212,15 +257,17 @@ hds_status hds_head_model_uv_mirror(const hds_head_model *model, int size, float
     hds_status status = check(model, &size, error);
     if (status)
         return status;
-    mesh_adjacency adjacency;
-    status = mesh_adjacency_init(&adjacency, model->faces, model->face_count, model->vertex_count,
-                                 error);
-    if (status)
-        return status;
+    raster_mesh mesh = scene_mesh(model, model->vertices);
+    raster_uv_layout layout;
     arena memory = { 0 };
-    if (!mirror(model, &adjacency, size, &memory, map, symmetric))
-        status = no_memory(size, error);
+    uint32_t *partners;
+    bool enough = find_partners(model, &mesh, &partners);
+    *symmetric = partners != NULL;
+    for (size_t i = 0; i < 2 * (size_t)size * (size_t)size; i++)
+        map[i] = -1;
+    if (partners && (enough = raster_uv_layout_init(&layout, &mesh, size, size, &memory)))
+        raster_uv_mirror(&layout, &mesh, partners, map);
     arena_finish(&memory);
-    mesh_adjacency_finish(&adjacency);
-    return status;
+    hds_free(partners);
+    return enough ? HDS_OK : no_memory(size, error);
 }

@@ -9,8 +9,8 @@
 
 enum { LARGEST = 6000 /* bytes of an array */ };
 
-/* What both formats have: of a kind ('n': any numbers) and size (0: any), with these extents.
- * P is 9 (J - 1). */
+/* What head models of both formats and heads have: of a kind ('n': any numbers) and size (0: any),
+ * with these extents. P is 9 (J - 1). */
 static const struct field {
     const char *name;
     char kind;
@@ -41,6 +41,23 @@ static const struct field {
     { "kintree_table", 'n', 0, "2J" },
     { "weights", 'n', 0, "VJ" },
     { "mean", 'n', 0, "HW3" },
+    { "format", 'S', 0, "" },
+    { "model_path", 'S', 0, "" },
+    { "model_uv_template", 'S', 0, "" },
+    { "model_mean_texture", 'S', 0, "" },
+    { "model_name", 'S', 0, "" },
+    { "model_counts", 'u', 8, "6" },
+    { "model_topology", 'u', 8, "" },
+    { "model_base_pose", 'f', 4, "J3" },
+    { "prompt", 'S', 0, "" },
+    { "shape", 'f', 4, "S" },
+    { "expression", 'f', 4, "E" },
+    { "pose", 'f', 4, "J3" },
+    { "offsets", 'f', 4, "V3" },
+    { "texture", 'u', 1, "HW3" },
+    { "history_stage", 'i', 4, "L" },
+    { "history_step", 'i', 4, "L" },
+    { "history_numbers", 'f', 4, "L3" },
 };
 enum { FIELDS = sizeof fields / sizeof *fields };
 
@@ -497,6 +514,20 @@ size_t fuzz_arrays_write_npz(const fuzz_arrays *a, unsigned char *out, size_t ro
     put_integer(&o, directory, 4);
     put_integer(&o, 0, 2);
     return o.used <= room ? o.used : 0;
+}
+
+size_t fuzz_arrays_mutate_npz(unsigned char *out, size_t room, unsigned seed)
+{
+    io_npz npz;
+    fuzz_arrays arrays;
+    if (io_npz_open(&npz, "input", 1 << 20, NULL) != HDS_OK)
+        return 0;
+    fuzz_arrays_take(&arrays, &npz);
+    io_npz_close(&npz);
+    fuzz_arrays_mutate(&arrays, seed);
+    size_t written = fuzz_arrays_write_npz(&arrays, out, room);
+    fuzz_arrays_finish(&arrays);
+    return written;
 }
 
 static void put_text(output *o, const char *text)

@@ -28,6 +28,9 @@ void fuzz_arrays_mutate(fuzz_arrays *a, unsigned seed);
 size_t fuzz_arrays_write_npz(const fuzz_arrays *a, unsigned char *out, size_t room);
 size_t fuzz_arrays_write_pickle(const fuzz_arrays *a, unsigned char *out, size_t room);
 void fuzz_arrays_finish(fuzz_arrays *a);
+/* All of it with the .npz that the wrapped io_map_open gives: its size in out, 0: it was not read,
+ * or is more than `room`. */
+size_t fuzz_arrays_mutate_npz(unsigned char *out, size_t room, unsigned seed);
 
 /* libFuzzer's own mutation of bytes: the new size, at most `room`. */
 size_t LLVMFuzzerMutate(unsigned char *data, size_t size, size_t room);

@@ -22,17 +22,8 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 
 size_t LLVMFuzzerCustomMutator(unsigned char *data, size_t size, size_t room, unsigned seed)
 {
-    io_npz npz;
-    size_t written = 0;
     fuzz_input = data;
     fuzz_size = size;
-    if (seed % 8 && io_npz_open(&npz, "input", 1 << 20, NULL) == HDS_OK) {
-        fuzz_arrays arrays;
-        fuzz_arrays_take(&arrays, &npz);
-        io_npz_close(&npz);
-        fuzz_arrays_mutate(&arrays, seed);
-        written = fuzz_arrays_write_npz(&arrays, data, room);
-        fuzz_arrays_finish(&arrays);
-    }
+    size_t written = seed % 8 ? fuzz_arrays_mutate_npz(data, room, seed) : 0;
     return written ? written : LLVMFuzzerMutate(data, size, room);
 }

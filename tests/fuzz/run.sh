@@ -21,7 +21,7 @@ for corpus in "$top"/tests/fuzz/corpus/*/; do
     name=$(basename "$corpus")
     mkdir "$found/$name"
     case $name in
-    flame | head) depth=1 ;; # their mutations are large ones
+    flame | head | headsds) depth=1 ;; # their mutations are large ones
     *) depth=5 ;;
     esac
     echo "fuzzing $name: $inputs inputs"

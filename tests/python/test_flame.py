@@ -183,6 +183,32 @@ def test_named_template_and_texture(apart, tmp_path):
     check_looks(headsds.HeadModel.load(path, uv_template=template), mean[:, :, ::-1])
 
 
+@pytest.mark.parametrize("kind, scale", [
+    ("u1", 1), ("i2", 1), ("i8", 1), ("f4", 1), ("f8", 1), ("f4", 1 / 255), ("f8", 1 / 255), ("f2", 1 / 255)])
+def test_ranges_of_textures(apart, kind, scale):
+    path, template, texture, picture, mean = apart
+    for levels in (mean, mean // 255):     # integers are of 0 to 255 also where none is above 1
+        if scale == 1 and levels.max() <= 1 and kind[0] == "f":
+            continue
+        numpy.savez(texture, mean=(levels * scale).astype(kind))
+        check_looks(headsds.HeadModel.load(path, uv_template=template, mean_texture=texture), levels[:, :, ::-1])
+
+
+@pytest.mark.parametrize("kind, level, value, expected", [
+    ("f4", 1 / 255, -0.25, "-0.25, expected 0 to 1: a texture"), ("f4", 1 / 255, numpy.nan, "nan, expected 0 to 1"),
+    ("f8", 1, -1, "-1, expected 0 to 255: a texture is of 0 to 255, or of floats of 0 to 1"),
+    ("f8", 1, numpy.nan, "nan, expected 0 to 255"), ("f8", 1, 256, "256, expected 0 to 255"),
+    ("f8", 1, numpy.inf, "inf, expected 0 to 255"), ("i2", 1, -1, "-1, expected 0 to 255"),
+    ("u2", 1, 65535, "65535, expected 0 to 255")])
+def test_textures_beyond_the_range(apart, kind, level, value, expected):
+    path, template, texture, picture, mean = apart
+    bad = (mean * level).astype(kind)
+    bad[2, 5, 1] = value
+    numpy.savez(texture, mean=bad)
+    with pytest.raises(headsds.FormatError, match=rf"texture.npz: mean\[2,5,1\] is {expected}"):
+        headsds.HeadModel.load(path, uv_template=template, mean_texture=texture)
+
+
 def test_named_files_that_do_not_fit(apart, tmp_path):
     path, template, texture, picture, mean = apart
     load = headsds.HeadModel.load

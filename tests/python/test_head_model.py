@@ -112,7 +112,7 @@ def test_base_pose(egg, egg_path, give):
     ([0.0] * 7, ValueError, "base_pose has 7 numbers, expected at most the model's 6"),
     ([0, float("nan")], ValueError, r"base_pose\[1\] is nan"),
     (1.0, TypeError, "base_pose: <class 'float'>, expected an array"),
-    (b"abcd", TypeError, "base_pose: an array of type 'B'"),
+    (b"abcd", TypeError, "base_pose: <class .bytes.>, expected an array"),
 ])
 def test_wrong_base_poses(egg_path, given, exception, message):
     with pytest.raises(exception, match=message):
@@ -141,8 +141,8 @@ def test_file_that_is_no_model(tmp_path):
         ({"pose": [0.0] * 9}, ValueError, "pose.*9"),
         ({"shape": "ab"}, TypeError, r"shape: <class 'str'>, expected an array"),
         ({"shape": [0, None]}, TypeError, "shape: element 1 is not a number: None"),
-        ({"shape": b"abcd"}, TypeError, "shape: an array of type 'B', expected float32"),
-        ({"shape": array.array("i", [1, 2])}, TypeError, "type 'i', expected float32"),
+        ({"shape": b"abcd"}, TypeError, "shape: <class 'bytes'>, expected an array"),
+        ({"shape": memoryview(bytes(2)).cast("c")}, TypeError, "type 'c', expected floats, integers or bools"),
         ({"shape": 1.0}, TypeError, "shape"),
         ({"shapes": [1]}, TypeError, "shapes"),
     ],

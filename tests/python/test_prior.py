@@ -44,6 +44,9 @@ def test_noise(prior):
     assert noise.shape == (2, 4, 8, 8)
     assert prior.predict_noise(latents, timestep=[500.0, 500.0], text=text) == noise
     assert prior.predict_noise(latents, 10.5, text) != noise
+    numpy = pytest.importorskip("numpy")
+    for timestep in numpy.int64(500), numpy.float16(500), numpy.array([500, 500]):
+        assert prior.predict_noise(latents, timestep, text) == noise
 
 
 def test_attention_maps(prior):
@@ -87,5 +90,5 @@ def test_errors(prior, tmp_path):
         prior.predict_noise(floats(1, 4, 8, 8), [1, 2, 3], text)
     with pytest.raises(ValueError, match=r"text: shape \(1, 77, 3\)"):
         prior.predict_noise(floats(1, 4, 8, 8), 5, floats(1, 77, 3))
-    with pytest.raises(TypeError, match="image: an array of type 'B', expected float32"):
+    with pytest.raises(TypeError, match="image: an array of type 'B', expected floats in .0, 1.; bytes become those when divided by 255"):
         prior.encode_image(memoryview(bytes(192)).cast("B", (1, 8, 8, 3)))

@@ -93,6 +93,38 @@ def test_unwrap_gives_the_texture_back(head):
     assert np.percentile(np.abs(before - after).max(axis=-1), 99) < 8
 
 
+def test_unwrap_takes_the_side_that_none_shows_from_the_other(head):
+    """From one side only: the nearest texel that is seen would be off by 20 to 30."""
+    views = {"azimuth": [0, 45, 90], "elevation": 0}
+    texture, weight = (np.asarray(x) for x in head.unwrap(head.render(**views, light=FLAT), **views, size=256))
+    covered = np.asarray(head.uv_map("positions", 256)[1]) == 1
+    mirror = np.asarray(head.model.uv_mirror(256))
+    hidden = covered & (weight == 0)
+    there = hidden & (look_up(weight, mirror) > 0)
+    assert 0.25 < hidden[covered].mean() < 0.35 and there.sum() > 0.6 * hidden.sum()
+    difference = np.abs(texture.astype(int) - np.asarray(head.texture))
+    assert difference[hidden].mean() < 11 and difference[there].mean() < 6
+    opposite = look_up(texture, mirror)[there].astype(int)      # to a texel, and so but for edges
+    assert np.percentile(np.abs(opposite - texture[there]).max(axis=1), 95) < 12
+
+
+def test_unwrap_of_a_model_without_symmetry(egg_path, tmp_path, egg):
+    """Nothing is opposite: the nearest texel."""
+    vertices = np.load(egg_path)["vertices"]
+    vertices[30, 0] += 0.004
+    odd = headsds.Head(altered(egg_path, tmp_path / "odd.npz", vertices=vertices))
+    picture = np.zeros((64, 64, 3), "u1")
+    picture[:, :32] = 200
+    texture, weight = (np.asarray(x) for x in odd.unwrap(picture, 60, size=32))
+    even = np.asarray(headsds.Head(egg).unwrap(picture, 60, size=32)[0])
+    hidden = weight == 0
+    assert (even != texture)[hidden].any()
+    seen = np.argwhere(~hidden)
+    for y, x in np.argwhere(hidden):
+        far = ((seen - (y, x)) ** 2).sum(axis=1)
+        assert (texture[tuple(seen[far == far.min()].T)] == texture[y, x]).all(axis=1).any()
+
+
 def test_unwrap_one_picture(head):
     picture = head.render(30, 5, size=64)
     texture, weight = head.unwrap(picture, 30, 5, size=32)
@@ -165,7 +197,7 @@ def test_mirror_of_ict():
         (lambda h: h.unwrap(np.zeros((2, 4, 4, 3), "u1"), [1]), ValueError,
          "pictures: 2 of them, expected 1, as many as cameras"),
         (lambda h: h.unwrap(np.zeros((4, 4, 3), "u1"), [1]), ValueError, r"expected \(N, H, W, 3\)"),
-        (lambda h: h.unwrap(np.zeros((4, 4, 3), "f4")), TypeError, "type 'f', expected uint8"),
+        (lambda h: h.unwrap(np.zeros((4, 4, 3), "f4")), TypeError, "type 'f', expected uint8; floats in .0, 1. become"),
         (lambda h: h.unwrap(np.zeros((0, 4, 3), "u1")), ValueError, "4 x 0 pixels"),
         (lambda h: h.unwrap(np.zeros((4, 4, 3), "u1"), 0, 100), ValueError, "elevation"),
         (lambda h: h.unwrap(np.zeros((4, 4, 3), "u1"), size=0), ValueError, "size: 0"),

@@ -3,6 +3,7 @@
 
 import pytest
 
+import headsds
 import toy
 
 np = pytest.importorskip("numpy")
@@ -86,3 +87,41 @@ def test_one_upstream_for_two_heads(egg):
         egg.vertices_gradient(draw(V, 3), draw(2, S))
     with pytest.raises(TypeError, match="upstream"):
         egg.vertices_gradient(None)
+
+
+@pytest.mark.parametrize("kind", ["?", "b", "B", "<i2", "<u2", "<i4", "<u4", "<i8", "<u8", "<f2", "<f4", "<f8"])
+def test_any_type_of_numbers_is_taken_for_floats(egg, kind):
+    signed = np.dtype(kind).kind in "if"
+    values = [1, 0, -3 if signed else 1][:egg.shape_count]
+    array = np.array(values, kind)
+    assert egg.vertices(array) == egg.vertices(values)
+    assert np.array_equal(np.asarray(egg.vertices(np.stack([array, array])))[1], egg.vertices(values))
+    odd = np.frombuffer(b"\0" + array.tobytes(), array.dtype, offset=1)    # not aligned
+    assert egg.vertices(odd) == egg.vertices(values)
+    corners = np.arange(3 * egg.vertex_count).reshape(-1, 3) % 2
+    as_float = headsds.Head(egg, offsets=corners.astype("f4")).vertices()
+    assert headsds.Head(egg, offsets=corners.astype(kind)).vertices() == as_float
+
+
+def test_numbers_at_the_ends_of_their_types(egg):
+    for kind, value in ("<u8", 2**64 - 1), ("<i8", -2**63), ("<u4", 2**32 - 1), ("<f2", 2**-24):
+        upstream = np.zeros((V, 3), kind)
+        upstream[3, 1] = value
+        found, wanted = (egg.vertices_gradient(x)[0] for x in (upstream, upstream.astype("f4")))
+        assert found == wanted and any(found.tolist()), kind
+
+
+@pytest.mark.parametrize("kind", ["<c8", ">f4", ">i4", "<M8[s]", "S4", "f4,f4"])
+def test_what_is_no_plain_number_is_refused(egg, kind):
+    with pytest.raises((TypeError, ValueError)):
+        egg.vertices(np.zeros(2, kind))
+
+
+def test_numbers_of_numpy_are_numbers(egg):
+    head = headsds.Head(egg)
+    assert head.render(np.int64(30), np.int8(10), size=np.int32(8), light=np.int64(1)) == \
+        head.render(30, 10, size=8, light=1)
+    assert head.render(np.array([0, 30]), size=8) == head.render([0, 30], size=8)
+    assert headsds.cameras("faceg2e-geometry", 2, seed=np.uint64(7)) == headsds.cameras("faceg2e-geometry", 2, seed=7)
+    with pytest.raises(TypeError, match="integer"):
+        headsds.cameras("faceg2e-geometry", 2, seed=1.5)

@@ -247,6 +247,61 @@ static void test_small_kit(void **state)
     hds_free(kit);
 }
 
+/* Two tiles of one part and one of another, which has a coordinate in common with the first. */
+static void test_kit_of_tiles(void **state)
+{
+    static const char tiled[] =
+        "v 0 0 0\nv 100 0 0\nv 0 100 0\nv 0 0 100\nvt 0.25 0.5\nvt 1 0\nvt 0 1\n"
+        "vt 1.5 0.5\nvt 2 1\nvt 1.75 -0.5\nusemtl a\nf 1/1 2/2 3/3\nf 1/4 2/5 3/4\n"
+        "usemtl b\nf 1/1 2/2 3/3\nf 1/6 2/6 3/6\n";
+    /* Equal surfaces: four cells of a half, from the upper left, in lines. */
+    static const float expected[12][2] = {
+        { 0.125f, 0.75f }, { 0.5f, 0.5f },    { 0, 1 },          { 0.75f, 0.75f },
+        { 1, 1 },          { 0.75f, 0.75f },  { 0.125f, 0.25f }, { 0.5f, 0 },
+        { 0, 0.5f },       { 0.875f, 0.25f }, { 0.875f, 0.25f }, { 0.875f, 0.25f },
+    };
+    char *kit = files_make_folder(*state, "FaceXModel");
+    hds_free(files_write(kit, "generic_neutral_mesh.obj", tiled));
+    hds_free(files_write(kit, "identity000.obj", "v 0 0 0\nv 100 0 0\nv 0 100 0\nv 0 0 90\n"));
+    const hds_head_model_params params = { .path = kit };
+    hds_head_model *m;
+    assert_int_equal(hds_head_model_load(&m, &params, NULL), HDS_OK);
+    assert_int_equal(m->uv_count, 9); /* three have become six, three stay three */
+    for (size_t i = 0; i < 12; i++)
+        assert_memory_equal(m->uvs + 2 * (size_t)m->uv_faces[i], expected[i], sizeof *expected);
+    hds_head_model_unref(m);
+    hds_free(kit);
+}
+
+/* One more than there are cells: as in the file. */
+static void test_kit_of_many_tiles(void **state)
+{
+    enum { TILES = 65 };
+    char *kit = files_make_folder(*state, "FaceXModel");
+    for (int tiles = TILES - 1; tiles <= TILES; tiles++) {
+        char *text = hds_strdup("v 0 0 0\nv 1 0 0\nv 0 1 0\n");
+        for (int i = 0; i < tiles; i++) {
+            char *longer =
+                hds_format("%svt %d.5 0.5\nf 1/%d 2/%d 3/%d\n", text, i, i + 1, i + 1, i + 1);
+            hds_free(text);
+            text = longer;
+        }
+        hds_free(files_write(kit, "generic_neutral_mesh.obj", text));
+        hds_free(files_write(kit, "identity000.obj", "v 0 0 0\nv 1 0 0\nv 0 1 1\n"));
+        const hds_head_model_params params = { .path = kit };
+        hds_head_model *m;
+        assert_int_equal(hds_head_model_load(&m, &params, NULL), HDS_OK);
+        for (size_t i = 0; i < (size_t)tiles; i++)
+            assert_true(tiles == TILES ? m->uvs[2 * i] == (float)i + 0.5f
+                                       : m->uvs[2 * i] < 1 && m->uvs[2 * i + 1] < 1);
+        for (size_t i = 1; i < (size_t)tiles; i++) /* none over another */
+            assert_true(memcmp(m->uvs, m->uvs + 2 * i, 2 * sizeof *m->uvs) != 0);
+        hds_head_model_unref(m);
+        hds_free(text);
+    }
+    hds_free(kit);
+}
+
 static void test_broken_kits(void **state)
 {
     char *kit = small_kit(*state);
@@ -323,28 +378,30 @@ static void check_offset(const char *folder, const char *name, const real *basis
     free(b);
 }
 
-/* What the kit consists of: its triangles, vertices, texture coordinates and the tiles in u that
- * these lie in, as counted with a script. Part follows part but for the seam of face and head. */
-static void check_parts(const head_model *m)
+/* What the kit consists of: its triangles, vertices, texture coordinates and the tile in u that
+ * these lie in, as counted with a script; and the cells of the one texture that they come to. Part
+ * follows part but for the seam of face and head. */
+static void check_parts(const head_model *m, const float *uvs)
 {
     static const struct {
         const char *name;
         size_t faces;
         uint32_t vertices[2], uvs[2]; /* first and last */
-        int tiles[2];                 /* first and end */
+        int tile;                     /* of the file; the next of two lies to its right */
+        float cell[3];                /* lower left corner and side, eighths */
     } parts[] = {
-        { "M_Face", 18460, { 0, 9408 }, { 0, 9546 }, { 0, 1 } },
-        { "M_BackHead", 9608, { 6548, 14061 }, { 9547, 14628 }, { 1, 2 } },
-        { "M_GumsTongue", 5808, { 14062, 17038 }, { 14629, 17990 }, { 2, 3 } },
-        { "M_Teeth", 8696, { 17039, 21450 }, { 17991, 23342 }, { 3, 4 } },
-        { "M_ScleraLeft", 1536, { 21451, 22220 }, { 23343, 24144 }, { 0, 1 } },
-        { "M_IrisLeft", 1596, { 22221, 23020 }, { 24145, 25062 }, { 0, 1 } },
-        { "M_ScleraRight", 1536, { 23021, 23790 }, { 25063, 25864 }, { 0, 1 } },
-        { "M_IrisRight", 1596, { 23791, 24590 }, { 25865, 26782 }, { 0, 1 } },
-        { "M_LacrimalFluid", 652, { 24591, 24998 }, { 26783, 27190 }, { 4, 6 } },
-        { "M_EyeBlend", 60, { 24999, 25046 }, { 27191, 27238 }, { 0, 1 } },
-        { "M_EyeOcclusion", 512, { 25047, 25350 }, { 27239, 27542 }, { 0, 1 } },
-        { "M_EyeLashes", 2160, { 25351, 26718 }, { 27543, 28910 }, { 6, 7 } },
+        { "M_Face", 18460, { 0, 9408 }, { 0, 9546 }, 0, { 0, 4, 4 } },
+        { "M_BackHead", 9608, { 6548, 14061 }, { 9547, 14628 }, 1, { 4, 4, 4 } },
+        { "M_GumsTongue", 5808, { 14062, 17038 }, { 14629, 17990 }, 2, { 0, 2, 2 } },
+        { "M_Teeth", 8696, { 17039, 21450 }, { 17991, 23342 }, 3, { 2, 2, 2 } },
+        { "M_ScleraLeft", 1536, { 21451, 22220 }, { 23343, 24144 }, 0, { 0, 0, 2 } },
+        { "M_IrisLeft", 1596, { 22221, 23020 }, { 24145, 25062 }, 0, { 2, 0, 2 } },
+        { "M_ScleraRight", 1536, { 23021, 23790 }, { 25063, 25864 }, 0, { 4, 2, 2 } },
+        { "M_IrisRight", 1596, { 23791, 24590 }, { 25865, 26782 }, 0, { 6, 2, 2 } },
+        { "M_LacrimalFluid", 652, { 24591, 24998 }, { 26783, 27190 }, 4, { 6, 1, 1 } },
+        { "M_EyeBlend", 60, { 24999, 25046 }, { 27191, 27238 }, 0, { 6, 0, 1 } },
+        { "M_EyeOcclusion", 512, { 25047, 25350 }, { 27239, 27542 }, 0, { 7, 0, 1 } },
+        { "M_EyeLashes", 2160, { 25351, 26718 }, { 27543, 28910 }, 6, { 4, 0, 2 } },
     };
     enum { PARTS = sizeof parts / sizeof *parts };
     hds_head_model_info info;
@@ -353,7 +410,6 @@ static void check_parts(const head_model *m)
     size_t face = 0;
     for (uint32_t p = 0; p < PARTS; p++) {
         uint32_t ends[2][2] = { { UINT32_MAX, 0 }, { UINT32_MAX, 0 } };
-        float u[2] = { INFINITY, -INFINITY };
         size_t first = face;
         assert_string_equal(info.part_names[p], parts[p].name);
         for (; face < info.face_count && info.face_parts[face] == p; face++)
@@ -363,14 +419,16 @@ static void check_parts(const head_model *m)
                     ends[k][0] = index[k] < ends[k][0] ? index[k] : ends[k][0];
                     ends[k][1] = index[k] > ends[k][1] ? index[k] : ends[k][1];
                 }
-                u[0] = fminf(u[0], info.uvs[2 * index[1]]);
-                u[1] = fmaxf(u[1], info.uvs[2 * index[1]]);
+                const float *uv = uvs + 2 * (size_t)index[1], *cell = parts[p].cell;
+                float right = floorf(uv[0]) - (float)parts[p].tile;
+                float x = cell[0] + cell[2] * (right + uv[0] - floorf(uv[0]));
+                float y = cell[1] + cell[2] * uv[1];
+                assert_true(fabsf(info.uvs[2 * index[1]] - x / 8) < 1e-6f);
+                assert_true(fabsf(info.uvs[2 * index[1] + 1] - y / 8) < 1e-6f);
             }
         assert_int_equal(face - first, parts[p].faces);
         assert_memory_equal(ends[0], parts[p].vertices, sizeof ends[0]);
         assert_memory_equal(ends[1], parts[p].uvs, sizeof ends[1]);
-        assert_true((int)floorf(u[0]) == parts[p].tiles[0] &&
-                    (int)ceilf(u[1]) == parts[p].tiles[1]);
     }
     assert_int_equal(face, info.face_count);
 }
@@ -410,7 +468,12 @@ static void test_shared_kit(void **state)
         assert_true(fabs(low[k] - expected[0][k]) < 1e-6);
         assert_true(fabs(high[k] - expected[1][k]) < 1e-6);
     }
-    check_parts(m);
+    head_obj plain;
+    char *mesh = io_join(folder, "generic_neutral_mesh.obj");
+    assert_int_equal(head_obj_read(&plain, mesh, HEAD_OBJ_ALL, NULL), HDS_OK);
+    check_parts(m, plain.uvs);
+    head_obj_finish(&plain);
+    hds_free(mesh);
     check_offset(folder, "identity000.obj", m->shape_basis);
     check_offset(folder, "identity029.obj", m->shape_basis + 3 * ICT_VERTICES * 29);
     check_offset(folder, "jawOpen.obj", m->expression_basis + 3 * ICT_VERTICES * 2);
@@ -429,6 +492,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_numbers_are_exact, setup, teardown),
         cmocka_unit_test_setup_teardown(test_errors_name_the_line, setup, teardown),
         cmocka_unit_test_setup_teardown(test_small_kit, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_kit_of_tiles, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_kit_of_many_tiles, setup, teardown),
         cmocka_unit_test_setup_teardown(test_broken_kits, setup, teardown),
         cmocka_unit_test(test_shared_kit),
     };

@@ -263,6 +263,23 @@ def head(real='f4'):
     }
 
 
+def saved_head(model, version=1, lines=3, **more):
+    """A .headsds file on that model."""
+    rng = np.random.default_rng(4)
+    topology = 0xcbf29ce484222325
+    for byte in model['faces'].tobytes() + model['uv_faces'].tobytes():
+        topology = (topology ^ byte) * 0x100000001b3 % (1 << 64)
+    return {
+        'format': np.bytes_(f'headsds {version}'), 'model_path': np.bytes_('whole.npz'),
+        'model_name': np.bytes_('corpus'), 'model_counts': np.array([V, F, T, S, E, J], 'u8'),
+        'model_topology': np.array(topology, 'u8'), 'prompt': np.bytes_('a head'),
+        'shape': rng.standard_normal(S).astype('f4'), 'expression': rng.random(E).astype('f4'),
+        'pose': rng.standard_normal((J, 3)).astype('f4'),
+        'history_stage': np.arange(lines, dtype='i4') % 2, 'history_step': np.arange(lines, dtype='i4'),
+        'history_numbers': rng.random((lines, 3)).astype('f4'), **more,
+    }
+
+
 def part(arrays, *names):
     return {name: arrays[name] for name in names}
 
@@ -416,6 +433,13 @@ def main():
         whole, 'joints', 'joint_parents', 'joint_names', 'joint_shape_basis', 'skin_weights'))
     files['head/flame.npz'] = npz(np.savez, **flame_arrays(real='f4'))
     files['head/flame_expressions.npz'] = npz(np.savez, **flame_arrays(301, 'u1'))
+    files['headsds/plain.headsds'] = npz(np.savez, **saved_head(whole))
+    files['headsds/sculpt.headsds'] = npz(np.savez, **saved_head(
+        whole, 2, offsets=np.arange(3 * V, dtype='f4').reshape(V, 3) / 99))
+    files['headsds/whole.headsds'] = npz(np.savez_compressed, **saved_head(
+        whole, model_uv_template=np.bytes_('uv.obj'), model_mean_texture=np.bytes_('mean.png'),
+        model_base_pose=np.zeros((J, 3), 'f4'), texture=np.arange(60, dtype='u1').reshape(4, 5, 3)))
+    files['headsds/bare.headsds'] = npz(np.savez_compressed, **saved_head(whole, lines=0))
     for name, data in flames().items():
         files[f'flame/{name}.parts'] = data
     for name, text in OBJS.items():
