@@ -63,10 +63,14 @@ static bool draw_adjoint(const raster_mesh *mesh, const real *normals, const ras
                          real *dvertices, real *dnormals, raster_texels *texels, real *dlight)
 {
     real *dscreen = arena_alloc(scratch, mesh->vertex_count, 3 * sizeof *dscreen);
-    if (!dscreen || !raster_shade_adjoint(state, mesh, normals, view, scratch, dimage, dscreen,
-                                          dnormals, texels, dlight))
+    real(*dcolours)[RASTER_CHANNELS] = arena_take(scratch, state->crossing_count, sizeof *dcolours);
+    if (!dscreen || !dcolours)
         return false;
-    raster_blend_adjoint(state, dimage, dscreen);
+    raster_blend_adjoint(state, dimage, dscreen, dcolours);
+    if (!raster_shade_adjoint(state, mesh, normals, view, scratch, dimage,
+                              (const real(*)[RASTER_CHANNELS])dcolours, dscreen, dnormals, texels,
+                              dlight))
+        return false;
     if (dvertices)
         raster_project_adjoint(&state->lens, mesh->vertices, mesh->vertex_count, dscreen,
                                dvertices);

@@ -105,7 +105,7 @@ struct raster_state {
     int8_t *facing;            /* (F) orientation on screen, -1 shows its outside; 0: not drawn */
     uint32_t *first;           /* (band_count + 1) first slot of each */
     uint32_t *covered;         /* (band_count) covered pixels of each */
-    raster_slot *slots;        /* the faces of each band in the order of the mesh; */
+    raster_slot *slots;        /* the faces of each band */
     bool *seen;                /* (slots) what no pixel shows has no values in slots and surfaces */
     raster_surface *surfaces;  /* (slots) */
     uint32_t *visible;         /* (H,W) 0: background, else slot + 1 */
@@ -261,11 +261,12 @@ typedef struct raster_texels {
     const uint32_t *first; /* (bands + 1) */
     size_t bands;
 } raster_texels;
-/* dimage (H,W,C), also through the state's crossings: += dscreen (V,3), dnormals, dlight; texels
- * for raster_texels_adjoint. The last three may be NULL. False: out of memory. */
+/* dimage (H,W,C) and dcolours (crossings; raster_blend_adjoint): += dscreen (V,3), dnormals,
+ * dlight; texels for raster_texels_adjoint. The last three may be NULL. False: out of memory. */
 bool raster_shade_adjoint(const raster_state *state, const raster_mesh *mesh, const real *normals,
                           const raster_view *view, arena *scratch, const real *dimage,
-                          real *dscreen, real *dnormals, raster_texels *texels, real *dlight);
+                          const real (*dcolours)[RASTER_CHANNELS], real *dscreen, real *dnormals,
+                          raster_texels *texels, real *dlight);
 
 /* ---- plain.c: the same with a plain loop over pixels and faces, for the tests ---- */
 bool raster_visible_plain(raster_state *state, const raster_mesh *mesh, arena *scratch);
@@ -302,11 +303,10 @@ raster_outlines *raster_outlines_begin(raster_state *state, const raster_mesh *m
 void raster_outlines_find(raster_outlines *outlines);
 /* Finds the crossings of those that are seen, and blends them. False: out of memory. */
 bool raster_outlines_blend(raster_outlines *outlines, arena *scratch, real *image);
-/* Along the edges: dimage (H,W,C) -> += dscreen (V,3) */
-void raster_blend_adjoint(const raster_state *state, const real *dimage, real *dscreen);
-/* The gradient of the colours that crossing i blended: += that of inner, the opposite of outer. */
-void raster_crossing_gradient(const raster_state *state, size_t i, const real *dimage,
-                              real dcolour[RASTER_CHANNELS]);
+/* dimage (H,W,C) -> += dscreen (V,3), along the edges; dcolours (crossings): the gradients of the
+ * colours that were blended, += that of inner, the opposite of outer. */
+void raster_blend_adjoint(const raster_state *state, const real *dimage, real *dscreen,
+                          real (*dcolours)[RASTER_CHANNELS]);
 
 /* ---- light.c ---- */
 /* Harmonics as a polynomial:

@@ -11,6 +11,13 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
+/* A pixel that a crossing has blended. */
+typedef struct crossing_end {
+    uint32_t crossing;
+    uint16_t column; /* of its segment */
+    int16_t sign;    /* 1: inner, -1: outer */
+} crossing_end;
+
 struct raster_shading {
     raster_shader shader;
     raster_state *state;
@@ -21,13 +28,14 @@ struct raster_shading {
     bool background_moves;  /* it is a picture */
     const real *dimage;     /* adjoint */
     real *dscreen, *dnormals;
-    raster_slot_gradient *gradients; /* (slots) */
-    raster_texel *texels;            /* (covered pixels), or NULL */
-    uint32_t *first;                 /* (bands + 1) of texels */
-    real (*dlight)[9];               /* (bands), of the shader's light; or NULL */
-    real (*drange)[2];               /* (bands), of least and most */
-    uint32_t *ends;                  /* (2 crossings) 2 * crossing, + 1: its outer pixel; by */
-    uint32_t *end_counts;            /* (segments + 1) segment: how many before it */
+    raster_slot_gradient *gradients;         /* (slots) */
+    raster_texel *texels;                    /* (covered pixels), or NULL */
+    uint32_t *first;                         /* (bands + 1) of texels */
+    real (*dlight)[9];                       /* (bands), of the shader's light; or NULL */
+    real (*drange)[2];                       /* (bands), of least and most */
+    const real (*dcolours)[RASTER_CHANNELS]; /* (crossings) */
+    crossing_end *ends;                      /* (2 crossings), by segment */
+    uint32_t *end_counts;                    /* (segments + 1) how many before each */
 };
 typedef struct raster_shading job;
 
@@ -341,12 +349,10 @@ INLINE void read_columns(const job *j, segment *s, int channels, int planes)
                                ? in[channels * i + k]
                                : in[channels * i] + in[channels * i + 1] + in[channels * i + 2];
     for (uint32_t e = j->end_counts[s->index]; e < j->end_counts[s->index + 1]; e++) {
-        const raster_crossing *crossing = &j->state->crossings[j->ends[e] / 2];
-        size_t column = (j->ends[e] % 2 ? crossing->outer : crossing->inner) - s->pixel;
-        real dcolour[RASTER_CHANNELS], sign = j->ends[e] % 2 ? -1 : 1;
-        raster_crossing_gradient(j->state, j->ends[e] / 2, j->dimage, dcolour);
+        const crossing_end *at = &j->ends[e];
+        const real *dcolour = j->dcolours[at->crossing];
         for (int k = 0; k < channels; k++)
-            c->out[planes == channels ? k : 0][column] += sign * dcolour[k];
+            c->out[planes == channels ? k : 0][at->column] += (real)at->sign * dcolour[k];
     }
 }
 
@@ -441,16 +447,19 @@ static void add_corners(void *context, size_t which)
 static void sort_ends(const job *j)
 {
     const raster_state *s = j->state;
-    const size_t segments = (size_t)raster_segment_count(s), width = (size_t)s->width;
+    const uint32_t segments = (uint32_t)raster_segment_count(s), width = (uint32_t)s->width;
     const size_t all = segments * (size_t)s->height;
     uint32_t *counts = j->end_counts;
     for (int pass = 0; pass < 2; pass++) {
         for (size_t i = 0; i < 2 * s->crossing_count; i++) {
             const raster_crossing *c = &s->crossings[i / 2];
-            size_t pixel = i % 2 ? c->outer : c->inner, y = pixel / width;
-            uint32_t *count = &counts[y * segments + (pixel - y * width) / RASTER_SEGMENT];
+            const uint32_t pixel = i % 2 ? c->outer : c->inner, y = pixel / width;
+            const uint32_t x = pixel - y * width;
+            uint32_t *count = &counts[(size_t)y * segments + x / RASTER_SEGMENT];
             if (pass)
-                j->ends[*count] = (uint32_t)i;
+                j->ends[*count] = (crossing_end){ .crossing = (uint32_t)(i / 2),
+                                                  .column = (uint16_t)(x % RASTER_SEGMENT),
+                                                  .sign = i % 2 ? -1 : 1 };
             ++*count;
         }
         for (size_t i = 0, sum = 0; i < all + 1 && !pass; i++) {
@@ -498,10 +507,15 @@ static void finish_light(const job *j, real *dlight)
 /* Each band writes to its own slots; they are then added up in order. */
 bool raster_shade_adjoint(const raster_state *state, const raster_mesh *mesh, const real *normals,
                           const raster_view *view, arena *scratch, const real *dimage,
-                          real *dscreen, real *dnormals, raster_texels *texels, real *dlight)
+                          const real (*dcolours)[RASTER_CHANNELS], real *dscreen, real *dnormals,
+                          raster_texels *texels, real *dlight)
 {
     const size_t bands = (size_t)state->band_count;
-    job j = { .state = (raster_state *)state, .mesh = mesh, .normals = normals, .dimage = dimage };
+    job j = { .state = (raster_state *)state,
+              .mesh = mesh,
+              .normals = normals,
+              .dimage = dimage,
+              .dcolours = dcolours };
     raster_shader_init(&j.shader, state, mesh, view);
     if (view->mode == RASTER_DEPTH)
         raster_shader_set_range(&j.shader);

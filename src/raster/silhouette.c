@@ -243,9 +243,9 @@ static bool separates(const raster_state *s, const edge *e, const uint32_t *part
            c->depth > s->depth[c->outer];
 }
 
-/* False where the edge doesn't separate what is seen at the two pixels. */
-static bool cross_line(const raster_state *s, const edge *e, const uint32_t *parts, const span *p,
-                       int line, raster_crossing *c)
+/* False where there are no two pixels. */
+static bool cross_line(const raster_state *s, const edge *e, const span *p, int line,
+                       raster_crossing *c)
 {
     int64_t before = pixel_before(s, e, p, line);
     if (before < 0 || before + 1 >= (p->axis ? s->height : s->width))
@@ -265,7 +265,7 @@ static bool cross_line(const raster_state *s, const edge *e, const uint32_t *par
                             .axis = (int8_t)p->axis,
                             .sign = inner_first ? 1 : -1 };
     measure(s, p, line, before + !inner_first, c);
-    return separates(s, e, parts, c);
+    return true;
 }
 
 /* One crossing a pair of pixels: the nearest. */
@@ -286,23 +286,43 @@ static void keep_nearest(raster_state *s, const raster_crossing *c, uint32_t *ta
     table[i] = (uint32_t)++s->crossing_count;
 }
 
+/* All pairs of pixels of some edges first, so that what is seen there is on its way when it is
+ * asked for. */
 static void find_crossings(void *context, size_t chunk)
 {
     const job *j = context;
-    const size_t channels = (size_t)j->state->channels, begin = chunk * EDGE_CHUNK;
+    const raster_state *s = j->state;
+    const size_t channels = (size_t)s->channels, begin = chunk * EDGE_CHUNK;
     const size_t end = begin + EDGE_CHUNK < j->edge_count ? begin + EDGE_CHUNK : j->edge_count;
     for (size_t i = begin; i < end; i++) {
         span *p = &j->spans[i];
-        raster_crossing *next = j->found + p->place;
         for (int line = p->first; line <= p->last; line++) {
-            if (!cross_line(j->state, &j->edges[i], j->parts, p, line, next))
+            raster_crossing *c = &j->found[p->place + p->found];
+            if (!cross_line(s, &j->edges[i], p, line, c))
                 continue;
-            for (size_t k = 0; k < channels; k++)
-                next->contrast[k] =
-                    j->image[channels * next->inner + k] - j->image[channels * next->outer + k];
+            p->found++;
+            __builtin_prefetch(&s->visible[c->inner]);
+            __builtin_prefetch(&s->visible[c->outer]);
+            __builtin_prefetch(&s->depth[c->inner]);
+            __builtin_prefetch(&s->depth[c->outer]);
+            __builtin_prefetch(&j->image[channels * c->inner]);
+            __builtin_prefetch(&j->image[channels * c->outer]);
+        }
+    }
+    for (size_t i = begin; i < end; i++) {
+        span *p = &j->spans[i];
+        raster_crossing *next = &j->found[p->place];
+        for (uint32_t k = 0; k < p->found; k++) {
+            const raster_crossing *c = &j->found[p->place + k];
+            if (!separates(s, &j->edges[i], j->parts, c))
+                continue;
+            *next = *c;
+            for (size_t m = 0; m < channels; m++)
+                next->contrast[m] =
+                    j->image[channels * next->inner + m] - j->image[channels * next->outer + m];
             next++;
         }
-        p->found = (uint32_t)(next - j->found) - p->place;
+        p->found = (uint32_t)(next - &j->found[p->place]);
     }
 }
 
@@ -315,6 +335,7 @@ static bool find_all_crossings(job *j, arena *scratch)
         span *p = &j->spans[i];
         *p = find_span(s, &j->edges[i]);
         p->place = (uint32_t)limit;
+        p->found = 0;
         limit += p->last >= p->first ? (size_t)(p->last - p->first + 1) : 0;
     }
     j->found = arena_take(scratch, limit, sizeof *j->found);
@@ -351,29 +372,20 @@ bool raster_outlines_blend(raster_outlines *j, arena *scratch, real *image)
     return true;
 }
 
-/* Where a crossing adds to. */
-static const real *target_of(const raster_state *s, const raster_crossing *c, const real *dimage)
+/* contrast, sign, t: image[target] += (t - 1/2) (colour of inner - colour of outer) */
+void raster_blend_adjoint(const raster_state *state, const real *dimage, real *dscreen,
+                          real (*dcolours)[RASTER_CHANNELS])
 {
-    return dimage + (size_t)s->channels * (c->t < (real)0.5 ? c->inner : c->outer);
-}
-
-void raster_crossing_gradient(const raster_state *state, size_t i, const real *dimage,
-                              real dcolour[RASTER_CHANNELS])
-{
-    const raster_crossing *c = &state->crossings[i];
-    const real *dtarget = target_of(state, c, dimage);
-    for (int k = 0; k < state->channels; k++)
-        dcolour[k] = (c->t - (real)0.5) * dtarget[k];
-}
-
-void raster_blend_adjoint(const raster_state *state, const real *dimage, real *dscreen)
-{
+    const size_t channels = (size_t)state->channels;
     for (size_t i = 0; i < state->crossing_count; i++) {
         const raster_crossing *c = &state->crossings[i];
-        const real *dtarget = target_of(state, c, dimage);
+        const real weight = c->t - (real)0.5;
+        const real *dtarget = dimage + channels * (weight < 0 ? c->inner : c->outer);
         real dt = 0;
-        for (int k = 0; k < state->channels; k++)
+        for (size_t k = 0; k < channels; k++) {
             dt += dtarget[k] * c->contrast[k];
+            dcolours[i][k] = weight * dtarget[k];
+        }
         real dat = c->sign * dt;
         const real shares[2] = { 1 - c->share, c->share };
         for (int k = 0; k < 2; k++) {

@@ -26,7 +26,7 @@ INLINE void corners(const raster_state *s, const raster_mesh *mesh, const raster
     }
 }
 
-void raster_set_planes(const raster_state *s, const raster_mesh *mesh, raster_slot *slot)
+HDS_WIDE void raster_set_planes(const raster_state *s, const raster_mesh *mesh, raster_slot *slot)
 {
     real x[3], y[3], inverse[3];
     corners(s, mesh, slot, x, y, inverse);
@@ -105,9 +105,9 @@ INLINE void set_planes(const raster_mesh *mesh, const real *normals, bool textur
                                    values[a][2] * slot->plane[2][j];
 }
 
-void raster_surface_set(const raster_state *state, const raster_mesh *mesh, const real *normals,
-                        bool textured, int from, int to, const raster_slot *slot,
-                        raster_surface *surface)
+HDS_WIDE void raster_surface_set(const raster_state *state, const raster_mesh *mesh,
+                                 const real *normals, bool textured, int from, int to,
+                                 const raster_slot *slot, raster_surface *surface)
 {
     const uint32_t *v = mesh->faces + 3 * (size_t)slot->face;
     surface->x0 = slot->x0;
@@ -145,9 +145,10 @@ INLINE void set_planes_adjoint(const raster_mesh *mesh, const real *normals, boo
     }
 }
 
-void raster_surface_adjoint(const raster_state *state, const raster_mesh *mesh, const real *normals,
-                            bool textured, int from, int to, const raster_slot *slot,
-                            const real moments[3][RASTER_LANES], real dcorners[9], real dnormals[9])
+HDS_WIDE void raster_surface_adjoint(const raster_state *state, const raster_mesh *mesh,
+                                     const real *normals, bool textured, int from, int to,
+                                     const raster_slot *slot, const real moments[3][RASTER_LANES],
+                                     real dcorners[9], real dnormals[9])
 {
     real dplane[3][3];
     if (from == RASTER_A_NORMAL && to == RASTER_A_U)

@@ -32,7 +32,8 @@ struct raster_faces {
     const raster_mesh *mesh;
     box *boxes;       /* (F), x1 < x0: nothing to draw */
     sketch *sketches; /* (F/8) */
-    uint32_t *counts; /* (chunks of faces, band_count) of their boxes, then their places */
+    uint32_t *counts; /* (chunks of faces, band_count, 2) of their boxes, then their places */
+    uint32_t *middle; /* (band_count) first slot of the faces that show their inside */
     uint32_t *faces;  /* those of each band in a row: of each slot */
 };
 typedef struct raster_faces job;
@@ -175,13 +176,19 @@ INLINE void sketch_depth(const eight *e, const int32_t boxes[4][RASTER_LANES], s
     }
 }
 
+/* Faces that show their outside go first: behind them most of the others are hidden. */
+INLINE int is_second(const raster_state *s, int facing)
+{
+    return facing > 0 && !s->in_order;
+}
+
 HDS_WIDE static void measure_faces(void *context, size_t chunk)
 {
     const job *j = context;
     const raster_state *s = j->state;
     const size_t begin = chunk * RASTER_FACE_CHUNK, all = j->mesh->face_count;
     const size_t end = begin + RASTER_FACE_CHUNK < all ? begin + RASTER_FACE_CHUNK : all;
-    uint32_t *counts = j->counts + chunk * (size_t)s->band_count;
+    uint32_t *counts = j->counts + 2 * chunk * (size_t)s->band_count;
     int32_t size[2] = { s->width, s->height };
     for (size_t first = begin; first < end; first += RASTER_LANES) {
         eight e;
@@ -197,20 +204,22 @@ HDS_WIDE static void measure_faces(void *context, size_t chunk)
             s->facing[first + l] = (int8_t)facing[l];
             if (boxes[0][l] <= boxes[2][l])
                 for (int i = boxes[1][l] >> s->band_bits; i <= boxes[3][l] >> s->band_bits; i++)
-                    counts[i]++;
+                    counts[2 * i + is_second(s, facing[l])]++;
         }
     }
 }
 
-/* Counts become places: the bands one after the other, within them the chunks. */
+/* Counts become places: the bands one after the other, within them the two kinds of faces, within
+ * those the chunks. */
 static bool place_chunks(job *j, size_t chunks, arena *scratch)
 {
     raster_state *s = j->state;
+    const size_t lists = 2 * (size_t)s->band_count;
     uint64_t total = 0;
-    for (size_t band = 0; band < (size_t)s->band_count; band++) {
-        s->first[band] = (uint32_t)total;
+    for (size_t i = 0; i < lists; i++) {
+        *(i % 2 ? &j->middle[i / 2] : &s->first[i / 2]) = (uint32_t)total;
         for (size_t chunk = 0; chunk < chunks; chunk++) {
-            uint32_t *count = &j->counts[chunk * (size_t)s->band_count + band], here = *count;
+            uint32_t *count = &j->counts[chunk * lists + i], here = *count;
             *count = (uint32_t)total;
             total += here;
         }
@@ -230,12 +239,13 @@ static void list_faces(void *context, size_t chunk)
     const raster_state *s = j->state;
     const size_t begin = chunk * RASTER_FACE_CHUNK, all = j->mesh->face_count;
     const size_t end = begin + RASTER_FACE_CHUNK < all ? begin + RASTER_FACE_CHUNK : all;
-    uint32_t *next = j->counts + chunk * (size_t)s->band_count;
+    uint32_t *next = j->counts + 2 * chunk * (size_t)s->band_count;
     for (size_t f = begin; f < end; f++) {
         const box *b = &j->boxes[f];
+        const int second = is_second(s, s->facing[f]);
         if (b->x0 <= b->x1)
             for (int i = b->y0 >> s->band_bits; i <= b->y1 >> s->band_bits; i++)
-                j->faces[next[i]++] = (uint32_t)f;
+                j->faces[next[2 * i + second]++] = (uint32_t)f;
     }
 }
 
@@ -443,25 +453,23 @@ static void set_slots(const job *j, size_t band)
     }
 }
 
-/* Faces that show their outside go first: behind them most of the others are hidden. */
 HDS_WIDE void raster_visible_band(const raster_faces *j, size_t band)
 {
     const raster_state *s = j->state;
     const int begin = raster_band_begin(s, band), last = raster_band_end(s, band) - 1;
-    const uint32_t first = s->first[band], end = s->first[band + 1];
+    const uint32_t first = s->first[band], middle = j->middle[band], end = s->first[band + 1];
     const bool wide = s->width >= RASTER_LANES;
     real least[RASTER_LARGEST_SIDE / RASTER_LANES];
     size_t pixel = (size_t)begin * (size_t)s->width;
     size_t count = (size_t)(last + 1) * (size_t)s->width - pixel;
     memset(s->visible + pixel, 0, count * sizeof *s->visible);
     memset(s->depth + pixel, 0, count * sizeof *s->depth);
-    for (uint32_t i = first; i < end; i++)
-        if (s->facing[j->faces[i]] < 0 || s->in_order)
-            draw_face(j, i, begin, last);
-    if (wide)
+    for (uint32_t i = first; i < middle; i++)
+        draw_face(j, i, begin, last);
+    if (wide && middle < end)
         find_least(s, band, least);
-    for (uint32_t i = first; i < end && !s->in_order; i++)
-        if (s->facing[j->faces[i]] > 0 && !(wide && is_hidden(j, j->faces[i], least)))
+    for (uint32_t i = middle; i < end; i++)
+        if (!wide || !is_hidden(j, j->faces[i], least))
             draw_face(j, i, begin, last);
     find_all_runs(s, band);
     set_slots(j, band);
@@ -487,7 +495,8 @@ raster_faces *raster_faces_measure(raster_state *state, const raster_mesh *mesh,
     *j = (job){ .state = state, .mesh = mesh };
     j->boxes = arena_take(scratch, faces, sizeof *j->boxes);
     j->sketches = arena_take(scratch, faces / RASTER_LANES + 1, sizeof *j->sketches);
-    j->counts = arena_alloc(scratch, chunks, bands * sizeof *j->counts);
+    j->counts = arena_alloc(scratch, chunks, 2 * bands * sizeof *j->counts);
+    j->middle = arena_take(scratch, bands, sizeof *j->middle);
     state->facing = arena_take(scratch, faces, sizeof *state->facing);
     state->visible = arena_take(scratch, pixels, sizeof *state->visible);
     state->depth = arena_take(scratch, pixels, sizeof *state->depth);
@@ -496,8 +505,9 @@ raster_faces *raster_faces_measure(raster_state *state, const raster_mesh *mesh,
     state->runs = arena_take(scratch, pixels, sizeof *state->runs);
     state->run_ends = arena_take(scratch, (size_t)raster_segment_count(state),
                                  (size_t)state->height * sizeof *state->run_ends);
-    if (!j->boxes || !j->sketches || !j->counts || !state->facing || !state->visible ||
-        !state->depth || !state->first || !state->covered || !state->runs || !state->run_ends)
+    if (!j->boxes || !j->sketches || !j->counts || !j->middle || !state->facing ||
+        !state->visible || !state->depth || !state->first || !state->covered || !state->runs ||
+        !state->run_ends)
         return NULL;
     threads_parallel(chunks, measure_faces, j);
     if (!place_chunks(j, chunks, scratch))

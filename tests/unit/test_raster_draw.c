@@ -438,8 +438,7 @@ static void check_plain(const test_mesh *m, const raster_view *view)
         assert_int_equal(s->visible[i] > 0, p.visible[i] > 0);
         assert_float_equal(s->depth[i], p.depth[i], rough);
         if (s->visible[i] && p.visible[i] && sizeof(real) == 8)
-            assert_int_equal(s->slots[s->visible[i] - 1].face,
-                             p.slots[p.visible[i] - 1].face);
+            assert_int_equal(s->slots[s->visible[i] - 1].face, p.slots[p.visible[i] - 1].face);
     }
     /* the same faces from here on: at equal depth rounding may pick either */
     assert_true(raster_shade(s, &m->mesh, m->normals, view, &a, image));
@@ -447,7 +446,7 @@ static void check_plain(const test_mesh *m, const raster_view *view)
     expect_close(image, plain, numbers, rough);
     s->crossing_count = 0;
     raster_texels found = { .bands = 0 };
-    assert_true(raster_shade_adjoint(s, &m->mesh, m->normals, view, &a, u, g[0][0], g[0][1],
+    assert_true(raster_shade_adjoint(s, &m->mesh, m->normals, view, &a, u, NULL, g[0][0], g[0][1],
                                      texels ? &found : NULL, g[0][3]));
     assert_true(!found.bands || raster_texels_adjoint(view->texture, &found, &a, g[0][2]));
     raster_shade_plain_adjoint(s, &m->mesh, m->normals, view, u, g[1][0], g[1][1], g[1][2],
