@@ -23,18 +23,11 @@ static const char FORMAT[] = "headsds 1", WITH_OFFSETS[] = "headsds 2";
 
 enum { MOST_ARRAYS = 17, COUNTS = 6 };
 
-static uint64_t hash_words(uint64_t hash, const uint32_t *words, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        for (int shift = 0; shift < 32; shift += 8)
-            hash = (hash ^ (words[i] >> shift & 0xff)) * 0x100000001b3u;
-    return hash;
-}
-
 static uint64_t topology_hash(const hds_head_model_info *model)
 {
-    uint64_t hash = hash_words(0xcbf29ce484222325u, model->faces, 3 * model->face_count);
-    return model->uv_faces ? hash_words(hash, model->uv_faces, 3 * model->face_count) : hash;
+    const size_t bytes = 3 * model->face_count * sizeof *model->faces;
+    uint64_t hash = base_hash(BASE_HASH_START, model->faces, bytes);
+    return model->uv_faces ? base_hash(hash, model->uv_faces, bytes) : hash;
 }
 
 /* ---- saving ---- */
