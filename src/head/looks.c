@@ -38,13 +38,8 @@ static hds_status read_template(head_model *m, const char *path, const char *cur
                            "%s: its faces are not those of %s, or have no texture coordinates; "
                            "take the template that belongs to the model, or %s",
                            path, m->path, cure);
-    if (!status) {
-        m->uv_count = obj.uv_count;
-        m->uvs = obj.uvs;
-        m->uv_faces = obj.uv_faces;
-        obj.uvs = NULL;
-        obj.uv_faces = NULL;
-    }
+    if (!status)
+        head_obj_give_uvs(&obj, m);
     head_obj_finish(&obj);
     return status;
 }
@@ -72,12 +67,11 @@ static hds_status read_npz(uint8_t **pixels, int *width, int *height, const char
     if (!status && !(*pixels = hds_alloc(count, 1)))
         status = hds_raise(error, HDS_ERROR_MEMORY, "%s: mean: no memory for it", path);
     for (size_t i = 0; !status && i < count; i++) {
-        size_t from = i / 3 * 3 + (2 - i % 3), row = (size_t)mean->shape[1];
+        size_t from = i / 3 * 3 + (2 - i % 3);
         double value = io_number(mean, from);
         if (!isfinite(value))
-            status = hds_raise(error, HDS_ERROR_FORMAT,
-                               "%s: mean[%zu,%zu,%zu] is %g, expected a finite number", path,
-                               from / 3 / row, from / 3 % row, from % 3, value);
+            status = head_raise_number(path, "mean", 3, mean->shape, from, value, "a finite number",
+                                       error);
         (*pixels)[i] = (uint8_t)(value > 0 ? value < 255 ? value + 0.5 : 255 : 0);
     }
     if (!status) {
