@@ -16,13 +16,7 @@ typedef struct list {
 
 static void add(list *l, const char *name, char kind, int itemsize, size_t count, const void *data)
 {
-    l->arrays[l->count++] = (io_array){ .name = (char *)(uintptr_t)name,
-                                        .kind = kind,
-                                        .itemsize = itemsize,
-                                        .dims = 1,
-                                        .shape = { (int64_t)count },
-                                        .data = (void *)(uintptr_t)data,
-                                        .size = count * (size_t)itemsize };
+    l->arrays[l->count++] = io_array_of(name, kind, (size_t)itemsize, 1, &count, data);
 }
 
 static json_t *stage_settings(const hds_stage_params *p)

@@ -260,17 +260,7 @@ typedef struct writer {
 static void put(writer *w, const char *name, char kind, size_t itemsize, int dims,
                 const size_t *shape, const void *data)
 {
-    io_array *a = &w->arrays[w->count++];
-    *a = (io_array){ .name = (char *)name,
-                     .kind = kind,
-                     .itemsize = (int)itemsize,
-                     .dims = dims,
-                     .data = (void *)data,
-                     .size = itemsize };
-    for (int i = 0; i < dims; i++) {
-        a->shape[i] = (int64_t)shape[i];
-        a->size *= shape[i];
-    }
+    w->arrays[w->count++] = io_array_of(name, kind, itemsize, dims, shape, data);
 }
 
 static void put_names(writer *w, const char *name, char *const *names, size_t count)

@@ -40,16 +40,8 @@ typedef struct writer {
 static void put(writer *w, const char *name, char kind, int itemsize, const void *data, int dims,
                 size_t d0, size_t d1, size_t d2)
 {
-    size_t shape[3] = { d0, d1, d2 }, size = (size_t)itemsize;
-    io_array *array = &w->arrays[w->count++];
-    /* Written only: neither the name nor the data is changed. */
-    *array = (io_array){ .name = (char *)name, .kind = kind, .itemsize = itemsize, .dims = dims };
-    for (int i = 0; i < dims; i++) {
-        array->shape[i] = (int64_t)shape[i];
-        size *= shape[i];
-    }
-    array->data = (void *)data;
-    array->size = size;
+    w->arrays[w->count++] =
+        io_array_of(name, kind, (size_t)itemsize, dims, (size_t[]){ d0, d1, d2 }, data);
 }
 
 /* NumPy has no strings of no bytes: an empty one is a NUL, which reads as empty. */
