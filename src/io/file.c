@@ -55,10 +55,12 @@ static uint64_t stamp_below(const char *path, int levels)
     uint64_t stamp = stamp_of(&info);
     DIR *folder = S_ISDIR(info.st_mode) && levels > 0 ? opendir(path) : NULL;
     for (struct dirent *entry; folder && (entry = readdir(folder));) {
-        char *below = entry->d_name[0] == '.' ? NULL : io_join(path, entry->d_name);
+        const char *name = entry->d_name;
+        if (name[0] == '.')
+            continue;
+        char *below = io_join(path, name);
         if (below)
-            stamp +=
-                base_hash(stamp_below(below, levels - 1), entry->d_name, strlen(entry->d_name));
+            stamp += base_hash(stamp_below(below, levels - 1), name, strlen(name));
         hds_free(below);
     }
     if (folder)
