@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What every room stands on: status and error, arena, threads, counter-based random numbers.
+/* What every room stands on: status and error, hashes, arena, threads, counter-based random
+ * numbers.
  *
  * Kernels from math to raster cannot fail; they are compiled twice, with `real` as float (the
  * product) and as double (the gradient tests, -DHDS_REAL_DOUBLE). */
@@ -36,6 +37,13 @@ hds_status hds_raise(hds_error *error, hds_status status, const char *format, ..
 /* Bytes of the well-formed UTF-8 character at `text`, 1 to 4: no overlong form, no surrogate,
  * nothing above U+10FFFF. 0: there is none, or the end. */
 size_t hds_utf8_length(const char *text);
+
+/* ---- hash.c: FNV-1a ---- */
+
+#define BASE_HASH_START 14695981039346656037u
+/* The hash of what gave `hash` (of nothing: BASE_HASH_START, or a number of one's own) and `count`
+ * bytes after it. Checkpoints and .headsds files hold such numbers: they never change. */
+uint64_t base_hash(uint64_t hash, const void *bytes, size_t count);
 
 /* ---- memory.c ---- */
 

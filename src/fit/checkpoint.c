@@ -16,13 +16,7 @@ typedef struct list {
 
 static void add(list *l, const char *name, char kind, int itemsize, size_t count, const void *data)
 {
-    l->arrays[l->count++] = (io_array){ .name = (char *)(uintptr_t)name,
-                                        .kind = kind,
-                                        .itemsize = itemsize,
-                                        .dims = 1,
-                                        .shape = { (int64_t)count },
-                                        .data = (void *)(uintptr_t)data,
-                                        .size = count * (size_t)itemsize };
+    l->arrays[l->count++] = io_array_of(name, kind, (size_t)itemsize, 1, &count, data);
 }
 
 static json_t *stage_settings(const hds_stage_params *p)
@@ -34,13 +28,6 @@ static json_t *stage_settings(const hds_stage_params *p)
                      (double)p->timestep_min, "timestep_max", (double)p->timestep_max);
 }
 
-static uint64_t hash(uint64_t sum, const void *bytes, size_t count) /* FNV-1a */
-{
-    for (size_t i = 0; i < count; i++)
-        sum = (sum ^ ((const uint8_t *)bytes)[i]) * 1099511628211u;
-    return sum;
-}
-
 /* A name for what the start has beside coefficients, which the file holds; null without a start. */
 static json_t *start_of(const fit_run *run)
 {
@@ -48,11 +35,11 @@ static json_t *start_of(const fit_run *run)
     if (!h)
         return json_null();
     const uint64_t extents[2] = { h->texture_width, h->texture_height };
-    uint64_t sum = hash(14695981039346656037u, extents, sizeof extents);
+    uint64_t sum = base_hash(BASE_HASH_START, extents, sizeof extents);
     if (h->offsets)
-        sum = hash(sum, h->offsets, 3 * h->model->vertex_count * sizeof *h->offsets);
+        sum = base_hash(sum, h->offsets, 3 * h->model->vertex_count * sizeof *h->offsets);
     if (h->texture)
-        sum = hash(sum, h->texture, 3 * h->texture_width * h->texture_height);
+        sum = base_hash(sum, h->texture, 3 * h->texture_width * h->texture_height);
     return json_sprintf("%016llx", (unsigned long long)sum);
 }
 

@@ -37,13 +37,13 @@ enum { PROMPTS = sizeof prompts / sizeof *prompts };
 static const uint64_t probe_seed = 36;
 static const double shrinkage = 0.2, damping = 0.005;
 
-/* A name for what the matrix depends on; new. FNV-1a of the numbers. */
+/* A name for what the matrix depends on; new. */
 static char *key_of(const fit_run *run)
 {
     const head_model *m = &run->sculpted;
     const fit_settings *s = &run->settings;
     const hds_stage_params *p = &s->stages[FIT_GEOMETRY];
-    uint64_t hash = 14695981039346656037u;
+    uint64_t hash = BASE_HASH_START;
     const void *const parts[] = { m->vertices,     m->shape_basis, run->start,
                                   run->expression, run->pose,      m->base_pose };
     const size_t sizes[] = { 3 * m->vertex_count * sizeof *m->vertices,
@@ -53,8 +53,7 @@ static char *key_of(const fit_run *run)
                              3 * m->joint_count * sizeof *run->pose,
                              m->base_pose ? 3 * m->joint_count * sizeof *m->base_pose : 0 };
     for (size_t k = 0; k < sizeof parts / sizeof *parts; k++)
-        for (size_t i = 0; i < sizes[k]; i++)
-            hash = (hash ^ ((const uint8_t *)parts[k])[i]) * 1099511628211u;
+        hash = base_hash(hash, parts[k], sizes[k]);
     return hds_format("whitening %llx %d %d %a %a %a %a %s", (unsigned long long)hash, p->views,
                       p->resolution, (double)p->guidance_scale, (double)p->gradient_clip,
                       (double)p->timestep_min, (double)p->timestep_max,

@@ -24,45 +24,13 @@ static const char *const globals[GLOBALS + 1] = { "chumpy.ch.Ch",
                                                   "scipy.sparse._csr.csr_matrix",
                                                   NULL };
 
-typedef struct source {
-    const char *path;
-    const io_npz *npz;    /* or */
-    const io_value *root; /* of a pickle */
-    head_model *model;
-    hds_error *error;
-    hds_status status; /* the first failure; later reads do nothing */
-} source;
-
 /* An array as doubles. */
 typedef struct table {
     double *numbers; /* owned, or NULL */
     int64_t shape[3];
 } table;
 
-static void fail(source *s, hds_status status, const char *name, const char *what)
-{
-    if (!s->status)
-        s->status = hds_raise(s->error, status, "%s: %s: %s", s->path, name, what);
-}
-
-/* That number i of an array of this shape is not what is expected there. */
-static void fail_number(source *s, const char *name, int dims, const int64_t *shape, size_t i,
-                        double found, const char *expected)
-{
-    int64_t place[IO_MAX_DIMS];
-    char text[160];
-    if (s->status)
-        return;
-    for (int d = dims - 1; d >= 0; d--) {
-        place[d] = (int64_t)(i % (size_t)shape[d]);
-        i /= (size_t)shape[d];
-    }
-    head_format_shape(text, sizeof text, dims, place);
-    s->status = hds_raise(s->error, HDS_ERROR_FORMAT, "%s: %s[%.*s] is %.10g, expected %s", s->path,
-                          name, (int)strlen(text) - 2, text + 1, found, expected);
-}
-
-static table from_array(source *s, const char *name, const io_array *a, int dims,
+static table from_array(head_source *s, const char *name, const io_array *a, int dims,
                         const int64_t *shape)
 {
     table t = { 0 };
@@ -74,17 +42,17 @@ static table from_array(source *s, const char *name, const io_array *a, int dims
     memcpy(t.shape, a->shape, (size_t)dims * sizeof *t.shape);
     t.numbers = hds_alloc(count, sizeof *t.numbers);
     if (!t.numbers)
-        fail(s, HDS_ERROR_MEMORY, name, "no memory for it");
+        head_fail_memory(s, name);
     for (size_t i = 0; t.numbers && i < count; i++) {
         t.numbers[i] = io_number(a, i);
         if (!isfinite((float)t.numbers[i]))
-            fail_number(s, name, dims, t.shape, i, t.numbers[i],
-                        "a finite number, within a float's range");
+            head_fail_number(s, name, dims, t.shape, i, t.numbers[i],
+                             "a finite number, within a float's range");
     }
     return t;
 }
 
-static table from_value(source *s, const char *name, const io_value *value, int dims,
+static table from_value(head_source *s, const char *name, const io_value *value, int dims,
                         const int64_t *shape)
 {
     io_array a;
@@ -92,14 +60,14 @@ static table from_value(source *s, const char *name, const io_value *value, int 
     if (value && io_value_is_of(value, globals[0]))
         value = io_value_get(value, "x");
     if (!value) {
-        fail(s, HDS_ERROR_FORMAT, name, "missing, expected it in a FLAME model");
+        head_fail(s, HDS_ERROR_FORMAT, name, "missing, expected it in a FLAME model");
         return t;
     }
     char *where = hds_format("%s: %s", s->path, name);
     if (where)
         s->status = io_value_array(&a, value, where, s->error);
     else
-        fail(s, HDS_ERROR_MEMORY, name, "no memory for its name");
+        head_fail(s, HDS_ERROR_MEMORY, name, "no memory for its name");
     hds_free(where);
     if (s->status)
         return t;
@@ -108,7 +76,7 @@ static table from_value(source *s, const char *name, const io_value *value, int 
     return t;
 }
 
-static table take(source *s, const char *name, int dims, const int64_t *shape)
+static table take(head_source *s, const char *name, int dims, const int64_t *shape)
 {
     if (s->status)
         return (table){ 0 };
@@ -117,12 +85,12 @@ static table take(source *s, const char *name, int dims, const int64_t *shape)
     const io_array *a = io_npz_find(s->npz, name);
     if (a)
         return from_array(s, name, a, dims, shape);
-    fail(s, HDS_ERROR_FORMAT, name, "missing, expected it in a FLAME model");
+    head_fail(s, HDS_ERROR_FORMAT, name, "missing, expected it in a FLAME model");
     return (table){ 0 };
 }
 
 /* data, indices and indptr of a compressed matrix -> dense (rows, columns) */
-static table expand_sparse(source *s, const io_value *matrix, bool by_column, int64_t rows,
+static table expand_sparse(head_source *s, const io_value *matrix, bool by_column, int64_t rows,
                            int64_t columns)
 {
     static const char name[] = "J_regressor";
@@ -137,20 +105,21 @@ static table expand_sparse(source *s, const io_value *matrix, bool by_column, in
         starts = from_value(s, "J_regressor.indptr", io_value_get(matrix, "indptr"), 1,
                             (int64_t[]){ lines + 1 });
     if (!s->status && !(dense.numbers = hds_alloc((size_t)(rows * columns), sizeof(double))))
-        fail(s, HDS_ERROR_MEMORY, name, "no memory for it");
+        head_fail_memory(s, name);
     for (int64_t l = 0; !s->status && l < lines; l++) {
         double first = starts.numbers[l], end = starts.numbers[l + 1];
         if (!(first >= 0 && first <= end && end <= (double)data.shape[0]) ||
             first != floor(first) || end != floor(end))
-            fail_number(s, "J_regressor.indptr", 1, starts.shape,
-                        (size_t)l + (first == floor(first)), first == floor(first) ? end : first,
-                        "whole numbers that rise from 0 to the count of its data");
+            head_fail_number(s, "J_regressor.indptr", 1, starts.shape,
+                             (size_t)l + (first == floor(first)),
+                             first == floor(first) ? end : first,
+                             "whole numbers that rise from 0 to the count of its data");
         for (int64_t i = (int64_t)first; !s->status && i < (int64_t)end; i++) {
             double place = indices.numbers[i];
-            if (!(place >= 0 && place < (double)across && place == floor(place)))
-                fail_number(s, "J_regressor.indices", 1, indices.shape, (size_t)i, place,
-                            by_column ? "a whole number, 0 or more, below the joints"
-                                      : "a whole number, 0 or more, below the vertices");
+            if (!head_is_index(place, (double)across))
+                head_fail_number(s, "J_regressor.indices", 1, indices.shape, (size_t)i, place,
+                                 by_column ? "a whole number, 0 or more, below the joints"
+                                           : "a whole number, 0 or more, below the vertices");
             else if (by_column)
                 dense.numbers[(int64_t)place * columns + l] += data.numbers[i];
             else
@@ -163,7 +132,7 @@ static table expand_sparse(source *s, const io_value *matrix, bool by_column, in
     return dense;
 }
 
-static table take_regressor(source *s, int64_t joints, int64_t vertices)
+static table take_regressor(head_source *s, int64_t joints, int64_t vertices)
 {
     const io_value *value = s->root ? io_value_get(s->root, "J_regressor") : NULL;
     for (int i = FIRST_SPARSE; value && !s->status && i < GLOBALS; i++)
@@ -172,24 +141,24 @@ static table take_regressor(source *s, int64_t joints, int64_t vertices)
     return take(s, "J_regressor", 2, (int64_t[]){ joints, vertices });
 }
 
-static real *copy_reals(source *s, const char *name, const double *numbers, size_t count)
+static real *copy_reals(head_source *s, const char *name, const double *numbers, size_t count)
 {
     real *out = numbers ? hds_alloc(count, sizeof *out) : NULL;
     if (!out)
-        fail(s, HDS_ERROR_MEMORY, name, "no memory for it");
+        head_fail_memory(s, name);
     for (size_t i = 0; out && i < count; i++)
         out[i] = (real)numbers[i];
     return out;
 }
 
 /* dirs (V,3,n), columns [first, first + count) -> (count,V,3) */
-static real *take_columns(source *s, const char *name, const table *dirs, size_t first,
+static real *take_columns(head_source *s, const char *name, const table *dirs, size_t first,
                           size_t count)
 {
     size_t rows = 3 * (size_t)dirs->shape[0], n = (size_t)dirs->shape[2];
     real *out = dirs->numbers ? hds_alloc(count, rows * sizeof *out) : NULL;
     if (!out)
-        fail(s, HDS_ERROR_MEMORY, name, "no memory for it");
+        head_fail_memory(s, name);
     for (size_t r = 0; out && r < rows; r++)
         for (size_t k = 0; k < count; k++)
             out[k * rows + r] = (real)dirs->numbers[r * n + first + k];
@@ -197,12 +166,12 @@ static real *take_columns(source *s, const char *name, const table *dirs, size_t
 }
 
 /* regressor (J,V) of each of `count` fields (V,3) -> (count,J,3) */
-static real *regress(source *s, const table *regressor, const real *fields, size_t count)
+static real *regress(head_source *s, const table *regressor, const real *fields, size_t count)
 {
     size_t joints = (size_t)regressor->shape[0], vertices = (size_t)regressor->shape[1];
     real *out = regressor->numbers && fields ? hds_alloc(count * joints, 3 * sizeof *out) : NULL;
     if (!out)
-        fail(s, HDS_ERROR_MEMORY, "J_regressor", "no memory for its joints");
+        head_fail(s, HDS_ERROR_MEMORY, "J_regressor", "no memory for its joints");
     for (size_t i = 0; out && i < count * joints; i++) {
         const double *weights = regressor->numbers + i % joints * vertices;
         const real *field = fields + i / joints * 3 * vertices;
@@ -216,7 +185,7 @@ static real *regress(source *s, const table *regressor, const real *fields, size
     return out;
 }
 
-static void read_shape(source *s)
+static void read_shape(head_source *s)
 {
     head_model *m = s->model;
     table vertices = take(s, "v_template", 2, (int64_t[]){ HEAD_ANY, 3 });
@@ -226,27 +195,13 @@ static void read_shape(source *s)
         m->vertex_count = (size_t)vertices.shape[0];
         m->vertices = copy_reals(s, "v_template", vertices.numbers, 3 * m->vertex_count);
         m->face_count = (size_t)faces.shape[0];
-        m->faces = hds_alloc(m->face_count, 3 * sizeof *m->faces);
-        if (!m->faces)
-            fail(s, HDS_ERROR_MEMORY, "f", "no memory for it");
-        for (size_t i = 0; m->faces && i < 3 * m->face_count; i++) {
-            double vertex = faces.numbers[i];
-            if (vertex >= 0 && vertex < (double)m->vertex_count && vertex == floor(vertex))
-                m->faces[i] = (uint32_t)vertex;
-            else
-                fail_number(s, "f", 2, faces.shape, i, vertex,
-                            "a whole number below the count of v_template");
-        }
+        m->faces = head_take_faces(s, "f", faces.numbers, faces.shape, m->vertex_count,
+                                   "a whole number below the count of v_template");
         m->shape_count = dirs.shape[2] < SHAPES ? (size_t)dirs.shape[2] : SHAPES;
         m->shape_basis = take_columns(s, "shapedirs", &dirs, 0, m->shape_count);
         size_t expressions = (size_t)dirs.shape[2] - m->shape_count;
         m->expression_basis = take_columns(s, "shapedirs", &dirs, m->shape_count, expressions);
-        m->expression_names = hds_alloc(expressions, sizeof *m->expression_names);
-        for (size_t k = 0; m->expression_names && k < expressions; k++)
-            if ((m->expression_names[k] = hds_format("expression_%03zu", k)))
-                m->expression_count++;
-        if (m->expression_count < expressions)
-            fail(s, HDS_ERROR_MEMORY, "shapedirs", "no memory for names");
+        head_number_expressions(s, "shapedirs", expressions);
     }
     hds_free(vertices.numbers);
     hds_free(faces.numbers);
@@ -254,25 +209,25 @@ static void read_shape(source *s)
 }
 
 /* Of the root: -1, or the same as an unsigned number. */
-static void take_parents(source *s, const table *tree)
+static void take_parents(head_source *s, const table *tree)
 {
     head_model *m = s->model;
     size_t joints = (size_t)tree->shape[1];
     m->joint_parents = hds_alloc(joints, sizeof *m->joint_parents);
     if (!m->joint_parents)
-        fail(s, HDS_ERROR_MEMORY, "kintree_table", "no memory for it");
+        head_fail_memory(s, "kintree_table");
     for (size_t j = 0; m->joint_parents && j < joints; j++) {
         double parent = tree->numbers[j];
-        if (j > 0 && !(parent >= 0 && parent < (double)j && parent == floor(parent)))
-            fail_number(s, "kintree_table", 2, tree->shape, j, parent, "an earlier joint");
+        if (j > 0 && !head_is_index(parent, (double)j))
+            head_fail_number(s, "kintree_table", 2, tree->shape, j, parent, "an earlier joint");
         if (j == 0 && parent >= 0 && parent < UINT32_MAX)
-            fail_number(s, "kintree_table", 2, tree->shape, j, parent,
-                        "-1 or 4294967295: joint 0 is the root");
+            head_fail_number(s, "kintree_table", 2, tree->shape, j, parent,
+                             "-1 or 4294967295: joint 0 is the root");
         m->joint_parents[j] = j && !s->status ? (int32_t)parent : -1;
     }
 }
 
-static void read_joints(source *s)
+static void read_joints(head_source *s)
 {
     static const char *const names[] = { "root", "neck", "jaw", "eye_left", "eye_right" };
     head_model *m = s->model;
@@ -304,7 +259,7 @@ static void read_joints(source *s)
                      joints == 5 ? hds_strdup(names[j]) : hds_format("joint_%zu", j)))
                 m->joint_count++;
         if (m->joint_count < joints)
-            fail(s, HDS_ERROR_MEMORY, "kintree_table", "no memory for names");
+            head_fail(s, HDS_ERROR_MEMORY, "kintree_table", "no memory for names");
         real *dense = copy_reals(s, "weights", weights.numbers, m->vertex_count * joints);
         if (!s->status)
             s->status = head_pack_weights(m, dense, s->path, "weights", s->error);
@@ -316,30 +271,16 @@ static void read_joints(source *s)
     hds_free(dirs.numbers);
 }
 
-static hds_status build(head_model **model, source *s)
+hds_status head_from_flame(head_model **model, head_source *s)
 {
-    s->status = head_begin(&s->model, s->path, s->error);
-    if (!s->status && !(s->model->name = hds_strdup("FLAME")))
-        fail(s, HDS_ERROR_MEMORY, "name", "no memory for it");
+    head_begin(s, "FLAME");
     if (!s->status)
         s->model->is_flame = true;
     if (!s->status)
         read_shape(s);
     if (!s->status)
         read_joints(s);
-    if (!s->status)
-        s->status = head_complete(s->model, s->path, s->error);
-    if (s->status)
-        hds_head_model_unref(s->model);
-    else
-        *model = s->model;
-    return s->status;
-}
-
-hds_status head_from_flame_npz(head_model **model, const io_npz *npz, hds_error *error)
-{
-    source s = { .path = npz->path, .npz = npz, .error = error };
-    return build(model, &s);
+    return head_complete(s, model);
 }
 
 hds_status head_load_flame(head_model **model, const char *path, hds_error *error)
@@ -349,13 +290,13 @@ hds_status head_load_flame(head_model **model, const char *path, hds_error *erro
     hds_status status = io_pickle_open(&pickle, path, globals, error);
     if (status)
         return status;
-    source s = { .path = path, .root = pickle.root, .error = error };
+    head_source s = { .path = path, .root = pickle.root, .error = error };
     if (pickle.root->kind != IO_VALUE_DICT)
         status =
             hds_raise(error, HDS_ERROR_FORMAT,
                       "%s: holds no dict, expected FLAME's, with v_template, shapedirs ...", path);
     else
-        status = build(model, &s);
+        status = head_from_flame(model, &s);
     io_pickle_close(&pickle);
     return status;
 }

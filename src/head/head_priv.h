@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the files of the head room share: a model under construction, and the OBJ reader. */
+/* What the files of the head room share: what loaders have in common, and the OBJ reader. */
 #ifndef HDS_HEAD_PRIV_H
 #define HDS_HEAD_PRIV_H
 
@@ -8,13 +8,56 @@
 
 enum { HEAD_MAX_TEXTURE = 16384 }; /* pixels each way */
 
-/* ---- model.c ---- */
+/* ---- loader.c ---- */
 
-/* An empty model with one reference and a copy of path. */
-HDS_NODISCARD hds_status head_begin(head_model **model /* new */, const char *path,
-                                    hds_error *error);
-/* The end of every loader: a model without joints gets its root, and all is validated. */
-HDS_NODISCARD hds_status head_complete(head_model *m, const char *path, hds_error *error);
+/* A file or folder that becomes a model; a folder is none of the open ones. */
+typedef struct head_source {
+    const char *path;
+    hds_error *error;
+    hds_status status;    /* the first failure; later reads do nothing */
+    head_model *model;    /* under construction */
+    const io_npz *npz;    /* an open .npz */
+    const io_value *root; /* or what a pickle holds */
+    const io_mat *mat;    /* or an open .mat */
+} head_source;
+
+/* s->model: empty but for its path and, if not NULL, its name. */
+void head_begin(head_source *s, const char *name);
+/* The end of every loader: a model without joints gets its root, all is validated, and *model is
+ * s->model; after a failure, NULL. */
+HDS_NODISCARD hds_status head_complete(head_source *s, head_model **model /* new */);
+
+/* The first failure is kept: "model.npz: faces: no memory for it". */
+void head_fail(head_source *s, hds_status status, const char *name, const char *what);
+void head_fail_memory(head_source *s, const char *name);
+/* That number i, C order, of an array of this shape is not what is expected there. */
+void head_fail_number(head_source *s, const char *name, int dims, const int64_t *shape, size_t i,
+                      double found, const char *expected);
+HDS_NODISCARD hds_status head_raise_number(const char *path, const char *name, int dims,
+                                           const int64_t *shape, size_t i, double found,
+                                           const char *expected, hds_error *error);
+
+enum { HEAD_ANY = -1 }; /* an extent that the array itself decides */
+/* "(any,5023,3)" */
+void head_format_shape(char *text, size_t size, int dims, const int64_t *shape);
+/* HEAD_ANY: at least `least`. */
+HDS_NODISCARD hds_status head_check_shape(const io_array *array, const char *name, int dims,
+                                          const int64_t *shape, int64_t least, const char *path,
+                                          hds_error *error);
+/* That an array holds numbers in this shape; HEAD_ANY: at least one. */
+HDS_NODISCARD hds_status head_check_array(const io_array *array, const char *name, int dims,
+                                          const int64_t *shape, const char *path, hds_error *error);
+
+bool head_is_index(double number, double limit); /* whole, from 0 to below the limit */
+/* numbers (F,3), shape[0] = F, all below the limit; new. */
+uint32_t *head_take_faces(head_source *s, const char *name, const double *numbers,
+                          const int64_t *shape, size_t limit, const char *expected);
+/* "expression_000" ... for the `count` expressions of the array `name`. */
+void head_number_expressions(head_source *s, const char *name, size_t count);
+/* weights (V,J) -> skin_count, skin_joints, skin_weights. Refuses, by their `name` in the file,
+ * those that are negative or do not add up to 1. */
+HDS_NODISCARD hds_status head_pack_weights(head_model *m, const real *weights, const char *path,
+                                           const char *name, hds_error *error);
 
 /* ---- vertices.c ---- */
 
@@ -42,23 +85,10 @@ HDS_NODISCARD hds_status head_take_looks(head_model *m, const char *uv_template,
  * own. A model with too many stays as it is. */
 HDS_NODISCARD hds_status head_pack_tiles(head_model *m, const char *path, hds_error *error);
 
-/* ---- npz.c ---- */
-
-enum { HEAD_ANY = -1 }; /* an extent that the array itself decides */
-/* "(any,5023,3)" */
-void head_format_shape(char *text, size_t size, int dims, const int64_t *shape);
-/* That an array holds numbers in this shape; HEAD_ANY: at least one. */
-HDS_NODISCARD hds_status head_check_array(const io_array *array, const char *name, int dims,
-                                          const int64_t *shape, const char *path, hds_error *error);
-/* weights (V,J) -> skin_count, skin_joints, skin_weights. Refuses, by their `name` in the file,
- * those that are negative or do not add up to 1. */
-HDS_NODISCARD hds_status head_pack_weights(head_model *m, const real *weights, const char *path,
-                                           const char *name, hds_error *error);
-
 /* ---- flame.c ---- */
 
-HDS_NODISCARD hds_status head_from_flame_npz(head_model **model, const io_npz *npz,
-                                             hds_error *error);
+/* Of an open pickle or .npz. */
+HDS_NODISCARD hds_status head_from_flame(head_model **model, head_source *s);
 
 /* ---- obj.c ---- */
 
@@ -78,6 +108,8 @@ typedef struct head_obj {
 /* Reads v, vt, f, usemtl and g lines; errors name path and line. */
 HDS_NODISCARD hds_status head_obj_read(head_obj *obj, const char *path, head_obj_parts parts,
                                        hds_error *error);
+/* Its texture coordinates move to the model. */
+void head_obj_give_uvs(head_obj *obj, head_model *m);
 void head_obj_finish(head_obj *obj);
 
 #endif

@@ -26,62 +26,39 @@ static const char *const needed[] = { "mu_shape", "basis_shape", "tri" };
 enum { NEEDED = sizeof needed / sizeof *needed, LISTED = 400 };
 enum { AT_ONCE = 16 }; /* columns that are turned to rows, for the cache */
 
-typedef struct source {
-    const char *path;
-    io_mat mat;
-    head_model *model;
-    hds_error *error;
-    hds_status status; /* the first failure; later reads do nothing */
-} source;
-
-static void fail_memory(source *s, const char *name)
-{
-    if (!s->status)
-        s->status =
-            hds_raise(s->error, HDS_ERROR_MEMORY, "%s: %s: no memory for it", s->path, name);
-}
-
 /* An array of `rows` and `columns` (HEAD_ANY: one or more), column by column; data is owned. */
-static io_array take(source *s, const char *name, int64_t rows, int64_t columns)
+static io_array take(head_source *s, const char *name, int64_t rows, int64_t columns)
 {
     io_array a = { 0 };
     if (!s->status)
-        s->status = io_mat_read(&a, &s->mat, name, s->error);
+        s->status = io_mat_read(&a, s->mat, name, s->error);
     if (s->status)
         return a;
-    const int64_t shape[] = { rows, columns };
-    bool same = a.dims == 2;
-    for (int d = 0; same && d < 2; d++)
-        same = shape[d] == HEAD_ANY ? a.shape[d] > 0 : a.shape[d] == shape[d];
-    if (same)
+    s->status = head_check_shape(&a, name, 2, (int64_t[]){ rows, columns }, 1, s->path, s->error);
+    if (!s->status)
         return a;
-    char expected[160], found[160];
-    head_format_shape(expected, sizeof expected, 2, shape);
-    head_format_shape(found, sizeof found, a.dims, a.shape);
-    s->status = hds_raise(s->error, HDS_ERROR_FORMAT, "%s: %s: shape %s, expected %s", s->path,
-                          name, found, expected);
     hds_free(a.data);
     return (io_array){ 0 };
 }
 
 /* Element (row, column); refuses by place what is not finite. */
-static double number_at(source *s, const char *name, const io_array *a, size_t row, size_t column)
+static double number_at(head_source *s, const char *name, const io_array *a, size_t row,
+                        size_t column)
 {
     double number = io_number(a, row + column * (size_t)a->shape[0]);
-    if (!isfinite(number) && !s->status)
-        s->status =
-            hds_raise(s->error, HDS_ERROR_FORMAT, "%s: %s[%zu,%zu] is %g, expected a finite number",
-                      s->path, name, row, column, number);
+    if (!isfinite(number))
+        head_fail_number(s, name, 2, a->shape, row * (size_t)a->shape[1] + column, number,
+                         "a finite number");
     return number;
 }
 
 /* scale_k times row k of a (n,3V), in metres; scale NULL: 1. */
-static real *take_rows(source *s, const char *name, const io_array *a, const double *scale)
+static real *take_rows(head_source *s, const char *name, const io_array *a, const double *scale)
 {
     size_t rows = (size_t)a->shape[0], columns = (size_t)a->shape[1];
     real *out = a->data && !s->status ? hds_alloc(rows, columns * sizeof *out) : NULL;
     if (!out)
-        fail_memory(s, name);
+        head_fail_memory(s, name);
     for (size_t first = 0; out && !s->status && first < columns; first += AT_ONCE)
         for (size_t k = 0; k < rows; k++)
             for (size_t c = first; c < first + AT_ONCE && c < columns; c++)
@@ -90,7 +67,7 @@ static real *take_rows(source *s, const char *name, const io_array *a, const dou
     return out;
 }
 
-static void read_template(source *s)
+static void read_template(head_source *s)
 {
     head_model *m = s->model;
     io_array mu = take(s, "mu_shape", 1, HEAD_ANY);
@@ -102,7 +79,7 @@ static void read_template(source *s)
     m->vertex_count = count / 3;
     m->vertices = hds_alloc(count, sizeof *m->vertices);
     if (!m->vertices)
-        fail_memory(s, "mu_shape");
+        head_fail_memory(s, "mu_shape");
     for (size_t i = 0; !s->status && i < count; i++)
         mean[i % 3] += number_at(s, "mu_shape", &mu, 0, i) / (double)m->vertex_count;
     for (size_t i = 0; !s->status && i < count; i++)
@@ -111,9 +88,9 @@ static void read_template(source *s)
 }
 
 /* The variances of `count` shape components as deviations. */
-static void take_deviations(source *s, double *out, size_t count)
+static void take_deviations(head_source *s, double *out, size_t count)
 {
-    if (!io_mat_has(&s->mat, "EVs"))
+    if (!io_mat_has(s->mat, "EVs"))
         s->status = hds_raise(s->error, HDS_ERROR_FORMAT,
                               "%s: EVs is missing, expected the variances of basis_shape, whose "
                               "rows are unit vectors",
@@ -131,13 +108,13 @@ static void take_deviations(source *s, double *out, size_t count)
 }
 
 /* What each row of basis_shape (S,3V) is to be multiplied by; new. */
-static double *take_scales(source *s, const io_array *basis)
+static double *take_scales(head_source *s, const io_array *basis)
 {
     size_t rows = (size_t)basis->shape[0], count = rows * (size_t)basis->shape[1];
     double *scales = hds_alloc(rows, sizeof *scales);
     bool units = true;
     if (!scales)
-        fail_memory(s, "basis_shape");
+        head_fail_memory(s, "basis_shape");
     for (size_t i = 0; scales && i < count; i++)
         scales[i % rows] += io_number(basis, i) * io_number(basis, i);
     for (size_t k = 0; scales && k < rows; k++) {
@@ -149,7 +126,7 @@ static double *take_scales(source *s, const io_array *basis)
     return scales;
 }
 
-static void read_components(source *s)
+static void read_components(head_source *s)
 {
     head_model *m = s->model;
     int64_t numbers = 3 * (int64_t)m->vertex_count;
@@ -161,53 +138,46 @@ static void read_components(source *s)
     m->shape_count = (size_t)shape.shape[0];
     hds_free(scales);
     hds_free(shape.data);
-    if (s->status || !io_mat_has(&s->mat, "basis_exp"))
+    if (s->status || !io_mat_has(s->mat, "basis_exp"))
         return;
     io_array expressions = take(s, "basis_exp", HEAD_ANY, numbers);
     size_t count = s->status ? 0 : (size_t)expressions.shape[0];
     m->expression_basis = take_rows(s, "basis_exp", &expressions, NULL);
-    m->expression_names = hds_alloc(count, sizeof *m->expression_names);
-    for (size_t k = 0; m->expression_names && k < count; k++)
-        m->expression_names[m->expression_count++] = hds_format("expression_%03zu", k);
-    if (!m->expression_names)
-        fail_memory(s, "basis_exp");
+    head_number_expressions(s, "basis_exp", count);
     hds_free(expressions.data);
 }
 
 /* (F,3) indices below `limit`. */
-static uint32_t *take_faces(source *s, const char *name, int64_t count, size_t limit,
+static uint32_t *take_faces(head_source *s, const char *name, int64_t count, size_t limit,
                             size_t *face_count)
 {
     io_array a = take(s, name, count, 3);
     *face_count = a.data ? (size_t)a.shape[0] : 0;
-    uint32_t *out = a.data ? hds_alloc(*face_count, 3 * sizeof *out) : NULL;
-    if (!out)
-        fail_memory(s, name);
-    for (size_t i = 0; !s->status && i < 3 * *face_count; i++) {
-        double index = number_at(s, name, &a, i / 3, i % 3);
-        if (!s->status && !(index >= 0 && index < (double)limit && index == floor(index)))
-            s->status = hds_raise(s->error, HDS_ERROR_FORMAT,
-                                  "%s: %s[%zu,%zu] is %g, expected a whole number from 0 to %zu",
-                                  s->path, name, i / 3, i % 3, index, limit - 1);
-        if (!s->status)
-            out[i] = (uint32_t)index;
-    }
+    double *numbers = a.data ? hds_alloc(*face_count, 3 * sizeof *numbers) : NULL;
+    if (!numbers)
+        head_fail_memory(s, name);
+    for (size_t i = 0; !s->status && i < 3 * *face_count; i++)
+        numbers[i] = number_at(s, name, &a, i / 3, i % 3);
+    char expected[64];
+    snprintf(expected, sizeof expected, "a whole number from 0 to %zu", limit - 1);
+    uint32_t *out = head_take_faces(s, name, numbers, a.shape, limit, expected);
+    hds_free(numbers);
     hds_free(a.data);
     return out;
 }
 
-static void read_faces(source *s)
+static void read_faces(head_source *s)
 {
     head_model *m = s->model;
     size_t count;
     m->faces = take_faces(s, "tri", HEAD_ANY, m->vertex_count, &m->face_count);
-    if (s->status || (!io_mat_has(&s->mat, "vt_list") && !io_mat_has(&s->mat, "tri_vt")))
+    if (s->status || (!io_mat_has(s->mat, "vt_list") && !io_mat_has(s->mat, "tri_vt")))
         return;
     io_array uvs = take(s, "vt_list", HEAD_ANY, 2);
     m->uv_count = uvs.data ? (size_t)uvs.shape[0] : 0;
     m->uvs = hds_alloc(m->uv_count, 2 * sizeof *m->uvs);
     if (!m->uvs)
-        fail_memory(s, "vt_list");
+        head_fail_memory(s, "vt_list");
     for (size_t i = 0; !s->status && i < 2 * m->uv_count; i++)
         m->uvs[i] = (float)number_at(s, "vt_list", &uvs, i / 2, i % 2);
     m->uv_faces = take_faces(s, "tri_vt", (int64_t)m->face_count, m->uv_count, &count);
@@ -215,20 +185,20 @@ static void read_faces(source *s)
 }
 
 /* What the file lacks, and what it has. */
-static hds_status check_names(const source *s)
+static hds_status check_names(const head_source *s)
 {
     char lacks[LISTED] = "", has[LISTED] = "";
     size_t used = 0;
     for (int i = 0; i < NEEDED; i++)
-        if (!io_mat_has(&s->mat, needed[i]))
+        if (!io_mat_has(s->mat, needed[i]))
             used += (size_t)snprintf(lacks + used, sizeof lacks - used, "%s%s", used ? ", " : "",
                                      needed[i]);
     if (!used)
         return HDS_OK;
     used = 0;
-    for (size_t i = 0; i < s->mat.count && used + IO_MAT_NAME + 8 < sizeof has; i++)
+    for (size_t i = 0; i < s->mat->count && used + IO_MAT_NAME + 8 < sizeof has; i++)
         used += (size_t)snprintf(has + used, sizeof has - used, "%s%s", used ? ", " : "",
-                                 s->mat.variables[i].name);
+                                 s->mat->variables[i].name);
     return hds_raise(s->error, HDS_ERROR_FORMAT,
                      "%s: no %s in it, which HIFI3D's and HIFI3D++'s models have; it has %s",
                      s->path, lacks, used ? has : "nothing");
@@ -236,29 +206,20 @@ static hds_status check_names(const source *s)
 
 hds_status head_load_hifi3d(head_model **model, const char *path, hds_error *error)
 {
-    source s = { .path = path, .error = error };
+    io_mat mat;
+    head_source s = { .path = path, .mat = &mat, .error = error };
     *model = NULL;
-    s.status = io_mat_open(&s.mat, path, error);
+    s.status = io_mat_open(&mat, path, error);
     if (s.status)
         return s.status;
     s.status = check_names(&s);
-    if (!s.status)
-        s.status = head_begin(&s.model, path, error);
-    if (!s.status &&
-        !(s.model->name = hds_strdup(io_mat_has(&s.mat, "EVs") ? "HIFI3D++" : "HIFI3D")))
-        fail_memory(&s, "name");
+    head_begin(&s, io_mat_has(&mat, "EVs") ? "HIFI3D++" : "HIFI3D");
     if (!s.status)
         read_template(&s);
     if (!s.status)
         read_components(&s);
     if (!s.status)
         read_faces(&s);
-    if (!s.status)
-        s.status = head_complete(s.model, path, error);
-    io_mat_close(&s.mat);
-    if (s.status)
-        hds_head_model_unref(s.model);
-    else
-        *model = s.model;
-    return s.status;
+    io_mat_close(&mat);
+    return head_complete(&s, model);
 }

@@ -139,16 +139,10 @@ static hds_status take_neutral(head_model *m, kit *k, const char *folder, hds_er
     o->faces = o->face_parts = NULL;
     o->part_names = NULL;
     o->part_count = 0;
-    if (o->uv_faces) {
-        m->uv_count = o->uv_count;
-        m->uvs = o->uvs;
-        m->uv_faces = o->uv_faces;
-        o->uvs = NULL;
-        o->uv_faces = NULL;
-    }
-    m->name = hds_strdup("ICT-FaceKit");
+    if (o->uv_faces)
+        head_obj_give_uvs(o, m);
     m->vertices = hds_alloc(m->vertex_count, 3 * sizeof *m->vertices);
-    if (!m->name || !m->vertices)
+    if (!m->vertices)
         return hds_raise(error, HDS_ERROR_MEMORY, "%s: no memory for a head model", folder);
     for (size_t i = 0; i < 3 * m->vertex_count; i++)
         m->vertices[i] = (real)(metres * o->vertices[i]);
@@ -185,26 +179,19 @@ static hds_status take_targets(head_model *m, kit *k, const char *folder, hds_er
 hds_status head_load_ict(head_model **model, const char *folder, hds_error *error)
 {
     kit k = { 0 };
-    head_model *m = NULL;
-    *model = NULL;
-    hds_status status = head_begin(&m, folder, error);
-    if (!status)
-        status = list_targets(&k, folder, error);
-    if (!status)
-        status = take_neutral(m, &k, folder, error);
-    if (!status)
-        status = head_pack_tiles(m, folder, error);
-    if (!status)
-        status = take_targets(m, &k, folder, error);
-    if (!status)
-        status = head_complete(m, folder, error);
+    head_source s = { .path = folder, .error = error };
+    head_begin(&s, "ICT-FaceKit");
+    if (!s.status)
+        s.status = list_targets(&k, folder, error);
+    if (!s.status)
+        s.status = take_neutral(s.model, &k, folder, error);
+    if (!s.status)
+        s.status = head_pack_tiles(s.model, folder, error);
+    if (!s.status)
+        s.status = take_targets(s.model, &k, folder, error);
     for (size_t i = 0; i < k.count; i++)
         hds_free(k.targets[i].path);
     hds_free(k.targets);
     head_obj_finish(&k.neutral);
-    if (status)
-        hds_head_model_unref(m);
-    else
-        *model = m;
-    return status;
+    return head_complete(&s, model);
 }

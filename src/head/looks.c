@@ -39,13 +39,8 @@ static hds_status read_template(head_model *m, const char *path, const char *cur
                            "%s: its faces are not those of %s, or have no texture coordinates; "
                            "take the template that belongs to the model, or %s",
                            path, m->path, cure);
-    if (!status) {
-        m->uv_count = obj.uv_count;
-        m->uvs = obj.uvs;
-        m->uv_faces = obj.uv_faces;
-        obj.uvs = NULL;
-        obj.uv_faces = NULL;
-    }
+    if (!status)
+        head_obj_give_uvs(&obj, m);
     head_obj_finish(&obj);
     return status;
 }

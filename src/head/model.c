@@ -6,45 +6,6 @@
 #include <string.h>
 #include <strings.h>
 
-hds_status head_begin(head_model **model, const char *path, hds_error *error)
-{
-    head_model *m = hds_alloc(1, sizeof *m);
-    *model = m;
-    if (m) {
-        m->references = 1;
-        m->path = hds_strdup(path);
-    }
-    if (m && m->path)
-        return HDS_OK;
-    hds_head_model_unref(m);
-    *model = NULL;
-    return hds_raise(error, HDS_ERROR_MEMORY, "%s: no memory for a head model", path);
-}
-
-static hds_status add_root(head_model *m, const char *path, hds_error *error)
-{
-    m->joint_count = m->skin_count = 1;
-    m->joints = hds_alloc(3, sizeof *m->joints);
-    m->joint_shape_basis = hds_alloc(m->shape_count, 3 * sizeof *m->joint_shape_basis);
-    m->joint_parents = hds_alloc(1, sizeof *m->joint_parents);
-    m->joint_names = hds_alloc(1, sizeof *m->joint_names);
-    m->skin_joints = hds_alloc(m->vertex_count, sizeof *m->skin_joints);
-    m->skin_weights = hds_alloc(m->vertex_count, sizeof *m->skin_weights);
-    if (!m->joints || !m->joint_shape_basis || !m->joint_parents || !m->joint_names ||
-        !m->skin_joints || !m->skin_weights || !(m->joint_names[0] = hds_strdup("root")))
-        return hds_raise(error, HDS_ERROR_MEMORY, "%s: no memory for the root joint", path);
-    m->joint_parents[0] = -1;
-    for (size_t i = 0; i < m->vertex_count; i++)
-        m->skin_weights[i] = 1;
-    return HDS_OK;
-}
-
-hds_status head_complete(head_model *m, const char *path, hds_error *error)
-{
-    hds_status status = m->joint_count ? HDS_OK : add_root(m, path, error);
-    return status ? status : head_validate(m, path, error);
-}
-
 /* ---- recognising ---- */
 
 bool head_ends_with(const char *text, const char *ending)

@@ -3,71 +3,25 @@
 #include "head/head_priv.h"
 #include "io/io.h"
 
-#include <math.h>
-#include <stdio.h>
 #include <string.h>
-
-typedef struct reader {
-    io_npz npz;
-    head_model *model;
-    hds_error *error;
-    hds_status status; /* the first failure; later reads do nothing */
-} reader;
-
-static void fail_memory(reader *r, const char *name)
-{
-    if (!r->status)
-        r->status =
-            hds_raise(r->error, HDS_ERROR_MEMORY, "%s: %s: no memory for it", r->npz.path, name);
-}
-
-void head_format_shape(char *text, size_t size, int dims, const int64_t *shape)
-{
-    size_t length = (size_t)snprintf(text, size, "(");
-    for (int i = 0; i < dims && length + 24 < size; i++) {
-        const char *comma = i ? "," : "";
-        if (shape[i] == HEAD_ANY)
-            length += (size_t)snprintf(text + length, size - length, "%sany", comma);
-        else
-            length += (size_t)snprintf(text + length, size - length, "%s%lld", comma,
-                                       (long long)shape[i]);
-    }
-    snprintf(text + length, size - length, ")");
-}
-
-hds_status head_check_array(const io_array *array, const char *name, int dims, const int64_t *shape,
-                            const char *path, hds_error *error)
-{
-    char expected[160], found[160];
-    bool same = array->dims == dims && io_is_numeric(array);
-    for (int d = 0; same && d < dims; d++)
-        same = shape[d] == HEAD_ANY ? array->shape[d] > 0 : array->shape[d] == shape[d];
-    if (same)
-        return HDS_OK;
-    head_format_shape(expected, sizeof expected, dims, shape);
-    head_format_shape(found, sizeof found, array->dims, array->shape);
-    return hds_raise(error, HDS_ERROR_FORMAT,
-                     "%s: %s: %c%d of shape %s, expected numbers of shape %s", path, name,
-                     array->kind, array->itemsize, found, expected);
-}
 
 /* The named array if it has this kind, one of the item sizes (a set of bits: 2 | 4 | 8; 0: any) and
  * this shape; otherwise NULL and a failure. */
-static const io_array *take(reader *r, const char *name, char kind, int sizes, int dims,
+static const io_array *take(head_source *s, const char *name, char kind, int sizes, int dims,
                             const int64_t *shape)
 {
-    const io_array *a = r->status ? NULL : io_npz_find(&r->npz, name);
+    const io_array *a = s->status ? NULL : io_npz_find(s->npz, name);
     if (!a) {
-        if (!r->status)
-            r->status = hds_raise(r->error, HDS_ERROR_FORMAT,
-                                  "%s: %s is missing, expected it in a headsds head model",
-                                  r->npz.path, name);
+        if (!s->status)
+            s->status =
+                hds_raise(s->error, HDS_ERROR_FORMAT,
+                          "%s: %s is missing, expected it in a headsds head model", s->path, name);
         return NULL;
     }
     bool power_of_two = a->itemsize && !(a->itemsize & (a->itemsize - 1));
     if (a->kind != kind || (sizes && !(power_of_two && (a->itemsize & sizes)))) {
-        r->status = hds_raise(r->error, HDS_ERROR_FORMAT, "%s: %s: type %c%d, expected %s",
-                              r->npz.path, name, a->kind, a->itemsize,
+        s->status = hds_raise(s->error, HDS_ERROR_FORMAT, "%s: %s: type %c%d, expected %s", s->path,
+                              name, a->kind, a->itemsize,
                               kind == 'f'   ? "f2, f4 or f8"
                               : kind == 'S' ? "S (bytes)"
                               : kind == 'i' ? "i4"
@@ -75,18 +29,8 @@ static const io_array *take(reader *r, const char *name, char kind, int sizes, i
                                             : "u4");
         return NULL;
     }
-    bool same = a->dims == dims;
-    for (int i = 0; same && i < dims; i++)
-        same = shape[i] == HEAD_ANY ? a->shape[i] >= 0 : a->shape[i] == shape[i];
-    if (!same) {
-        char found[160], expected[160];
-        head_format_shape(found, sizeof found, a->dims, a->shape);
-        head_format_shape(expected, sizeof expected, dims, shape);
-        r->status = hds_raise(r->error, HDS_ERROR_FORMAT, "%s: %s: shape %s, expected %s",
-                              r->npz.path, name, found, expected);
-        return NULL;
-    }
-    return a;
+    s->status = head_check_shape(a, name, dims, shape, 0, s->path, s->error);
+    return s->status ? NULL : a;
 }
 
 static size_t count_of(const io_array *a)
@@ -94,12 +38,12 @@ static size_t count_of(const io_array *a)
     return a->itemsize ? a->size / (size_t)a->itemsize : 0;
 }
 
-static real *take_reals(reader *r, const char *name, int dims, const int64_t *shape)
+static real *take_reals(head_source *s, const char *name, int dims, const int64_t *shape)
 {
-    const io_array *a = take(r, name, 'f', 2 | 4 | 8, dims, shape);
+    const io_array *a = take(s, name, 'f', 2 | 4 | 8, dims, shape);
     real *out = a ? hds_alloc(count_of(a), sizeof *out) : NULL;
     if (!out) {
-        fail_memory(r, name);
+        head_fail_memory(s, name);
         return NULL;
     }
     for (size_t i = 0; i < count_of(a); i++) {
@@ -116,13 +60,13 @@ static real *take_reals(reader *r, const char *name, int dims, const int64_t *sh
     return out;
 }
 
-static float *take_floats(reader *r, const char *name, int dims, const int64_t *shape)
+static float *take_floats(head_source *s, const char *name, int dims, const int64_t *shape)
 {
-    real *numbers = take_reals(r, name, dims, shape);
-    size_t count = numbers ? count_of(io_npz_find(&r->npz, name)) : 0;
+    real *numbers = take_reals(s, name, dims, shape);
+    size_t count = numbers ? count_of(io_npz_find(s->npz, name)) : 0;
     float *out = numbers ? hds_alloc(count, sizeof *out) : NULL;
     if (!out)
-        fail_memory(r, name);
+        head_fail_memory(s, name);
     for (size_t i = 0; out && i < count; i++)
         out[i] = (float)numbers[i];
     hds_free(numbers);
@@ -130,236 +74,176 @@ static float *take_floats(reader *r, const char *name, int dims, const int64_t *
 }
 
 /* A copy of an array of integers as it is. */
-static void *take_integers(reader *r, const char *name, char kind, int size, int dims,
+static void *take_integers(head_source *s, const char *name, char kind, int size, int dims,
                            const int64_t *shape)
 {
-    const io_array *a = take(r, name, kind, size, dims, shape);
+    const io_array *a = take(s, name, kind, size, dims, shape);
     void *out = a ? hds_alloc(a->size, 1) : NULL;
     if (out)
         memcpy(out, a->data, a->size);
     else
-        fail_memory(r, name);
+        head_fail_memory(s, name);
     return out;
 }
 
-static char *take_text(reader *r, const io_array *a, size_t index)
+static char *take_text(head_source *s, const io_array *a, size_t index)
 {
     const char *from = (const char *)a->data + index * (size_t)a->itemsize;
     size_t length = strnlen(from, (size_t)a->itemsize);
     for (size_t i = length; i < (size_t)a->itemsize; i++)
-        if (from[i] && !r->status)
-            r->status = hds_raise(r->error, HDS_ERROR_FORMAT,
-                                  "%s: %s[%zu] goes on after a zero byte, expected text",
-                                  r->npz.path, a->name, index);
+        if (from[i] && !s->status)
+            s->status = hds_raise(s->error, HDS_ERROR_FORMAT,
+                                  "%s: %s[%zu] goes on after a zero byte, expected text", s->path,
+                                  a->name, index);
     char *text = hds_alloc(length + 1, 1);
     if (text)
         memcpy(text, from, length);
     else
-        fail_memory(r, a->name);
+        head_fail_memory(s, a->name);
     return text;
 }
 
-static char **take_names(reader *r, const char *name, size_t count)
+static char **take_names(head_source *s, const char *name, size_t count)
 {
-    const io_array *a = take(r, name, 'S', 0, 1, (int64_t[]){ (int64_t)count });
+    const io_array *a = take(s, name, 'S', 0, 1, (int64_t[]){ (int64_t)count });
     char **names = a ? hds_alloc(count, sizeof *names) : NULL;
     if (!names)
-        fail_memory(r, name);
+        head_fail_memory(s, name);
     for (size_t i = 0; names && i < count; i++)
-        names[i] = take_text(r, a, i);
+        names[i] = take_text(s, a, i);
     return names;
 }
 
-static size_t rows_of(const reader *r, const char *name)
+static size_t rows_of(const head_source *s, const char *name)
 {
-    const io_array *a = io_npz_find(&r->npz, name);
+    const io_array *a = io_npz_find(s->npz, name);
     return a && a->dims > 0 && a->shape[0] > 0 ? (size_t)a->shape[0] : 0;
 }
 
-static size_t need_rows(reader *r, const char *name)
+static size_t need_rows(head_source *s, const char *name)
 {
-    size_t rows = rows_of(r, name);
-    if (!rows && !r->status)
-        r->status = hds_raise(r->error, HDS_ERROR_FORMAT, "%s: %s is empty, expected at least one",
-                              r->npz.path, name);
+    size_t rows = rows_of(s, name);
+    if (!rows && !s->status)
+        s->status = hds_raise(s->error, HDS_ERROR_FORMAT, "%s: %s is empty, expected at least one",
+                              s->path, name);
     return rows;
 }
 
-static bool any_of(const reader *r, const char *const *names, size_t count)
+static bool any_of(const head_source *s, const char *const *names, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        if (io_npz_find(&r->npz, names[i]))
+        if (io_npz_find(s->npz, names[i]))
             return true;
     return false;
 }
 
-static void read_shape(reader *r)
+static void read_shape(head_source *s)
 {
-    head_model *m = r->model;
-    const io_array *name = take(r, "name", 'S', 0, 0, NULL);
-    m->name = name ? take_text(r, name, 0) : NULL;
-    m->vertices = take_reals(r, "vertices", 2, (int64_t[]){ HEAD_ANY, 3 });
-    m->vertex_count = need_rows(r, "vertices");
-    m->faces = take_integers(r, "faces", 'u', 4, 2, (int64_t[]){ HEAD_ANY, 3 });
-    m->face_count = need_rows(r, "faces");
+    head_model *m = s->model;
+    const io_array *name = take(s, "name", 'S', 0, 0, NULL);
+    m->name = name ? take_text(s, name, 0) : NULL;
+    m->vertices = take_reals(s, "vertices", 2, (int64_t[]){ HEAD_ANY, 3 });
+    m->vertex_count = need_rows(s, "vertices");
+    m->faces = take_integers(s, "faces", 'u', 4, 2, (int64_t[]){ HEAD_ANY, 3 });
+    m->face_count = need_rows(s, "faces");
     int64_t basis[] = { HEAD_ANY, (int64_t)m->vertex_count, 3 };
-    m->shape_basis = take_reals(r, "shape_basis", 3, basis);
-    m->shape_count = rows_of(r, "shape_basis");
-    if (any_of(r, (const char *[]){ "expression_basis", "expression_names" }, 2)) {
-        m->expression_basis = take_reals(r, "expression_basis", 3, basis);
-        size_t count = rows_of(r, "expression_basis");
-        m->expression_names = take_names(r, "expression_names", count);
+    m->shape_basis = take_reals(s, "shape_basis", 3, basis);
+    m->shape_count = rows_of(s, "shape_basis");
+    if (any_of(s, (const char *[]){ "expression_basis", "expression_names" }, 2)) {
+        m->expression_basis = take_reals(s, "expression_basis", 3, basis);
+        size_t count = rows_of(s, "expression_basis");
+        m->expression_names = take_names(s, "expression_names", count);
         m->expression_count = m->expression_names ? count : 0;
     }
 }
 
-static void read_parts(reader *r)
+static void read_parts(head_source *s)
 {
-    head_model *m = r->model;
-    if (!any_of(r, (const char *[]){ "part_names", "face_parts" }, 2))
+    head_model *m = s->model;
+    if (!any_of(s, (const char *[]){ "part_names", "face_parts" }, 2))
         return;
     m->face_parts =
-        take_integers(r, "face_parts", 'u', 4, 1, (int64_t[]){ (int64_t)m->face_count });
-    size_t count = rows_of(r, "part_names");
-    m->part_names = take_names(r, "part_names", count);
+        take_integers(s, "face_parts", 'u', 4, 1, (int64_t[]){ (int64_t)m->face_count });
+    size_t count = rows_of(s, "part_names");
+    m->part_names = take_names(s, "part_names", count);
     m->part_count = m->part_names ? count : 0;
 }
 
-static void read_appearance(reader *r)
+static void read_appearance(head_source *s)
 {
-    head_model *m = r->model;
-    if (any_of(r, (const char *[]){ "uvs", "uv_faces" }, 2)) {
-        m->uvs = take_floats(r, "uvs", 2, (int64_t[]){ HEAD_ANY, 2 });
-        m->uv_count = rows_of(r, "uvs");
+    head_model *m = s->model;
+    if (any_of(s, (const char *[]){ "uvs", "uv_faces" }, 2)) {
+        m->uvs = take_floats(s, "uvs", 2, (int64_t[]){ HEAD_ANY, 2 });
+        m->uv_count = rows_of(s, "uvs");
         m->uv_faces =
-            take_integers(r, "uv_faces", 'u', 4, 2, (int64_t[]){ (int64_t)m->face_count, 3 });
+            take_integers(s, "uv_faces", 'u', 4, 2, (int64_t[]){ (int64_t)m->face_count, 3 });
     }
-    const io_array *texture = io_npz_find(&r->npz, "mean_texture");
+    const io_array *texture = io_npz_find(s->npz, "mean_texture");
     if (!texture)
         return;
     m->mean_texture =
-        take_integers(r, "mean_texture", 'u', 1, 3, (int64_t[]){ HEAD_ANY, HEAD_ANY, 3 });
+        take_integers(s, "mean_texture", 'u', 1, 3, (int64_t[]){ HEAD_ANY, HEAD_ANY, 3 });
     if (m->mean_texture) {
         m->texture_height = (size_t)texture->shape[0];
         m->texture_width = (size_t)texture->shape[1];
     }
 }
 
-/* Weights of vertex i; *used of them are not 0. */
-static hds_status check_weights(const real *weights, size_t joints, size_t i, size_t *used,
-                                double *sum, const char *path, const char *name, hds_error *error)
+static void read_joints(head_source *s)
 {
-    *used = 0;
-    *sum = 0;
-    for (size_t j = 0; j < joints; j++) {
-        double weight = (double)weights[j];
-        if (!(weight >= 0) || !isfinite(weight))
-            return hds_raise(error, HDS_ERROR_FORMAT, "%s: %s[%zu,%zu] is %g, expected 0 or more",
-                             path, name, i, j, weight);
-        *used += weight != 0;
-        *sum += weight;
-    }
-    if (!(fabs(*sum - 1) < 1e-2))
-        return hds_raise(error, HDS_ERROR_FORMAT, "%s: %s[%zu] add up to %g, expected 1", path,
-                         name, i, *sum);
-    return HDS_OK;
-}
-
-/* weights (V,J) -> K pairs a vertex, joints rising, unused pairs with weight 0. Rounded weights (of
- * half precision) are scaled to a sum of 1. */
-hds_status head_pack_weights(head_model *m, const real *weights, const char *path, const char *name,
-                             hds_error *error)
-{
-    size_t joints = m->joint_count, used;
-    double sum;
-    hds_status status = HDS_OK;
-    m->skin_count = 1;
-    for (size_t i = 0; !status && i < m->vertex_count; i++) {
-        status = check_weights(weights + i * joints, joints, i, &used, &sum, path, name, error);
-        if (used > m->skin_count)
-            m->skin_count = used;
-    }
-    if (status)
-        return status;
-    m->skin_joints = hds_alloc(m->vertex_count, m->skin_count * sizeof *m->skin_joints);
-    m->skin_weights = hds_alloc(m->vertex_count, m->skin_count * sizeof *m->skin_weights);
-    if (!m->skin_joints || !m->skin_weights)
-        return hds_raise(error, HDS_ERROR_MEMORY, "%s: %s: no memory for it", path, name);
-    for (size_t i = 0; i < m->vertex_count; i++) {
-        sum = 0;
-        for (size_t j = 0; j < joints; j++)
-            sum += (double)weights[i * joints + j];
-        double scale = fabs(sum - 1) > 1e-6 ? 1 / sum : 1;
-        size_t at = i * m->skin_count;
-        for (size_t j = 0; j < joints; j++)
-            if (weights[i * joints + j] != 0) {
-                m->skin_joints[at] = (uint32_t)j;
-                m->skin_weights[at++] = (real)((double)weights[i * joints + j] * scale);
-            }
-    }
-    return HDS_OK;
-}
-
-static void read_joints(reader *r)
-{
-    head_model *m = r->model;
+    head_model *m = s->model;
     static const char *const names[] = { "joints",       "joint_parents",
                                          "joint_names",  "joint_shape_basis",
                                          "skin_weights", "joint_expression_basis",
                                          "base_pose",    "pose_basis" };
-    if (!any_of(r, names, sizeof names / sizeof *names))
+    if (!any_of(s, names, sizeof names / sizeof *names))
         return;
-    m->joints = take_reals(r, "joints", 2, (int64_t[]){ HEAD_ANY, 3 });
-    size_t count = need_rows(r, "joints");
+    m->joints = take_reals(s, "joints", 2, (int64_t[]){ HEAD_ANY, 3 });
+    size_t count = need_rows(s, "joints");
     int64_t joints = (int64_t)count, shapes = (int64_t)m->shape_count;
-    m->joint_parents = take_integers(r, "joint_parents", 'i', 4, 1, &joints);
-    m->joint_names = take_names(r, "joint_names", count);
+    m->joint_parents = take_integers(s, "joint_parents", 'i', 4, 1, &joints);
+    m->joint_names = take_names(s, "joint_names", count);
     m->joint_count = m->joint_names ? count : 0;
-    m->joint_shape_basis = take_reals(r, "joint_shape_basis", 3, (int64_t[]){ shapes, joints, 3 });
-    if (io_npz_find(&r->npz, "joint_expression_basis"))
+    m->joint_shape_basis = take_reals(s, "joint_shape_basis", 3, (int64_t[]){ shapes, joints, 3 });
+    if (io_npz_find(s->npz, "joint_expression_basis"))
         m->joint_expression_basis = take_reals(
-            r, "joint_expression_basis", 3, (int64_t[]){ (int64_t)m->expression_count, joints, 3 });
-    if (io_npz_find(&r->npz, "pose_basis"))
-        m->pose_basis = take_reals(r, "pose_basis", 3,
+            s, "joint_expression_basis", 3, (int64_t[]){ (int64_t)m->expression_count, joints, 3 });
+    if (io_npz_find(s->npz, "pose_basis"))
+        m->pose_basis = take_reals(s, "pose_basis", 3,
                                    (int64_t[]){ 9 * (joints - 1), (int64_t)m->vertex_count, 3 });
-    if (io_npz_find(&r->npz, "base_pose"))
-        m->base_pose = take_floats(r, "base_pose", 2, (int64_t[]){ joints, 3 });
+    if (io_npz_find(s->npz, "base_pose"))
+        m->base_pose = take_floats(s, "base_pose", 2, (int64_t[]){ joints, 3 });
     real *weights =
-        take_reals(r, "skin_weights", 2, (int64_t[]){ (int64_t)m->vertex_count, joints });
-    if (weights && !r->status)
-        r->status = head_pack_weights(m, weights, r->npz.path, "skin_weights", r->error);
+        take_reals(s, "skin_weights", 2, (int64_t[]){ (int64_t)m->vertex_count, joints });
+    if (weights && !s->status)
+        s->status = head_pack_weights(m, weights, s->path, "skin_weights", s->error);
     hds_free(weights);
 }
 
 hds_status head_load_npz(head_model **model, const char *path, hds_error *error)
 {
-    reader r = { .error = error };
+    io_npz npz;
+    head_source s = { .path = path, .npz = &npz, .error = error };
     *model = NULL;
-    hds_status status = io_npz_open(&r.npz, path, 0, error);
-    if (status)
-        return status;
-    if (io_npz_find(&r.npz, "v_template")) {
-        status = head_from_flame_npz(model, &r.npz, error);
-        io_npz_close(&r.npz);
-        return status;
+    s.status = io_npz_open(&npz, path, 0, error);
+    if (s.status)
+        return s.status;
+    if (io_npz_find(&npz, "v_template")) {
+        s.status = head_from_flame(model, &s);
+        io_npz_close(&npz);
+        return s.status;
     }
-    r.status = head_begin(&r.model, path, error);
-    if (!r.status)
-        read_shape(&r);
-    if (!r.status)
-        read_parts(&r);
-    if (!r.status)
-        read_appearance(&r);
-    if (!r.status)
-        read_joints(&r);
-    if (!r.status)
-        r.status = head_complete(r.model, path, error);
-    if (r.status)
-        hds_head_model_unref(r.model);
-    else
-        *model = r.model;
-    io_npz_close(&r.npz);
-    return r.status;
+    head_begin(&s, NULL);
+    if (!s.status)
+        read_shape(&s);
+    if (!s.status)
+        read_parts(&s);
+    if (!s.status)
+        read_appearance(&s);
+    if (!s.status)
+        read_joints(&s);
+    io_npz_close(&npz);
+    return head_complete(&s, model);
 }
 
 /* ---- writing ---- */
@@ -376,17 +260,7 @@ typedef struct writer {
 static void put(writer *w, const char *name, char kind, size_t itemsize, int dims,
                 const size_t *shape, const void *data)
 {
-    io_array *a = &w->arrays[w->count++];
-    *a = (io_array){ .name = (char *)name,
-                     .kind = kind,
-                     .itemsize = (int)itemsize,
-                     .dims = dims,
-                     .data = (void *)data,
-                     .size = itemsize };
-    for (int i = 0; i < dims; i++) {
-        a->shape[i] = (int64_t)shape[i];
-        a->size *= shape[i];
-    }
+    w->arrays[w->count++] = io_array_of(name, kind, itemsize, dims, shape, data);
 }
 
 static void put_names(writer *w, const char *name, char *const *names, size_t count)

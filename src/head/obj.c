@@ -366,6 +366,15 @@ hds_status head_obj_read(head_obj *obj, const char *path, head_obj_parts parts, 
     return status;
 }
 
+void head_obj_give_uvs(head_obj *obj, head_model *m)
+{
+    m->uv_count = obj->uv_count;
+    m->uvs = obj->uvs;
+    m->uv_faces = obj->uv_faces;
+    obj->uvs = NULL;
+    obj->uv_faces = NULL;
+}
+
 void head_obj_finish(head_obj *obj)
 {
     hds_free(obj->vertices);

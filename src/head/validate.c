@@ -72,58 +72,56 @@ static hds_status check_present(const validator *v, const head_model *m)
     return HDS_OK;
 }
 
-static hds_status not_finite(const validator *v, const char *name, size_t component, size_t rows,
-                             size_t at, double value)
+static hds_status check_finite(const validator *v, const char *name, const real *values, int dims,
+                               const int64_t *shape)
 {
-    size_t row = at / 3, column = at % 3;
-    if (rows)
-        return hds_raise(v->error, HDS_ERROR_FORMAT,
-                         "%s: %s[%zu,%zu,%zu] is %g, expected a finite number", v->path, name,
-                         component, row, column, value);
-    return hds_raise(v->error, HDS_ERROR_FORMAT, "%s: %s[%zu,%zu] is %g, expected a finite number",
-                     v->path, name, row, column, value);
+    size_t count = 1;
+    for (int d = 0; d < dims; d++)
+        count *= (size_t)shape[d];
+    for (size_t i = 0; i < count; i++)
+        if (!isfinite(values[i]))
+            return head_raise_number(v->path, name, dims, shape, i, (double)values[i],
+                                     "a finite number", v->error);
+    return HDS_OK;
 }
 
-/* (components, rows, 3), or (rows, 3) where `stacked` is false. */
-static hds_status check_finite(const validator *v, const char *name, const real *values,
-                               size_t components, size_t rows, bool stacked)
+static hds_status check_finite_floats(const validator *v, const char *name, const float *values,
+                                      const int64_t shape[2])
 {
-    for (size_t k = 0; k < components; k++)
-        for (size_t i = 0; i < 3 * rows; i++)
-            if (!isfinite(values[3 * rows * k + i]))
-                return not_finite(v, name, k, stacked ? rows : 0, i,
-                                  (double)values[3 * rows * k + i]);
+    for (size_t i = 0; i < (size_t)(shape[0] * shape[1]); i++)
+        if (!isfinite(values[i]))
+            return head_raise_number(v->path, name, 2, shape, i, (double)values[i],
+                                     "a finite number", v->error);
     return HDS_OK;
 }
 
 static hds_status check_numbers(const validator *v, const head_model *m)
 {
-    hds_status status = check_finite(v, "vertices", m->vertices, 1, m->vertex_count, false);
-    if (!status)
-        status =
-            check_finite(v, "shape_basis", m->shape_basis, m->shape_count, m->vertex_count, true);
-    if (!status)
-        status = check_finite(v, "expression_basis", m->expression_basis, m->expression_count,
-                              m->vertex_count, true);
-    if (!status)
-        status = check_finite(v, "joints", m->joints, 1, m->joint_count, false);
-    if (!status)
-        status = check_finite(v, "joint_shape_basis", m->joint_shape_basis, m->shape_count,
-                              m->joint_count, true);
-    if (!status && m->joint_expression_basis)
-        status = check_finite(v, "joint_expression_basis", m->joint_expression_basis,
-                              m->expression_count, m->joint_count, true);
-    if (!status && m->pose_basis)
-        status = check_finite(v, "pose_basis", m->pose_basis, 9 * (m->joint_count - 1),
-                              m->vertex_count, true);
-    for (size_t i = 0; !status && m->base_pose && i < 3 * m->joint_count; i++)
-        if (!isfinite(m->base_pose[i]))
-            status = not_finite(v, "base_pose", 0, 0, i, (double)m->base_pose[i]);
-    for (size_t i = 0; !status && i < 2 * m->uv_count; i++)
-        if (!isfinite(m->uvs[i]))
-            status = hds_raise(v->error, HDS_ERROR_FORMAT,
-                               "%s: uvs[%zu,%zu] is %g, expected a finite number", v->path, i / 2,
-                               i % 2, (double)m->uvs[i]);
+    int64_t vertices = (int64_t)m->vertex_count, joints = (int64_t)m->joint_count;
+    int64_t shapes = (int64_t)m->shape_count, expressions = (int64_t)m->expression_count;
+    const struct {
+        const char *name;
+        const real *values;
+        int dims;
+        int64_t shape[3];
+    } arrays[] = {
+        { "vertices", m->vertices, 2, { vertices, 3 } },
+        { "shape_basis", m->shape_basis, 3, { shapes, vertices, 3 } },
+        { "expression_basis", m->expression_basis, 3, { expressions, vertices, 3 } },
+        { "joints", m->joints, 2, { joints, 3 } },
+        { "joint_shape_basis", m->joint_shape_basis, 3, { shapes, joints, 3 } },
+        { "joint_expression_basis", m->joint_expression_basis, 3, { expressions, joints, 3 } },
+        { "pose_basis", m->pose_basis, 3, { 9 * (joints - 1), vertices, 3 } },
+    };
+    hds_status status = HDS_OK;
+    for (size_t i = 0; !status && i < sizeof arrays / sizeof *arrays; i++)
+        if (arrays[i].values)
+            status =
+                check_finite(v, arrays[i].name, arrays[i].values, arrays[i].dims, arrays[i].shape);
+    if (!status && m->base_pose)
+        status = check_finite_floats(v, "base_pose", m->base_pose, (int64_t[]){ joints, 3 });
+    if (!status && m->uvs)
+        status = check_finite_floats(v, "uvs", m->uvs, (int64_t[]){ (int64_t)m->uv_count, 2 });
     return status;
 }
 

@@ -39,20 +39,11 @@ hds_status io_raise_errno(hds_error *error, const char *path, const char *doing,
     }
 }
 
-/* FNV-1a */
-static uint64_t mix(uint64_t h, const void *bytes, size_t size)
-{
-    const unsigned char *b = bytes;
-    for (size_t i = 0; i < size; i++)
-        h = (h ^ b[i]) * 1099511628211u;
-    return h;
-}
-
 static uint64_t stamp_of(const struct stat *info)
 {
     uint64_t parts[] = { (uint64_t)info->st_dev, (uint64_t)info->st_ino, (uint64_t)info->st_size,
                          (uint64_t)info->st_mtim.tv_sec, (uint64_t)info->st_mtim.tv_nsec };
-    return mix(1469598103934665603u, parts, sizeof parts);
+    return base_hash(1469598103934665603u, parts, sizeof parts);
 }
 
 /* The sum over a folder does not depend on the order of its entries. */
@@ -64,9 +55,12 @@ static uint64_t stamp_below(const char *path, int levels)
     uint64_t stamp = stamp_of(&info);
     DIR *folder = S_ISDIR(info.st_mode) && levels > 0 ? opendir(path) : NULL;
     for (struct dirent *entry; folder && (entry = readdir(folder));) {
-        char *below = entry->d_name[0] == '.' ? NULL : io_join(path, entry->d_name);
+        const char *name = entry->d_name;
+        if (name[0] == '.')
+            continue;
+        char *below = io_join(path, name);
         if (below)
-            stamp += mix(stamp_below(below, levels - 1), entry->d_name, strlen(entry->d_name));
+            stamp += base_hash(stamp_below(below, levels - 1), name, strlen(name));
         hds_free(below);
     }
     if (folder)

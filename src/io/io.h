@@ -112,6 +112,9 @@ typedef struct io_npz {
 HDS_NODISCARD hds_status io_npz_open(io_npz *npz, const char *path, size_t limit, hds_error *error);
 void io_npz_close(io_npz *npz);
 const io_array *io_npz_find(const io_npz *npz, const char *name);
+/* An array to be written: name and data are borrowed, and left as they are. */
+io_array io_array_of(const char *name, char kind, size_t itemsize, int dims, const size_t *shape,
+                     const void *data);
 HDS_NODISCARD hds_status io_npz_write(const char *path, const io_array *arrays, size_t count,
                                       hds_error *error);
 /* Is it of a kind and size that io_number reads: 'f', 'i' or 'u'? */

@@ -185,6 +185,22 @@ const io_array *io_npz_find(const io_npz *npz, const char *name)
     return bsearch(&key, npz->arrays, npz->count, sizeof key, by_name);
 }
 
+io_array io_array_of(const char *name, char kind, size_t itemsize, int dims, const size_t *shape,
+                     const void *data)
+{
+    io_array a = { .name = (char *)(uintptr_t)name,
+                   .kind = kind,
+                   .itemsize = (int)itemsize,
+                   .dims = dims,
+                   .data = (void *)(uintptr_t)data,
+                   .size = itemsize };
+    for (int i = 0; i < dims; i++) {
+        a.shape[i] = (int64_t)shape[i];
+        a.size *= shape[i];
+    }
+    return a;
+}
+
 /* Adds one array; its time is fixed so that equal arrays give equal files. */
 static hds_status add_array(zip_t *zip, const io_array *array, const char *path, hds_error *error)
 {

@@ -10,12 +10,10 @@
 
 enum { FIRST_SLOTS = 256 };
 
+/* Numbers that are drawn for a weight depend on it: from_seed. */
 static uint64_t hash(const char *text)
 {
-    uint64_t h = 1469598103934665603u; /* FNV-1a */
-    for (; *text; text++)
-        h = (h ^ (unsigned char)*text) * 1099511628211u;
-    return h;
+    return base_hash(1469598103934665603u, text, strlen(text));
 }
 
 static size_t slot_of(const weights *w, const char *name)

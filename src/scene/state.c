@@ -23,18 +23,11 @@ static const char FORMAT[] = "headsds 1", WITH_OFFSETS[] = "headsds 2";
 
 enum { MOST_ARRAYS = 17, COUNTS = 6 };
 
-static uint64_t hash_words(uint64_t hash, const uint32_t *words, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        for (int shift = 0; shift < 32; shift += 8)
-            hash = (hash ^ (words[i] >> shift & 0xff)) * 0x100000001b3u;
-    return hash;
-}
-
 static uint64_t topology_hash(const hds_head_model_info *model)
 {
-    uint64_t hash = hash_words(0xcbf29ce484222325u, model->faces, 3 * model->face_count);
-    return model->uv_faces ? hash_words(hash, model->uv_faces, 3 * model->face_count) : hash;
+    const size_t bytes = 3 * model->face_count * sizeof *model->faces;
+    uint64_t hash = base_hash(BASE_HASH_START, model->faces, bytes);
+    return model->uv_faces ? base_hash(hash, model->uv_faces, bytes) : hash;
 }
 
 /* ---- saving ---- */
@@ -47,16 +40,8 @@ typedef struct writer {
 static void put(writer *w, const char *name, char kind, int itemsize, const void *data, int dims,
                 size_t d0, size_t d1, size_t d2)
 {
-    size_t shape[3] = { d0, d1, d2 }, size = (size_t)itemsize;
-    io_array *array = &w->arrays[w->count++];
-    /* Written only: neither the name nor the data is changed. */
-    *array = (io_array){ .name = (char *)name, .kind = kind, .itemsize = itemsize, .dims = dims };
-    for (int i = 0; i < dims; i++) {
-        array->shape[i] = (int64_t)shape[i];
-        size *= shape[i];
-    }
-    array->data = (void *)data;
-    array->size = size;
+    w->arrays[w->count++] =
+        io_array_of(name, kind, (size_t)itemsize, dims, (size_t[]){ d0, d1, d2 }, data);
 }
 
 /* NumPy has no strings of no bytes: an empty one is a NUL, which reads as empty. */

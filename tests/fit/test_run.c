@@ -274,23 +274,48 @@ static void cut_off_checkpoints_are_refused(void **state)
     hds_free(path);
 }
 
-/* Replaces one array of a good checkpoint by `bytes`. */
-static void load_mended(const toy *t, const hds_generate_params *p, io_array array,
-                        const char *word)
+/* A copy of a checkpoint with this array in place of its own, or without it if that has no data;
+ * new. */
+static char *mended(const toy *t, const char *path, io_array array)
 {
-    char *path = saved(t, p, 2), *other = toy_file(t, "mended.checkpoint");
+    char *other = toy_file(t, "mended.checkpoint");
     hds_error error = { 0 };
     io_npz npz;
     toy_ok(io_npz_open(&npz, path, 0, &error), &error);
     io_array arrays[16];
-    assert_in_range(npz.count, 1, 16);
-    memcpy(arrays, npz.arrays, npz.count * sizeof *arrays);
-    io_array *a = tiny_find(arrays, npz.count, array.name);
-    *a = array;
-    toy_ok(io_npz_write(other, arrays, npz.count, &error), &error);
+    size_t count = npz.count;
+    assert_in_range(count, 1, 16);
+    memcpy(arrays, npz.arrays, count * sizeof *arrays);
+    io_array *a = tiny_find(arrays, count, array.name);
+    *a = array.data ? array : arrays[--count];
+    toy_ok(io_npz_write(other, arrays, count, &error), &error);
     io_npz_close(&npz);
+    return other;
+}
+
+static void load_mended(const toy *t, const hds_generate_params *p, io_array array,
+                        const char *word)
+{
+    char *path = saved(t, p, 2), *other = mended(t, path, array);
     load_refused(p, other, HDS_ERROR_FORMAT, word);
     hds_free(other);
+    hds_free(path);
+}
+
+/* What is not there is not taken for the zeros that this run was given. */
+static void checkpoints_without_coefficients_are_refused(void **state)
+{
+    const toy *t = *state;
+    const hds_generate_params p = toy_params(t, STEPS);
+    static const char *const names[] = { "start", "expression", "pose" };
+    char *path = saved(t, &p, 2);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char *other = mended(t, path, (io_array){ .name = (char *)(uintptr_t)names[i] });
+        char *words = hds_format("its %s coefficients are others", names[i]);
+        load_refused(&p, other, HDS_ERROR_ARGUMENT, words);
+        hds_free(words);
+        hds_free(other);
+    }
     hds_free(path);
 }
 
@@ -418,6 +443,7 @@ int main(void)
         cmocka_unit_test(checkpoints_of_other_runs_are_refused),
         cmocka_unit_test(checkpoints_of_other_starts_are_refused),
         cmocka_unit_test(cut_off_checkpoints_are_refused),
+        cmocka_unit_test(checkpoints_without_coefficients_are_refused),
         cmocka_unit_test(checkpoints_that_contradict_themselves_are_refused),
         cmocka_unit_test(framing_is_of_the_base_pose),
         cmocka_unit_test(settings_out_of_range_are_refused),

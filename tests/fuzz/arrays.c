@@ -516,16 +516,16 @@ size_t fuzz_arrays_write_npz(const fuzz_arrays *a, unsigned char *out, size_t ro
     return o.used <= room ? o.used : 0;
 }
 
-size_t fuzz_arrays_mutate_npz(unsigned char *out, size_t room, unsigned seed)
+size_t fuzz_arrays_mutate_npz(const char *path, unsigned seed, unsigned char *out, size_t room)
 {
-    io_npz npz;
     fuzz_arrays arrays;
-    if (io_npz_open(&npz, "input", 1 << 20, NULL) != HDS_OK)
+    io_npz npz;
+    if (io_npz_open(&npz, path, 1 << 20, NULL) != HDS_OK)
         return 0;
     fuzz_arrays_take(&arrays, &npz);
     io_npz_close(&npz);
     fuzz_arrays_mutate(&arrays, seed);
-    size_t written = fuzz_arrays_write_npz(&arrays, out, room);
+    size_t written = arrays.count ? fuzz_arrays_write_npz(&arrays, out, room) : 0;
     fuzz_arrays_finish(&arrays);
     return written;
 }

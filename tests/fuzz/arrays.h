@@ -27,11 +27,9 @@ void fuzz_arrays_mutate(fuzz_arrays *a, unsigned seed);
 /* The bytes that were written, 0: they are more than `room`. */
 size_t fuzz_arrays_write_npz(const fuzz_arrays *a, unsigned char *out, size_t room);
 size_t fuzz_arrays_write_pickle(const fuzz_arrays *a, unsigned char *out, size_t room);
+/* All of it to the .npz at `path`; 0 also: it was not read, or holds nothing. */
+size_t fuzz_arrays_mutate_npz(const char *path, unsigned seed, unsigned char *out, size_t room);
 void fuzz_arrays_finish(fuzz_arrays *a);
-/* All of it with the .npz that the wrapped io_map_open gives: its size in out, 0: it was not read,
- * or is more than `room`. */
-size_t fuzz_arrays_mutate_npz(unsigned char *out, size_t room, unsigned seed);
-
 /* libFuzzer's own mutation of bytes: the new size, at most `room`. */
 size_t LLVMFuzzerMutate(unsigned char *data, size_t size, size_t room);
 

@@ -11,12 +11,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
     fuzz_input = data;
     fuzz_size = size;
     hds_status status = head_load_npz(&m, "input", &error);
-    fuzz_check(status, &error, "input");
-    if ((status == HDS_OK) != (m != NULL))
-        abort();
-    if (m)
-        fuzz_use(m);
-    hds_head_model_unref(m);
+    fuzz_check_loaded(status, &error, "input", m);
     return 0;
 }
 
@@ -24,6 +19,6 @@ size_t LLVMFuzzerCustomMutator(unsigned char *data, size_t size, size_t room, un
 {
     fuzz_input = data;
     fuzz_size = size;
-    size_t written = seed % 8 ? fuzz_arrays_mutate_npz(data, room, seed) : 0;
+    size_t written = seed % 8 ? fuzz_arrays_mutate_npz("input", seed, data, room) : 0;
     return written ? written : LLVMFuzzerMutate(data, size, room);
 }

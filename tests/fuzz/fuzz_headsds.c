@@ -62,6 +62,6 @@ size_t LLVMFuzzerCustomMutator(unsigned char *data, size_t size, size_t room, un
 {
     fuzz_input = data;
     fuzz_size = size;
-    size_t written = seed % 8 ? fuzz_arrays_mutate_npz(data, room, seed) : 0;
+    size_t written = seed % 8 ? fuzz_arrays_mutate_npz("input", seed, data, room) : 0;
     return written ? written : LLVMFuzzerMutate(data, size, room);
 }

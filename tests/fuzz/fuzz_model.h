@@ -79,4 +79,16 @@ static inline void fuzz_use(const head_model *m)
     fuzz_loaded++;
 }
 
+/* What a loader gave; its errors name `path`. The model is given back. */
+static inline void fuzz_check_loaded(hds_status status, const hds_error *error, const char *path,
+                                     head_model *m)
+{
+    fuzz_check(status, error, path);
+    if ((status == HDS_OK) != (m != NULL))
+        abort();
+    if (m)
+        fuzz_use(m);
+    hds_head_model_unref(m);
+}
+
 #endif

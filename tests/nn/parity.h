@@ -31,7 +31,8 @@ const float *parity_numbers(const parity *c, const char *name);
 int64_t *parity_ids(const parity *c, const char *name, int64_t *count); /* new; rows of 77 */
 char *parity_model(const parity *c, size_t index, const char *below);   /* a path, new */
 
-void parity_expect_all(parity *c); /* for a case that runs several times: no output is compared yet */
+void parity_expect_all(
+    parity *c); /* for a case that runs several times: no output is compared yet */
 bool parity_expects(const parity *c, const char *name);
 void parity_check_numbers(parity *c, const char *name, const float *found, size_t count);
 void parity_check(parity *c, const char *name, tn_context *cx, const tn *found);
@@ -39,6 +40,8 @@ void parity_check(parity *c, const char *name, tn_context *cx, const tn *found);
 /* Ends the test when the context, or a status, has failed; tells why. */
 void parity_ok(tn_context *cx);
 void parity_status(hds_status status, const hds_error *error);
+/* The status is the expected one, and its message, which is taken away, has the word. */
+void parity_refused(hds_status status, hds_status expected, hds_error *error, const char *word);
 
 double parity_parameter(const parity *c, const char *name);
 

@@ -31,6 +31,15 @@ void parity_status(hds_status status, const hds_error *error)
         fail_msg("%s", error->message);
 }
 
+void parity_refused(hds_status status, hds_status expected, hds_error *error, const char *word)
+{
+    assert_int_equal(status, expected);
+    assert_int_equal(error->status, expected);
+    if (!strstr(error->message, word))
+        fail_msg("\"%s\" does not say \"%s\"", error->message, word);
+    *error = (hds_error){ 0 };
+}
+
 void parity_ok(tn_context *cx)
 {
     hds_error error = { 0 };

@@ -40,15 +40,6 @@ static int unload(void **state)
     return 0;
 }
 
-static void refused(hds_status status, hds_status expected, hds_error *error, const char *word)
-{
-    assert_int_equal(status, expected);
-    assert_int_equal(error->status, expected);
-    if (!strstr(error->message, word))
-        fail_msg("\"%s\" does not say \"%s\"", error->message, word);
-    *error = (hds_error){ 0 };
-}
-
 static float *picture(uint64_t stream, size_t count)
 {
     float *out = malloc(count * sizeof *out);
@@ -63,15 +54,15 @@ static void folders_that_are_none_are_refused(void **state)
 {
     hds_error error = { 0 };
     hds_clip *clip;
-    refused(hds_clip_load(&clip, &(hds_clip_params){ .path = "/nowhere/clip" }, &error),
-            HDS_ERROR_NOT_FOUND, &error,
-            "/nowhere/clip: no such folder, expected a folder as openai/clip-vit");
+    parity_refused(hds_clip_load(&clip, &(hds_clip_params){ .path = "/nowhere/clip" }, &error),
+                   HDS_ERROR_NOT_FOUND, &error,
+                   "/nowhere/clip: no such folder, expected a folder as openai/clip-vit");
     assert_null(clip);
-    refused(hds_clip_load(&clip, NULL, &error), HDS_ERROR_ARGUMENT, &error, "path is NULL");
-    refused(hds_clip_load(&clip, &(hds_clip_params){ .path = "/dev/zero" }, &error),
-            HDS_ERROR_NOT_FOUND, &error, "not a folder");
-    refused(hds_clip_load(&clip, &(hds_clip_params){ .path = "/" }, &error), HDS_ERROR_NOT_FOUND,
-            &error, "config.json");
+    parity_refused(hds_clip_load(&clip, NULL, &error), HDS_ERROR_ARGUMENT, &error, "path is NULL");
+    parity_refused(hds_clip_load(&clip, &(hds_clip_params){ .path = "/dev/zero" }, &error),
+                   HDS_ERROR_NOT_FOUND, &error, "not a folder");
+    parity_refused(hds_clip_load(&clip, &(hds_clip_params){ .path = "/" }, &error),
+                   HDS_ERROR_NOT_FOUND, &error, "config.json");
 }
 
 static void write_text(const char *path, const char *text)
@@ -109,7 +100,7 @@ static void load_with(const char *name, const char *text, hds_status expected, c
     }
     rmdir(folder);
     assert_null(clip);
-    refused(status, expected, &error, word);
+    parity_refused(status, expected, &error, word);
 }
 
 /* The model's config.json with some keys exchanged. */
@@ -183,27 +174,28 @@ static void bad_arguments_are_refused_and_do_not_stick(void **state)
     hds_error error = { 0 };
     float *image = picture(0, IMAGE), *d = calloc(IMAGE, sizeof *d), out[2 * ROOM];
     assert_non_null(d);
-    refused(hds_clip_embed_texts(c, words, 0, out, &error), HDS_ERROR_ARGUMENT, &error,
-            "texts: 0 of them, expected 1 to");
-    refused(hds_clip_similarity(c, image, 1, HEIGHT, WIDTH, words, 0, out, &error),
-            HDS_ERROR_ARGUMENT, &error, "texts: 0");
-    refused(hds_clip_embed_texts(c, (const char *[]){ "a", "\xff" }, 2, out, &error),
-            HDS_ERROR_ARGUMENT, &error, "UTF-8");
-    refused(hds_clip_embed_images(c, image, 0, HEIGHT, WIDTH, out, &error), HDS_ERROR_ARGUMENT,
-            &error, "images: 0 of them");
-    refused(hds_clip_embed_images(c, image, 1, 0, WIDTH, out, &error), HDS_ERROR_ARGUMENT, &error,
-            "0 x 56 pixels");
+    parity_refused(hds_clip_embed_texts(c, words, 0, out, &error), HDS_ERROR_ARGUMENT, &error,
+                   "texts: 0 of them, expected 1 to");
+    parity_refused(hds_clip_similarity(c, image, 1, HEIGHT, WIDTH, words, 0, out, &error),
+                   HDS_ERROR_ARGUMENT, &error, "texts: 0");
+    parity_refused(hds_clip_embed_texts(c, (const char *[]){ "a", "\xff" }, 2, out, &error),
+                   HDS_ERROR_ARGUMENT, &error, "UTF-8");
+    parity_refused(hds_clip_embed_images(c, image, 0, HEIGHT, WIDTH, out, &error),
+                   HDS_ERROR_ARGUMENT, &error, "images: 0 of them");
+    parity_refused(hds_clip_embed_images(c, image, 1, 0, WIDTH, out, &error), HDS_ERROR_ARGUMENT,
+                   &error, "0 x 56 pixels");
     const float bad[] = { NAN, INFINITY, -0.1f, 255 };
     for (int i = 0; i < 4; i++) {
         float was = image[(3 * WIDTH + 5) * 3 + 2];
         image[(3 * WIDTH + 5) * 3 + 2] = bad[i];
-        refused(hds_clip_embed_images(c, image, 1, HEIGHT, WIDTH, out, &error), HDS_ERROR_ARGUMENT,
-                &error, "images: picture 0, row 3, column 5: ");
+        parity_refused(hds_clip_embed_images(c, image, 1, HEIGHT, WIDTH, out, &error),
+                       HDS_ERROR_ARGUMENT, &error, "images: picture 0, row 3, column 5: ");
         image[(3 * WIDTH + 5) * 3 + 2] = was;
     }
     const float upstream[] = { 1, NAN };
-    refused(hds_clip_similarity_gradient(c, image, 1, HEIGHT, WIDTH, words, 2, upstream, d, &error),
-            HDS_ERROR_ARGUMENT, &error, "upstream: of picture 0 and text 1");
+    parity_refused(
+        hds_clip_similarity_gradient(c, image, 1, HEIGHT, WIDTH, words, 2, upstream, d, &error),
+        HDS_ERROR_ARGUMENT, &error, "upstream: of picture 0 and text 1");
     parity_status(hds_clip_similarity(c, image, 1, HEIGHT, WIDTH, words, 2, out, &error), &error);
     free(image);
     free(d);

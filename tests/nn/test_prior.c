@@ -36,30 +36,24 @@ static int unload(void **state)
     return 0;
 }
 
-static void refused(hds_status status, hds_status expected, hds_error *error, const char *word)
-{
-    assert_int_equal(status, expected);
-    assert_int_equal(error->status, expected);
-    if (!strstr(error->message, word))
-        fail_msg("\"%s\" does not say \"%s\"", error->message, word);
-    *error = (hds_error){ 0 };
-}
-
 static void folders_that_are_none_are_refused(void **state)
 {
     hds_error error = { 0 };
     hds_prior *prior;
     hds_prior_params params = { .path = "/nowhere/model" };
-    refused(hds_prior_load(&prior, &params, &error), HDS_ERROR_NOT_FOUND, &error, "/nowhere/model");
+    parity_refused(hds_prior_load(&prior, &params, &error), HDS_ERROR_NOT_FOUND, &error,
+                   "/nowhere/model");
     assert_null(prior);
     params.path = "/dev/zero";
-    refused(hds_prior_load(&prior, &params, &error), HDS_ERROR_ARGUMENT, &error,
-            "one file, which holds neither tokenizer nor configuration");
+    parity_refused(hds_prior_load(&prior, &params, &error), HDS_ERROR_ARGUMENT, &error,
+                   "one file, which holds neither tokenizer nor configuration");
     params.config = "/dev/null";
-    refused(hds_prior_load(&prior, &params, &error), HDS_ERROR_NOT_FOUND, &error, "not a folder");
+    parity_refused(hds_prior_load(&prior, &params, &error), HDS_ERROR_NOT_FOUND, &error,
+                   "not a folder");
     params.config = NULL;
     params.path = "/";
-    refused(hds_prior_load(&prior, &params, &error), HDS_ERROR_NOT_FOUND, &error, "tokenizer");
+    parity_refused(hds_prior_load(&prior, &params, &error), HDS_ERROR_NOT_FOUND, &error,
+                   "tokenizer");
 }
 
 /* A folder of links to the model with one part exchanged by another model's. */
@@ -84,7 +78,7 @@ static void load_mixed(const char *part, const char *other, const char *word)
         hds_free(to);
     }
     rmdir(folder);
-    refused(status, *other == '/' ? HDS_ERROR_NOT_FOUND : HDS_ERROR_FORMAT, &error, word);
+    parity_refused(status, *other == '/' ? HDS_ERROR_NOT_FOUND : HDS_ERROR_FORMAT, &error, word);
 }
 
 static void parts_of_different_models_are_refused(void **state)
@@ -102,32 +96,36 @@ static void bad_arguments_are_refused_and_do_not_stick(void **state)
     int64_t ids[HDS_TOKENS] = { 1, 2, 1 << 20 };
     float t = 500;
 
-    refused(hds_prior_encode_tokens(p, ids, 1, text, &error), HDS_ERROR_ARGUMENT, &error,
-            "1048576");
-    refused(hds_prior_encode_tokens(p, ids, 0, text, &error), HDS_ERROR_ARGUMENT, &error, "count");
-    refused(hds_prior_encode_image(p, image, 1, 60, 64, latents, &error), HDS_ERROR_ARGUMENT,
-            &error, "64x60");
-    refused(hds_prior_decode_latents(p, latents, 1, 0, 8, image, &error), HDS_ERROR_ARGUMENT,
-            &error, "8x0");
+    parity_refused(hds_prior_encode_tokens(p, ids, 1, text, &error), HDS_ERROR_ARGUMENT, &error,
+                   "1048576");
+    parity_refused(hds_prior_encode_tokens(p, ids, 0, text, &error), HDS_ERROR_ARGUMENT, &error,
+                   "count");
+    parity_refused(hds_prior_encode_image(p, image, 1, 60, 64, latents, &error), HDS_ERROR_ARGUMENT,
+                   &error, "64x60");
+    parity_refused(hds_prior_decode_latents(p, latents, 1, 0, 8, image, &error), HDS_ERROR_ARGUMENT,
+                   &error, "8x0");
     for (int i = 0; i < 3; i++) {
         t = (float[]){ -1, 1000, NAN }[i];
-        refused(hds_prior_predict_noise(p, latents, 1, SIDE, SIDE, &t, text, NULL, noise, &error),
-                HDS_ERROR_ARGUMENT, &error, "timestep");
+        parity_refused(
+            hds_prior_predict_noise(p, latents, 1, SIDE, SIDE, &t, text, NULL, noise, &error),
+            HDS_ERROR_ARGUMENT, &error, "timestep");
     }
     t = 500;
     latents[7] = NAN;
-    refused(hds_prior_predict_noise(p, latents, 1, SIDE, SIDE, &t, text, NULL, noise, &error),
-            HDS_ERROR_ARGUMENT, &error, "latents: number 7 is nan, expected a finite one");
-    refused(hds_prior_decode_latents(p, latents, 1, SIDE, SIDE, image, &error), HDS_ERROR_ARGUMENT,
-            &error, "latents: number 7 is nan");
+    parity_refused(
+        hds_prior_predict_noise(p, latents, 1, SIDE, SIDE, &t, text, NULL, noise, &error),
+        HDS_ERROR_ARGUMENT, &error, "latents: number 7 is nan, expected a finite one");
+    parity_refused(hds_prior_decode_latents(p, latents, 1, SIDE, SIDE, image, &error),
+                   HDS_ERROR_ARGUMENT, &error, "latents: number 7 is nan");
     latents[7] = 0;
     image[5] = INFINITY;
-    refused(hds_prior_encode_image(p, image, 1, 64, 64, latents, &error), HDS_ERROR_ARGUMENT,
-            &error, "images: number 5 is inf");
+    parity_refused(hds_prior_encode_image(p, image, 1, 64, 64, latents, &error), HDS_ERROR_ARGUMENT,
+                   &error, "images: number 5 is inf");
     image[5] = 0;
     text[3] = NAN;
-    refused(hds_prior_predict_noise(p, latents, 1, SIDE, SIDE, &t, text, NULL, noise, &error),
-            HDS_ERROR_ARGUMENT, &error, "text: number 3 is nan");
+    parity_refused(
+        hds_prior_predict_noise(p, latents, 1, SIDE, SIDE, &t, text, NULL, noise, &error),
+        HDS_ERROR_ARGUMENT, &error, "text: number 3 is nan");
     text[3] = 0;
     parity_status(hds_prior_predict_noise(p, latents, 1, SIDE, SIDE, &t, text, NULL, noise, &error),
                   &error);

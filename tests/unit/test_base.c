@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Errors, memory, threads and random numbers. */
+/* Errors, hashes, memory, threads and random numbers. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -54,6 +54,23 @@ static void test_messages_are_one_line(void **state)
     hds_error error = { 0 };
     (void)hds_raise(&error, HDS_ERROR_FORMAT, "%*s\xc3\xa9", (int)sizeof error.message - 2, "");
     assert_string_equal(error.message + sizeof error.message - 2, "?"); /* cut in two */
+}
+
+static void test_hash_vectors(void **state)
+{
+    static const struct {
+        const char *text;
+        uint64_t hash;
+    } cases[] = { /* published with the algorithm */
+                  { "", 0xcbf29ce484222325 },
+                  { "a", 0xaf63dc4c8601ec8c },
+                  { "foobar", 0x85944171f73967e8 }
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_true(base_hash(BASE_HASH_START, cases[i].text, strlen(cases[i].text)) ==
+                    cases[i].hash);
+    assert_true(base_hash(base_hash(BASE_HASH_START, "foo", 3), "bar", 3) == cases[2].hash);
+    assert_true(base_hash(1, NULL, 0) == 1);
 }
 
 static void test_alloc(void **state)
@@ -232,6 +249,7 @@ int main(void)
         cmocka_unit_test(test_first_error_wins),
         cmocka_unit_test(test_long_messages_are_cut),
         cmocka_unit_test(test_messages_are_one_line),
+        cmocka_unit_test(test_hash_vectors),
         cmocka_unit_test(test_alloc),
         cmocka_unit_test(test_arena),
         cmocka_unit_test(test_arena_keeps_its_block),

@@ -2,11 +2,11 @@
 /* HIFI3D's and HIFI3D++'s files in all forms of .mat, written by matio: the vertices are those of
  * the equation, and what a bad file says. */
 #include "files.h"
+#include "mat_forms.h"
 
 #include "head/head.h"
 
 #include <math.h>
-#include <matio.h>
 
 enum { V = 40, F = 60, T = 45, S = 5, E = 4, ARRAYS = 8 };
 
@@ -17,17 +17,6 @@ typedef struct hifi {
     int32_t faces[F * 3], uv_faces[F * 3];
     double uvs[T * 2];
 } hifi;
-
-typedef struct form {
-    const char *name;
-    enum mat_ft version;
-    enum matio_compression packing;
-} form;
-static const form forms[] = { { "5.mat", MAT_FT_MAT5, MAT_COMPRESSION_NONE },
-                              { "5z.mat", MAT_FT_MAT5, MAT_COMPRESSION_ZLIB },
-                              { "73.mat", MAT_FT_MAT73, MAT_COMPRESSION_NONE },
-                              { "73z.MAT", MAT_FT_MAT73, MAT_COMPRESSION_ZLIB } };
-enum { FORMS = sizeof forms / sizeof *forms };
 
 typedef struct array {
     const char *name;
@@ -52,19 +41,12 @@ static void arrays_of(hifi *h, array out[ARRAYS])
     memcpy(out, all, sizeof all);
 }
 
-static void write_arrays(const char *path, const form *f, const array *arrays, size_t count)
+static void write_arrays(const char *path, const mat_form *f, const array *arrays, size_t count)
 {
-    (void)remove(path);
-    mat_t *file = Mat_CreateVer(path, NULL, f->version);
-    assert_non_null(file);
-    for (size_t i = 0; i < count; i++) {
-        const array *a = &arrays[i];
-        matvar_t *v = Mat_VarCreate(a->name, a->class, a->type, 2,
-                                    (size_t[]){ a->rows, a->columns }, a->data, 0);
-        assert_non_null(v);
-        assert_int_equal(Mat_VarWrite(file, v, f->packing), 0);
-        Mat_VarFree(v);
-    }
+    mat_t *file = mat_create(path, f);
+    for (const array *a = arrays; a < arrays + count; a++)
+        mat_put(file, f, a->name, a->class, a->type, 2, (size_t[]){ a->rows, a->columns }, a->data,
+                0);
     Mat_Close(file);
 }
 
@@ -154,10 +136,10 @@ static void test_every_form(void **state)
     hifi h;
     array arrays[ARRAYS];
     arrays_of(&h, arrays);
-    for (int i = 0; i < 2 * FORMS; i++) {
-        char *path = io_join(*state, forms[i / 2].name);
+    for (int i = 0; i < 2 * MAT_FORMS; i++) {
+        char *path = io_join(*state, mat_forms[i / 2].name);
         fill(&h, i % 2);
-        write_arrays(path, &forms[i / 2], arrays, ARRAYS);
+        write_arrays(path, &mat_forms[i / 2], arrays, ARRAYS);
         hds_head_model *m = load(path);
         check_model(m, &h, i % 2);
         hds_head_model_unref(m);
@@ -176,7 +158,7 @@ static void test_what_may_be_missing(void **state)
     least[0] = arrays[4];
     least[1] = arrays[1];
     least[2] = arrays[0];
-    write_arrays(path, &forms[1], least, 3);
+    write_arrays(path, &mat_forms[1], least, 3);
     hds_head_model *m = load(path);
     hds_head_model_info info;
     hds_head_model_get_info(m, &info);
@@ -193,7 +175,7 @@ static void test_saved_as_npz(void **state)
     char *path = io_join(*state, "a.mat"), *saved = io_join(*state, "a.npz");
     fill(&h, true);
     arrays_of(&h, arrays);
-    write_arrays(path, &forms[1], arrays, ARRAYS);
+    write_arrays(path, &mat_forms[1], arrays, ARRAYS);
     hds_head_model *m = load(path);
     hds_error error = { 0 };
     assert_int_equal(hds_head_model_save(m, saved, &error), HDS_OK);
@@ -236,10 +218,10 @@ static void check_change(const char *folder, const change *c, bool unit_rows)
             arrays[i--] = arrays[--count];
         break;
     }
-    for (int f = 0; f < FORMS; f += 3) {
+    for (int f = 0; f < MAT_FORMS; f += 3) {
         hds_head_model *m = NULL;
         hds_error error = { 0 };
-        write_arrays(path, &forms[f], arrays, count);
+        write_arrays(path, &mat_forms[f], arrays, count);
         assert_int_equal(hds_head_model_load(&m, &(hds_head_model_params){ .path = path }, &error),
                          HDS_ERROR_FORMAT);
         files_check_error(&error, HDS_ERROR_FORMAT, path, c->words);
@@ -292,7 +274,7 @@ static void test_other_mat_files(void **state)
     char *path = io_join(*state, "other.mat"), *text = files_write(*state, "text.mat", "hello");
     hds_error error = { 0 };
     hds_head_model *m;
-    write_arrays(path, &forms[0], others, 2);
+    write_arrays(path, &mat_forms[0], others, 2);
     assert_int_equal(hds_head_model_load(&m, &(hds_head_model_params){ .path = path }, &error),
                      HDS_ERROR_FORMAT);
     files_check_error(&error, HDS_ERROR_FORMAT, path,

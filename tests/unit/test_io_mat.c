@@ -1,22 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* MATLAB files, written by matio: what is read is what was written, in every form and type; and
  * what hostile ones say. */
+#include "mat_forms.h"
 #include "scratch.h"
 
 #include <math.h>
-#include <matio.h>
 #include <zlib.h>
-
-typedef struct form {
-    const char *name;
-    enum mat_ft version;
-    enum matio_compression packing;
-} form;
-static const form forms[] = { { "5.mat", MAT_FT_MAT5, MAT_COMPRESSION_NONE },
-                              { "5z.mat", MAT_FT_MAT5, MAT_COMPRESSION_ZLIB },
-                              { "73.mat", MAT_FT_MAT73, MAT_COMPRESSION_NONE },
-                              { "73z.mat", MAT_FT_MAT73, MAT_COMPRESSION_ZLIB } };
-enum { FORMS = sizeof forms / sizeof *forms };
 
 static size_t largest; /* memory asked for at once */
 void *__real_hds_alloc(size_t count, size_t size);
@@ -27,24 +16,12 @@ void *__wrap_hds_alloc(size_t count, size_t size)
     return __real_hds_alloc(count, size);
 }
 
-static void put(mat_t *file, const form *f, const char *name, enum matio_classes class,
-                enum matio_types type, int rank, size_t *dims, void *data, int flags)
+static mat_t *create(const mat_form *f)
 {
-    matvar_t *v = Mat_VarCreate(name, class, type, rank, dims, data, flags);
-    assert_non_null(v);
-    assert_int_equal(Mat_VarWrite(file, v, f->packing), 0);
-    Mat_VarFree(v);
+    return mat_create(scratch(f->name), f);
 }
 
-static mat_t *create(const form *f)
-{
-    (void)remove(scratch(f->name));
-    mat_t *file = Mat_CreateVer(scratch(f->name), NULL, f->version);
-    assert_non_null(file);
-    return file;
-}
-
-static void open_form(io_mat *mat, const form *f)
+static void open_form(io_mat *mat, const mat_form *f)
 {
     hds_error error = { 0 };
     check_ok(io_mat_open(mat, scratch(f->name), &error), &error);
@@ -95,17 +72,17 @@ static void fill(void *out, size_t kind, size_t count)
 
 static void test_every_form_and_type(void **state)
 {
-    for (int f = 0; f < FORMS; f++) {
-        mat_t *file = create(&forms[f]);
+    for (int f = 0; f < MAT_FORMS; f++) {
+        mat_t *file = create(&mat_forms[f]);
         double numbers[NUMBERS];
         for (size_t k = 0; k < KINDS; k++) {
             fill(numbers, k, NUMBERS);
-            put(file, &forms[f], kinds[k].name, kinds[k].class, kinds[k].type, 3,
-                (size_t[]){ 2, 3, 5 }, numbers, 0);
+            mat_put(file, &mat_forms[f], kinds[k].name, kinds[k].class, kinds[k].type, 3,
+                    (size_t[]){ 2, 3, 5 }, numbers, 0);
         }
         Mat_Close(file);
         io_mat mat;
-        open_form(&mat, &forms[f]);
+        open_form(&mat, &mat_forms[f]);
         assert_int_equal(mat.count, KINDS);
         for (size_t k = 0; k < KINDS; k++) {
             io_array a;
@@ -130,15 +107,15 @@ static void test_large(void **state)
     assert_non_null(numbers);
     rng r = rng_make(7, 0);
     rng_normal_fill(&r, numbers, ROWS * COLUMNS);
-    for (int f = 0; f < FORMS; f++) {
-        mat_t *file = create(&forms[f]);
-        put(file, &forms[f], "large", MAT_C_SINGLE, MAT_T_SINGLE, 2, (size_t[]){ ROWS, COLUMNS },
-            numbers, 0);
+    for (int f = 0; f < MAT_FORMS; f++) {
+        mat_t *file = create(&mat_forms[f]);
+        mat_put(file, &mat_forms[f], "large", MAT_C_SINGLE, MAT_T_SINGLE, 2,
+                (size_t[]){ ROWS, COLUMNS }, numbers, 0);
         Mat_Close(file);
         io_mat mat;
         io_array a;
         hds_error error = { 0 };
-        open_form(&mat, &forms[f]);
+        open_form(&mat, &mat_forms[f]);
         check_ok(io_mat_read(&a, &mat, "large", &error), &error);
         assert_true(a.dims == 2 && a.shape[0] == ROWS && a.shape[1] == COLUMNS);
         assert_int_equal(a.size, sizeof *numbers * ROWS * COLUMNS);
@@ -171,7 +148,7 @@ static void test_shuffled_chunks(void **state)
     io_mat_close(&mat);
 }
 
-static void check_refused(const form *f, const char *name, const char *says)
+static void check_refused(const mat_form *f, const char *name, const char *says)
 {
     io_mat mat;
     io_array a;
@@ -189,33 +166,34 @@ static void test_other_classes(void **state)
 {
     double numbers[6] = { 1, 2, 3 };
     mat_complex_split_t split = { numbers, numbers };
-    for (int f = 0; f < FORMS; f++) {
-        bool hdf = forms[f].version == MAT_FT_MAT73;
-        mat_t *file = create(&forms[f]);
-        put(file, &forms[f], "words", MAT_C_CHAR, MAT_T_UINT8, 2, (size_t[]){ 1, 4 }, "abcd", 0);
-        put(file, &forms[f], "waves", MAT_C_DOUBLE, MAT_T_DOUBLE, 2, (size_t[]){ 1, 3 }, &split,
-            MAT_F_COMPLEX);
-        put(file, &forms[f], "cells", MAT_C_CELL, MAT_T_CELL, 2, (size_t[]){ 1, 1 },
-            (matvar_t *[]){ Mat_VarCreate(NULL, MAT_C_DOUBLE, MAT_T_DOUBLE, 2, (size_t[]){ 1, 3 },
-                                          numbers, 0) },
-            0);
+    for (int f = 0; f < MAT_FORMS; f++) {
+        bool hdf = mat_forms[f].version == MAT_FT_MAT73;
+        mat_t *file = create(&mat_forms[f]);
+        mat_put(file, &mat_forms[f], "words", MAT_C_CHAR, MAT_T_UINT8, 2, (size_t[]){ 1, 4 },
+                "abcd", 0);
+        mat_put(file, &mat_forms[f], "waves", MAT_C_DOUBLE, MAT_T_DOUBLE, 2, (size_t[]){ 1, 3 },
+                &split, MAT_F_COMPLEX);
+        mat_put(file, &mat_forms[f], "cells", MAT_C_CELL, MAT_T_CELL, 2, (size_t[]){ 1, 1 },
+                (matvar_t *[]){ Mat_VarCreate(NULL, MAT_C_DOUBLE, MAT_T_DOUBLE, 2,
+                                              (size_t[]){ 1, 3 }, numbers, 0) },
+                0);
         matvar_t *record =
             Mat_VarCreateStruct("record", 2, (size_t[]){ 1, 1 }, (const char *[]){ "field" }, 1);
         Mat_VarSetStructFieldByName(
             record, "field", 0,
             Mat_VarCreate(NULL, MAT_C_DOUBLE, MAT_T_DOUBLE, 2, (size_t[]){ 1, 3 }, numbers, 0));
-        assert_int_equal(Mat_VarWrite(file, record, forms[f].packing), 0);
+        assert_int_equal(Mat_VarWrite(file, record, mat_forms[f].packing), 0);
         Mat_VarFree(record);
-        put(file, &forms[f], "nothing", MAT_C_DOUBLE, MAT_T_DOUBLE, 2, (size_t[]){ 0, 3 }, numbers,
-            0);
+        mat_put(file, &mat_forms[f], "nothing", MAT_C_DOUBLE, MAT_T_DOUBLE, 2, (size_t[]){ 0, 3 },
+                numbers, 0);
         Mat_Close(file);
-        check_refused(&forms[f], "words", "is text");
-        check_refused(&forms[f], "waves", "is complex, expected an array of real numbers");
-        check_refused(&forms[f], "cells", hdf ? "holds something other" : "is a cell array");
-        check_refused(&forms[f], "record", "is a struct");
-        check_refused(&forms[f], "elsewhere", "is missing");
+        check_refused(&mat_forms[f], "words", "is text");
+        check_refused(&mat_forms[f], "waves", "is complex, expected an array of real numbers");
+        check_refused(&mat_forms[f], "cells", hdf ? "holds something other" : "is a cell array");
+        check_refused(&mat_forms[f], "record", "is a struct");
+        check_refused(&mat_forms[f], "elsewhere", "is missing");
         if (hdf)
-            check_refused(&forms[f], "nothing", "is empty");
+            check_refused(&mat_forms[f], "nothing", "is empty");
     }
 }
 
@@ -292,7 +270,7 @@ static void test_stored_small(void **state)
     append_matrix(&b, "tiny", 1, "", 0, 0);
     memcpy(b.at + b.size - 8, in_tag, sizeof in_tag);
     scratch_write(scratch("hand.mat"), b.at, b.size);
-    const form f = { .name = "hand.mat" };
+    const mat_form f = { .name = "hand.mat" };
     io_mat mat;
     io_array a;
     hds_error error = { 0 };
@@ -339,7 +317,7 @@ static void test_bad_version_5(void **state)
     check_not_open(&b, "is no MATLAB file");
     b.size = 0;
     check_not_open(&b, "is no MATLAB file");
-    const form f = { .name = "hand.mat" };
+    const mat_form f = { .name = "hand.mat" };
     begin_file(&b);
     append_matrix(&b, "few", 9, numbers, 16, 0);
     append_matrix(&b, "odd", 8, numbers, 24, 0);
@@ -350,7 +328,7 @@ static void test_bad_version_5(void **state)
 
 /* ---- what claims too much, and damage ---- */
 
-static unsigned char *read_form(const form *f, size_t *size)
+static unsigned char *read_form(const mat_form *f, size_t *size)
 {
     io_map map;
     assert_int_equal(io_map_open(&map, scratch(f->name), NULL), HDS_OK);
@@ -375,7 +353,7 @@ static void replace(unsigned char *at, size_t size, const void *from, const void
 
 static void test_bad_chunks(void **state)
 {
-    const form f = { .name = "chunks.mat" };
+    const mat_form f = { .name = "chunks.mat" };
     const struct {
         uint64_t from[3], to[3]; /* place of a chunk */
         const char *says;
@@ -420,11 +398,11 @@ static unsigned char *move_to_end(unsigned char *file, size_t size, size_t from,
 
 static void test_messages_twice(void **state)
 {
-    const form *f = &forms[3];
+    const mat_form *f = &mat_forms[3];
     const uint16_t types[] = { 1, 3, 8, 11 }; /* space, type, layout, filters */
     double numbers[13 * 17] = { 1 };
     mat_t *out = create(f);
-    put(out, f, "x", MAT_C_DOUBLE, MAT_T_DOUBLE, 2, (size_t[]){ 13, 17 }, numbers, 0);
+    mat_put(out, f, "x", MAT_C_DOUBLE, MAT_T_DOUBLE, 2, (size_t[]){ 13, 17 }, numbers, 0);
     Mat_Close(out);
     for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
         io_mat mat;
@@ -452,7 +430,7 @@ static void test_messages_twice(void **state)
         memcpy(file + size + 8, &length, 4);
         memcpy(file + size + 16, file + twice, extra);
         memcpy(file + size + 16 + extra, file + from + 16, whole - 16);
-        const form hand = { .name = "hand.mat" };
+        const mat_form hand = { .name = "hand.mat" };
         scratch_write(scratch("hand.mat"), file, size + whole + extra);
         check_refused(&hand, "x", "says twice what it is");
         free(file);
@@ -463,10 +441,10 @@ static void test_messages_twice(void **state)
 static void test_names_again_and_again(void **state)
 {
     enum { ENTRIES = 1000, NODE = 24 + 16 * ENTRIES + 8 };
-    const form *f = &forms[2];
+    const mat_form *f = &mat_forms[2];
     double numbers[4] = { 1 };
     mat_t *out = create(f);
-    put(out, f, "aname", MAT_C_DOUBLE, MAT_T_DOUBLE, 2, (size_t[]){ 2, 2 }, numbers, 0);
+    mat_put(out, f, "aname", MAT_C_DOUBLE, MAT_T_DOUBLE, 2, (size_t[]){ 2, 2 }, numbers, 0);
     Mat_Close(out);
     size_t size;
     unsigned char *file = read_form(f, &size);
@@ -486,7 +464,7 @@ static void test_names_again_and_again(void **state)
     free(file);
 }
 
-static void check_claim(const form *f, const char *says)
+static void check_claim(const mat_form *f, const char *says)
 {
     io_mat mat;
     io_array a;
@@ -519,7 +497,7 @@ static void write_packed(uint32_t claim, bool damaged)
 
 static void test_bad_packed(void **state)
 {
-    const form f = { .name = "hand.mat" };
+    const mat_form f = { .name = "hand.mat" };
     write_packed(0, true);
     check_refused(&f, "x", "does not unpack to the 80 bytes it claims");
     write_packed(72, false);
@@ -534,28 +512,30 @@ static void test_claims(void **state)
     double numbers[13 * 17] = { 1 };
     unsigned char *file;
     size_t size;
-    for (int f = 2; f < FORMS; f++) { /* 7.3: the dimensions, as HDF5 has them */
-        mat_t *out = create(&forms[f]);
-        put(out, &forms[f], "x", MAT_C_DOUBLE, MAT_T_DOUBLE, 2, (size_t[]){ 13, 17 }, numbers, 0);
+    for (int f = 2; f < MAT_FORMS; f++) { /* 7.3: the dimensions, as HDF5 has them */
+        mat_t *out = create(&mat_forms[f]);
+        mat_put(out, &mat_forms[f], "x", MAT_C_DOUBLE, MAT_T_DOUBLE, 2, (size_t[]){ 13, 17 },
+                numbers, 0);
         Mat_Close(out);
-        file = read_form(&forms[f], &size);
+        file = read_form(&mat_forms[f], &size);
         replace(file, size, (uint64_t[]){ 17, 13 }, (uint64_t[]){ 1 << 14, 1 << 14 }, 16);
-        scratch_write(scratch(forms[f].name), file, size);
-        check_claim(&forms[f], "x: claims more bytes than the file can hold");
+        scratch_write(scratch(mat_forms[f].name), file, size);
+        check_claim(&mat_forms[f], "x: claims more bytes than the file can hold");
         free(file);
     }
     /* 7.3: chunks that reach far beyond the array, each no more than the file could hold */
-    mat_t *out = create(&forms[3]);
-    put(out, &forms[3], "x", MAT_C_DOUBLE, MAT_T_DOUBLE, 2, (size_t[]){ 13, 17 }, numbers, 0);
+    mat_t *out = create(&mat_forms[3]);
+    mat_put(out, &mat_forms[3], "x", MAT_C_DOUBLE, MAT_T_DOUBLE, 2, (size_t[]){ 13, 17 }, numbers,
+            0);
     Mat_Close(out);
-    file = read_form(&forms[3], &size);
+    file = read_form(&mat_forms[3], &size);
     size_t layout = find_bytes(file, size, (unsigned char[]){ 3, 2, 3 }, 3);
     memcpy(file + layout + 11, (uint32_t[]){ 1, 90000, 8 }, 12);
-    scratch_write(scratch(forms[3].name), file, size);
-    check_claim(&forms[3], "x: has chunks of more bytes than the file can hold");
+    scratch_write(scratch(mat_forms[3].name), file, size);
+    check_claim(&mat_forms[3], "x: has chunks of more bytes than the file can hold");
     free(file);
     /* 5, packed: a stream of one matrix whose tag says 2 GB */
-    const form hand = { .name = "hand.mat" };
+    const mat_form hand = { .name = "hand.mat" };
     bytes b;
     write_packed(2000000000, false);
     check_claim(&hand, "x: claims 2000000000 bytes from");
@@ -571,13 +551,15 @@ static void test_claims(void **state)
 static void test_damaged(void **state)
 {
     double numbers[40] = { 1, -2, 3.5 };
-    for (int f = 0; f < FORMS; f++) {
-        mat_t *out = create(&forms[f]);
-        put(out, &forms[f], "x", MAT_C_DOUBLE, MAT_T_DOUBLE, 2, (size_t[]){ 8, 5 }, numbers, 0);
-        put(out, &forms[f], "y", MAT_C_INT32, MAT_T_INT32, 2, (size_t[]){ 3, 3 }, numbers, 0);
+    for (int f = 0; f < MAT_FORMS; f++) {
+        mat_t *out = create(&mat_forms[f]);
+        mat_put(out, &mat_forms[f], "x", MAT_C_DOUBLE, MAT_T_DOUBLE, 2, (size_t[]){ 8, 5 }, numbers,
+                0);
+        mat_put(out, &mat_forms[f], "y", MAT_C_INT32, MAT_T_INT32, 2, (size_t[]){ 3, 3 }, numbers,
+                0);
         Mat_Close(out);
         size_t size;
-        unsigned char *whole = read_form(&forms[f], &size), *bad = malloc(size);
+        unsigned char *whole = read_form(&mat_forms[f], &size), *bad = malloc(size);
         assert_non_null(bad);
         rng r = rng_make(5, (uint64_t)f);
         for (int trial = 0; trial < 500; trial++) {
