@@ -214,11 +214,13 @@ INLINE real srgb_power(real x)
     float m, r;
     memcpy(&m, &bits, sizeof m);
     float s = (m - 1) / (m + 1), t = s * s;
-    float log2m = s * (2.885390082f + t * (0.961796694f + t * (0.577078016f + t * 0.412198583f)));
+    float log2m =
+        s * ((2.885390082f + t * 0.961796694f) + t * t * (0.577078016f + t * 0.412198583f));
     float y = ((float)exponent + log2m) * (1 / 2.4f);
     int32_t whole = (int32_t)(y + 64.5f) - 64;
-    float f = (y - (float)whole) * 0.693147181f;
-    float e = 1 + f * (1 + f * (0.5f + f * (1.f / 6 + f * (1.f / 24 + f * (1.f / 120 + f / 720)))));
+    float f = (y - (float)whole) * 0.693147181f, ff = f * f;
+    float e =
+        (1 + f) + ff * ((0.5f + f * (1.f / 6)) + ff * (1.f / 24 + f * (1.f / 120) + ff / 720));
     int32_t scale = (whole + 127) << 23;
     memcpy(&r, &scale, sizeof r);
     return e * r;
@@ -260,44 +262,53 @@ INLINE real irradiance_at(const real *l, raster_light kind, real x, real y, real
     return e > 0 ? e : 0;
 }
 
-/* albedo -> out */
-INLINE void light(const raster_shader *s, raster_columns *c, raster_light kind, int planes)
+/* The loops are short so that their turns overlap. */
+
+INLINE void set_irradiance(const raster_shader *s, const raster_columns *c, raster_light kind,
+                           real *e)
 {
     real l[9];
     memcpy(l, s->light, sizeof l);
-    for (int i = c->begin; i < c->end; i++) {
-        real e = irradiance_at(l, kind, c->a[0][i], c->a[1][i], c->a[2][i]);
-        for (int k = 0; k < planes; k++)
-            c->out[k][i] = srgb_from_linear(c->albedo[k][i] * e);
-    }
+    for (int i = c->begin; i < c->end; i++)
+        e[i] = irradiance_at(l, kind, c->a[0][i], c->a[1][i], c->a[2][i]);
+}
+
+/* albedo -> out */
+INLINE void light(const raster_shader *s, raster_columns *c, raster_light kind, int planes)
+{
+    real e[RASTER_COLUMNS];
+    set_irradiance(s, c, kind, e);
+    for (int k = 0; k < planes; k++)
+        for (int i = c->begin; i < c->end; i++)
+            c->out[k][i] = srgb_from_linear(c->albedo[k][i] * e[i]);
 }
 
 /* out, the gradient of the colour, becomes that of the albedo. -> de of the irradiance */
 INLINE void light_adjoint(const raster_shader *s, raster_columns *c, raster_light kind, int planes,
                           real *de)
 {
-    real l[9];
+    real l[9], e[RASTER_COLUMNS];
     memcpy(l, s->light, sizeof l);
-    for (int i = c->begin; i < c->end; i++) {
-        real x = c->a[0][i], y = c->a[1][i], z = c->a[2][i], sum = 0;
-        real e = irradiance_at(l, kind, x, y, z);
-        for (int k = 0; k < planes; k++) {
-            real dlinear = c->out[k][i] * srgb_slope(c->albedo[k][i] * e);
-            sum += dlinear * c->albedo[k][i];
-            c->out[k][i] = dlinear * e;
+    set_irradiance(s, c, kind, e);
+    for (int k = 0; k < planes; k++)
+        for (int i = c->begin; i < c->end; i++) {
+            real dlinear = c->out[k][i] * srgb_slope(c->albedo[k][i] * e[i]);
+            de[i] = (k ? de[i] : 0) + dlinear * c->albedo[k][i];
+            c->out[k][i] = dlinear * e[i];
         }
+    for (int i = c->begin; i < c->end; i++) {
+        real x = c->a[0][i], y = c->a[1][i], z = c->a[2][i];
         if (kind == RASTER_RIG) {
-            real key = l[1] * x + l[2] * y + l[3] * z > 0 ? sum : 0;
-            real fill = l[4] * x + l[5] * y + l[6] * z > 0 ? sum : 0;
+            real key = l[1] * x + l[2] * y + l[3] * z > 0 ? de[i] : 0;
+            real fill = l[4] * x + l[5] * y + l[6] * z > 0 ? de[i] : 0;
             for (int k = 0; k < 3; k++)
                 c->da[k][i] = key * l[1 + k] + fill * l[4 + k];
         } else {
-            sum = e > 0 ? sum : 0;
-            c->da[0][i] = sum * (l[1] + l[4] * y + l[6] * z + 2 * l[8] * x);
-            c->da[1][i] = sum * (l[2] + l[4] * x + l[5] * z - 2 * l[8] * y);
-            c->da[2][i] = sum * (l[3] + l[5] * y + l[6] * x + 2 * l[7] * z);
+            de[i] = e[i] > 0 ? de[i] : 0;
+            c->da[0][i] = de[i] * (l[1] + l[4] * y + l[6] * z + 2 * l[8] * x);
+            c->da[1][i] = de[i] * (l[2] + l[4] * x + l[5] * z - 2 * l[8] * y);
+            c->da[2][i] = de[i] * (l[3] + l[5] * y + l[6] * x + 2 * l[7] * z);
         }
-        de[i] = sum;
     }
 }
 

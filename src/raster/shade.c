@@ -263,8 +263,9 @@ raster_shading *raster_shade_begin(raster_state *state, const raster_mesh *mesh,
     state->surfaces = arena_take(scratch, state->first[state->band_count], sizeof *state->surfaces);
     if (!j || !colour || !state->surfaces)
         return NULL;
-    for (size_t i = 0; i < row; i++)
-        colour[i] = view->background[i % (size_t)state->channels];
+    for (int x = 0; x < state->width; x++)
+        for (int k = 0; k < state->channels; k++)
+            colour[x * state->channels + k] = view->background[k];
     *j = (job){ .state = state, .mesh = mesh, .normals = normals, .image = image };
     raster_shader_init(&j->shader, state, mesh, view);
     j->background_moves = view->background_picture != NULL;
@@ -356,10 +357,23 @@ INLINE void read_columns(const job *j, segment *s, int channels, int planes)
     }
 }
 
+/* What the same segment of the next row will read. */
+INLINE void fetch_next_row(const job *j, const segment *s)
+{
+    const int channels = j->shader.channels, line = 64 / (int)sizeof *j->dimage;
+    const int end = s->columns.end < s->width ? s->columns.end : s->width;
+    if (s->y + 1 == j->state->height)
+        return;
+    const real *next = j->dimage + (size_t)channels * (s->pixel + (size_t)j->state->width);
+    for (int i = channels * s->columns.begin; i < channels * end; i += line)
+        __builtin_prefetch(next + i);
+}
+
 INLINE void shade_segment_adjoint(const job *j, segment *s)
 {
     if (!s->columns.run_count)
         return;
+    fetch_next_row(j, s);
     if (j->shader.planes < j->shader.channels)
         read_columns(j, s, 3, 1);
     else if (j->shader.channels == 3)
@@ -370,6 +384,23 @@ INLINE void shade_segment_adjoint(const job *j, segment *s)
     raster_colour_adjoint(&j->shader, &s->columns, j->gradients,
                           j->dlight ? j->dlight[s->band] : NULL, j->drange[s->band]);
     scatter(j, s);
+}
+
+/* Moments become the gradients of the corners. */
+static void finish_slots(void *context, size_t band)
+{
+    const job *j = context;
+    const raster_state *s = j->state;
+    for (uint32_t i = s->first[band]; i < s->first[band + 1]; i++) {
+        raster_slot_gradient g;
+        if (!s->seen[i])
+            continue;
+        raster_surface_adjoint(s, j->mesh, j->normals, j->shader.texture != NULL, j->shader.from,
+                               j->shader.to, &s->slots[i],
+                               (const real(*)[RASTER_LANES])j->gradients[i].moments,
+                               g.corner.places, g.corner.normals);
+        j->gradients[i] = g;
+    }
 }
 
 HDS_WIDE static void shade_band_adjoint(void *context, size_t band)
@@ -387,6 +418,8 @@ HDS_WIDE static void shade_band_adjoint(void *context, size_t band)
                 *(raster_lanes *)j->gradients[i].moments[k] = (raster_lanes){ 0 };
         }
     each_segment(j, band, &work, shade_segment_adjoint);
+    if (j->shader.view->mode != RASTER_DEPTH)
+        finish_slots(context, band);
 }
 
 /* The two pixels that the range of depth hangs on. */
@@ -406,23 +439,6 @@ static void add_range(const job *j)
         moments[0][RASTER_A_W] += sum * (real)((int)(pixel % (size_t)s->width) - slot->x0);
         moments[1][RASTER_A_W] += sum * (real)((int)(pixel / (size_t)s->width) - slot->y0);
         moments[2][RASTER_A_W] += sum;
-    }
-}
-
-/* Moments become the gradients of the corners. */
-static void finish_slots(void *context, size_t band)
-{
-    const job *j = context;
-    const raster_state *s = j->state;
-    for (uint32_t i = s->first[band]; i < s->first[band + 1]; i++) {
-        raster_slot_gradient g;
-        if (!s->seen[i])
-            continue;
-        raster_surface_adjoint(s, j->mesh, j->normals, j->shader.texture != NULL, j->shader.from,
-                               j->shader.to, &s->slots[i],
-                               (const real(*)[RASTER_LANES])j->gradients[i].moments,
-                               g.corner.places, g.corner.normals);
-        j->gradients[i] = g;
     }
 }
 
@@ -527,9 +543,10 @@ bool raster_shade_adjoint(const raster_state *state, const raster_mesh *mesh, co
         return false;
     sort_ends(&j);
     threads_parallel(bands, shade_band_adjoint, &j);
-    if (view->mode == RASTER_DEPTH)
+    if (view->mode == RASTER_DEPTH) { /* its range depends on all bands */
         add_range(&j);
-    threads_parallel(bands, finish_slots, &j);
+        threads_parallel(bands, finish_slots, &j);
+    }
     j.dscreen = dscreen;
     j.dnormals = dnormals;
     threads_parallel(dnormals ? 2 : 1, add_corners, &j);

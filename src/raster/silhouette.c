@@ -45,7 +45,8 @@ struct raster_outlines {
     uint32_t *first_parts; /* (V), with parts */
     side *sides;           /* (3 F) */
     size_t side_count;
-    edge *edges; /* those that count */
+    uint32_t *table; /* (room for sides) edge + 1; 0: free */
+    edge *edges;     /* those that count */
     span *spans;
     size_t edge_count;
     raster_crossing *found; /* by span */
@@ -91,9 +92,11 @@ static void mark_borders(job *j)
     }
 }
 
+/* Memory for the worst case is taken, not touched. */
 raster_outlines *raster_outlines_begin(raster_state *state, const raster_mesh *mesh,
                                        const raster_view *view, arena *scratch)
 {
+    const size_t sides = 3 * mesh->face_count;
     job *j = arena_take(scratch, 1, sizeof *j);
     if (!j)
         return NULL;
@@ -101,32 +104,41 @@ raster_outlines *raster_outlines_begin(raster_state *state, const raster_mesh *m
     j->parts = view->mode == RASTER_PARTS ? view->face_parts : NULL;
     j->marks = arena_alloc(scratch, mesh->vertex_count, sizeof *j->marks);
     j->hashes = arena_take(scratch, mesh->vertex_count, sizeof *j->hashes);
-    j->sides = arena_take(scratch, mesh->face_count, 3 * sizeof *j->sides);
+    j->sides = arena_take(scratch, sides, sizeof *j->sides);
+    j->edges = arena_take(scratch, sides, sizeof *j->edges);
+    j->table = arena_take(scratch, table_size(sides), sizeof *j->table);
     if (j->parts)
         j->first_parts = arena_alloc(scratch, mesh->vertex_count, sizeof *j->first_parts);
-    return j->marks && j->hashes && j->sides && (j->first_parts || !j->parts) ? j : NULL;
+    return j->marks && j->hashes && j->sides && j->edges && table_size(sides) && j->table &&
+                   (j->first_parts || !j->parts)
+               ? j
+               : NULL;
 }
 
-void raster_outlines_find(raster_outlines *j)
+static void mark_vertices(job *j)
 {
     const raster_mesh *mesh = j->mesh;
     const int8_t *facing = j->state->facing;
-    uint32_t *sums = j->marks;
-    const uint32_t *hashes = j->hashes;
-    side *next = j->sides;
     for (size_t i = 0; i < mesh->vertex_count; i++)
         j->hashes[i] = mix((uint32_t)i + 1);
     for (size_t f = 0; f < mesh->face_count; f++) {
         const uint32_t *v = mesh->faces + 3 * f;
-        uint32_t h[3] = { hashes[v[0]], hashes[v[1]], hashes[v[2]] };
+        uint32_t h[3] = { j->hashes[v[0]], j->hashes[v[1]], j->hashes[v[2]] };
         for (int k = 0; k < 3; k++)
-            sums[v[k]] += (uint32_t)(int32_t)facing[f] * (h[(k + 1) % 3] - h[(k + 2) % 3]);
+            j->marks[v[k]] += (uint32_t)(int32_t)facing[f] * (h[(k + 1) % 3] - h[(k + 2) % 3]);
     }
     if (j->parts)
         mark_borders(j);
+}
+
+static void list_sides(job *j)
+{
+    const raster_mesh *mesh = j->mesh;
+    const int8_t *facing = j->state->facing;
+    side *next = j->sides;
     for (size_t f = 0; f < mesh->face_count; f++) {
         const uint32_t *v = mesh->faces + 3 * f;
-        const bool marked[3] = { sums[v[0]], sums[v[1]], sums[v[2]] };
+        const bool marked[3] = { j->marks[v[0]], j->marks[v[1]], j->marks[v[2]] };
         if (marked[0] + marked[1] + marked[2] < 2 || !facing[f])
             continue;
         for (int k = 0; k < 3; k++)
@@ -136,42 +148,40 @@ void raster_outlines_find(raster_outlines *j)
     j->side_count = (size_t)(next - j->sides);
 }
 
-static void add_side(job *j, const side *s, uint32_t *table, uint32_t mask)
+static void add_side(job *j, const side *s, uint32_t mask)
 {
     uint32_t v0 = s->from < s->to ? s->from : s->to, v1 = s->from < s->to ? s->to : s->from;
     uint32_t i = mix(v0 ^ mix(v1)) & mask;
-    while (table[i]) {
-        const edge *e = &j->edges[table[i] - 1];
+    while (j->table[i]) {
+        const edge *e = &j->edges[j->table[i] - 1];
         if (e->vertices[0] == v0 && e->vertices[1] == v1)
             break;
         i = (i + 1) & mask;
     }
-    if (!table[i]) {
+    if (!j->table[i]) {
         j->edges[j->edge_count] = (edge){ .vertices = { v0, v1 } };
-        table[i] = (uint32_t)++j->edge_count;
+        j->table[i] = (uint32_t)++j->edge_count;
     }
-    edge *e = &j->edges[table[i] - 1];
+    edge *e = &j->edges[j->table[i] - 1];
     int32_t turn = s->from < s->to ? s->facing : -s->facing;
     e->sum += turn;
     e->parts[turn < 0] = s->part;
 }
 
 /* Sides become edges; those that don't count go. */
-static bool join_sides(job *j, arena *scratch)
+void raster_outlines_find(raster_outlines *j)
 {
+    mark_vertices(j);
+    list_sides(j);
     const uint32_t size = table_size(j->side_count);
-    uint32_t *table = arena_alloc(scratch, size, sizeof *table);
-    j->edges = arena_take(scratch, j->side_count, sizeof *j->edges);
-    if (!size || !table || !j->edges)
-        return false;
+    memset(j->table, 0, size * sizeof *j->table);
     for (size_t i = 0; i < j->side_count; i++)
-        add_side(j, &j->sides[i], table, size - 1);
+        add_side(j, &j->sides[i], size - 1);
     size_t kept = 0;
     for (size_t i = 0; i < j->edge_count; i++)
         if (j->edges[i].sum || is_border(&j->edges[i]))
             j->edges[kept++] = j->edges[i];
     j->edge_count = kept;
-    return true;
 }
 
 static int32_t centre_at_or_after(int32_t snapped)
@@ -360,7 +370,7 @@ bool raster_outlines_blend(raster_outlines *j, arena *scratch, real *image)
     const raster_state *s = j->state;
     const size_t channels = (size_t)s->channels;
     j->image = image;
-    if (!join_sides(j, scratch) || !find_all_crossings(j, scratch))
+    if (!find_all_crossings(j, scratch))
         return false;
     for (size_t i = 0; i < s->crossing_count; i++) {
         const raster_crossing *c = &s->crossings[i];

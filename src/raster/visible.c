@@ -12,26 +12,23 @@
  * of it side by side. */
 #include "raster/raster_priv.h"
 
-typedef struct box {
-    int16_t x0, y0, x1, y1; /* pixels whose centres may be inside, both ends included */
-} box;
-
-/* What it takes to draw eight faces. With x and y from a box's first pixel,
- *   1/w = slope[0] x + slope[1] y + at within [low, high],
- *   e_i = a_i x + b_i y + c_i, inside where all are >= 0.
- * e_i are edge functions divided by 256 (whole pixels are steps of 256) and rounded down; those of
- * faces less than 64 pixels wide and high fit into 32 bits, of others they are not kept here. */
+/* What it takes to draw a face: the pixels whose centres may be inside, both ends included (x1 <
+ * x0: nothing to draw), and with x and y from the first of them 1/w = slope[0] x + slope[1] y + at
+ * within [low, high], e_i = a_i x + b_i y + c_i, inside where all are >= 0. e_i are edge functions
+ * divided by 256 (whole pixels are steps of 256) and rounded down; the a_i add up to 0, the b_i
+ * too. Those of faces less than 64 pixels wide and high fit into 32 bits, of others they are not
+ * kept here. A line of cache. */
 typedef struct sketch {
-    int32_t a[3][RASTER_LANES], b[3][RASTER_LANES], c[3][RASTER_LANES];
-    int32_t small[RASTER_LANES];
-    real slope[2][RASTER_LANES], at[RASTER_LANES], low[RASTER_LANES], high[RASTER_LANES];
+    int16_t x0, y0, x1, y1;
+    int32_t a[2], b[2], c[3];
+    int32_t small;
+    real slope[2], at, low, high;
 } sketch;
 
 struct raster_faces {
     raster_state *state;
     const raster_mesh *mesh;
-    box *boxes;       /* (F), x1 < x0: nothing to draw */
-    sketch *sketches; /* (F/8) */
+    sketch *sketches; /* (F) */
     uint32_t *counts; /* (chunks of faces, band_count, 2) of their boxes, then their places */
     uint32_t *middle; /* (band_count) first slot of the faces that show their inside */
     uint32_t *faces;  /* those of each band in a row: of each slot */
@@ -40,38 +37,12 @@ typedef struct raster_faces job;
 
 #define INLINE static inline __attribute__((always_inline))
 
-INLINE int32_t min3(int32_t a, int32_t b, int32_t c)
-{
-    int32_t m = a < b ? a : b;
-    return m < c ? m : c;
-}
-
-INLINE int32_t max3(int32_t a, int32_t b, int32_t c)
-{
-    int32_t m = a > b ? a : b;
-    return m > c ? m : c;
-}
-
-/* First and last pixel centre between two snapped positions, within [0, size). */
-INLINE int32_t first_pixel(int32_t low)
-{
-    int32_t p = (low + RASTER_SUBPIXELS / 2 - 1) >> RASTER_SUBPIXEL_BITS;
-    return p > 0 ? p : 0;
-}
-
-INLINE int32_t last_pixel(int32_t high, int size)
-{
-    int32_t p = (high - RASTER_SUBPIXELS / 2) >> RASTER_SUBPIXEL_BITS;
-    return p < size ? p : size - 1;
-}
-
 /* ---- faces ---- */
 
 /* Corners of eight faces. */
 typedef struct eight {
     int32_t u[3][RASTER_LANES], v[3][RASTER_LANES]; /* snapped */
     real x[3][RASTER_LANES], y[3][RASTER_LANES], inverse[3][RASTER_LANES];
-    int32_t drawn[RASTER_LANES];
 } eight;
 
 /* Beyond the last face it is repeated. */
@@ -80,7 +51,6 @@ INLINE void take_eight(const job *j, size_t first, eight *e)
     const raster_state *s = j->state;
     for (size_t l = 0; l < RASTER_LANES; l++) {
         size_t face = first + l < j->mesh->face_count ? first + l : j->mesh->face_count - 1;
-        e->drawn[l] = 1;
         for (int k = 0; k < 3; k++) {
             size_t vertex = j->mesh->faces[3 * face + (size_t)k];
             const int32_t *snapped = s->snapped + 2 * vertex;
@@ -92,71 +62,93 @@ INLINE void take_eight(const job *j, size_t first, eight *e)
             e->inverse[k][l] = place[2];
         }
     }
-    for (int l = 0; l < RASTER_LANES; l++)
-        for (int k = 0; k < 3; k++)
-            if (e->u[k][l] == RASTER_OUTSIDE)
-                e->drawn[l] = 0;
 }
+
+/* What becomes of eight faces. */
+typedef struct eight_sketches {
+    int32_t box[4][RASTER_LANES], facing[RASTER_LANES], small[RASTER_LANES];
+    int32_t a[3][RASTER_LANES], b[3][RASTER_LANES], c[3][RASTER_LANES];
+    real slope[2][RASTER_LANES], at[RASTER_LANES], low[RASTER_LANES], high[RASTER_LANES];
+} eight_sketches;
+
+typedef double doubles __attribute__((vector_size(RASTER_LANES * sizeof(double))));
+typedef int64_t words __attribute__((vector_size(RASTER_LANES * sizeof(int64_t))));
+
+#define LESS(a, b) (((a) & ((a) < (b))) | ((b) & ~((a) < (b))))
+#define MORE(a, b) (((a) & ((a) > (b))) | ((b) & ~((a) > (b))))
+#define LANES32(array) (*(raster_lanes32 *)(array))
 
 /* Boxes, orientations and whether the faces are small. */
-INLINE void box_eight(const raster_state *s, const eight *e, int32_t size[2],
-                      int32_t boxes[4][RASTER_LANES], int32_t facing[RASTER_LANES],
-                      int32_t small[RASTER_LANES])
+INLINE void sketch_boxes(const raster_state *s, const eight *e, eight_sketches *out)
 {
-    const int32_t side = 64 * RASTER_SUBPIXELS;
-    for (int l = 0; l < RASTER_LANES; l++) {
-        /* places outside of the picture count as 0 here, so that nothing overflows */
-        int32_t u[3], v[3], on = e->drawn[l];
-        for (int k = 0; k < 3; k++) {
-            u[k] = on ? e->u[k][l] : 0;
-            v[k] = on ? e->v[k][l] : 0;
-        }
-        int32_t left = min3(u[0], u[1], u[2]), right = max3(u[0], u[1], u[2]);
-        int32_t top = min3(v[0], v[1], v[2]), bottom = max3(v[0], v[1], v[2]);
-        /* exact: below 2^53 */
-        double area = (double)(u[1] - u[0]) * (double)(v[2] - v[0]) -
-                      (double)(u[2] - u[0]) * (double)(v[1] - v[0]);
-        int32_t x0 = first_pixel(left), x1 = last_pixel(right, size[0]);
-        int32_t y0 = first_pixel(top), y1 = last_pixel(bottom, size[1]);
-        int32_t empty = !on | (area == 0) | (x0 > x1) | (y0 > y1);
-        facing[l] = on ? (area > 0 ? 1 : -1) : 0;
-        boxes[0][l] = empty ? 1 : x0;
-        boxes[1][l] = empty ? 1 : y0;
-        boxes[2][l] = empty ? 0 : x1;
-        boxes[3][l] = empty ? 0 : y1;
-        small[l] = !empty & (right - left < side) & (bottom - top < side);
+    const int32_t side = 64 * RASTER_SUBPIXELS, half = RASTER_SUBPIXELS / 2;
+    const raster_lanes32 none = { 0 };
+    raster_lanes32 on = none - 1, u[3], v[3];
+    for (int k = 0; k < 3; k++)
+        on &= LANES32(e->u[k]) != RASTER_OUTSIDE;
+    for (int k = 0; k < 3; k++) { /* with places outside of the picture sums would overflow */
+        u[k] = LANES32(e->u[k]) & on;
+        v[k] = LANES32(e->v[k]) & on;
     }
+    const raster_lanes32 ab[2] = { u[1] - u[0], v[1] - v[0] }, ac[2] = { u[2] - u[0], v[2] - v[0] };
+    /* exact: below 2^53 */
+    const doubles area =
+        __builtin_convertvector(ab[0], doubles) * __builtin_convertvector(ac[1], doubles) -
+        __builtin_convertvector(ac[0], doubles) * __builtin_convertvector(ab[1], doubles);
+    const raster_lanes32 positive = __builtin_convertvector((words)(area > 0), raster_lanes32);
+    const raster_lanes32 flat = __builtin_convertvector((words)(area == 0), raster_lanes32);
+    raster_lanes32 low[2] = { LESS(u[0], u[1]), LESS(v[0], v[1]) };
+    raster_lanes32 high[2] = { MORE(u[0], u[1]), MORE(v[0], v[1]) };
+    raster_lanes32 first[2], last[2], empty = ~on | flat, small = none - 1;
+    for (int k = 0; k < 2; k++) {
+        const raster_lanes32 third = k ? v[2] : u[2];
+        const int32_t end = (k ? s->height : s->width) - 1;
+        low[k] = LESS(low[k], third);
+        high[k] = MORE(high[k], third);
+        /* pixel centres between the two, within the picture */
+        first[k] = (low[k] + (half - 1)) >> RASTER_SUBPIXEL_BITS;
+        first[k] = MORE(first[k], none);
+        last[k] = (high[k] - half) >> RASTER_SUBPIXEL_BITS;
+        last[k] = LESS(last[k], none + end);
+        empty |= first[k] > last[k];
+        small &= high[k] - low[k] < side;
+    }
+    for (int k = 0; k < 2; k++) {
+        LANES32(out->box[k]) = (first[k] & ~empty) - empty;
+        LANES32(out->box[2 + k]) = last[k] & ~empty;
+    }
+    LANES32(out->facing) = on & ((positive & 2) - 1);
+    LANES32(out->small) = small & ~empty & 1;
 }
 
-INLINE void sketch_edges(const eight *e, const int32_t boxes[4][RASTER_LANES],
-                         const int32_t facing[RASTER_LANES], sketch *out)
+INLINE void sketch_edges(const eight *e, eight_sketches *out)
 {
     const int32_t half = RASTER_SUBPIXELS / 2;
     for (int l = 0; l < RASTER_LANES; l++) {
-        int32_t x[3], y[3], small = out->small[l];
+        int32_t x[3], y[3], small = out->small[l], facing = out->facing[l];
         for (int k = 0; k < 3; k++) {
-            x[k] = small ? e->u[k][l] - (boxes[0][l] * RASTER_SUBPIXELS + half) : 0;
-            y[k] = small ? e->v[k][l] - (boxes[1][l] * RASTER_SUBPIXELS + half) : 0;
+            x[k] = small ? e->u[k][l] - (out->box[0][l] * RASTER_SUBPIXELS + half) : 0;
+            y[k] = small ? e->v[k][l] - (out->box[1][l] * RASTER_SUBPIXELS + half) : 0;
         }
         for (int i = 0; i < 3; i++) {
             int m = (i + 1) % 3, n = (i + 2) % 3;
-            int32_t dx = facing[l] * (x[n] - x[m]), dy = facing[l] * (y[n] - y[m]);
+            int32_t dx = facing * (x[n] - x[m]), dy = facing * (y[n] - y[m]);
             int32_t top_left = (dy < 0) | ((dy == 0) & (dx > 0));
             out->a[i][l] = -dy;
             out->b[i][l] = dx;
             out->c[i][l] =
-                (facing[l] * (x[m] * y[n] - x[n] * y[m]) + top_left - 1) >> RASTER_SUBPIXEL_BITS;
+                (facing * (x[m] * y[n] - x[n] * y[m]) + top_left - 1) >> RASTER_SUBPIXEL_BITS;
         }
     }
 }
 
-INLINE void sketch_depth(const eight *e, const int32_t boxes[4][RASTER_LANES], sketch *out)
+INLINE void sketch_depth(const eight *e, eight_sketches *out)
 {
     for (int l = 0; l < RASTER_LANES; l++) {
         real x[3], y[3], w[3], slope[2] = { 0 }, at = 0;
         for (int k = 0; k < 3; k++) {
-            x[k] = e->x[k][l] - ((real)boxes[0][l] + (real)0.5);
-            y[k] = e->y[k][l] - ((real)boxes[1][l] + (real)0.5);
+            x[k] = e->x[k][l] - ((real)out->box[0][l] + (real)0.5);
+            y[k] = e->y[k][l] - ((real)out->box[1][l] + (real)0.5);
             w[k] = e->inverse[k][l];
         }
         real r = raster_inverse_area(x, y), low = w[0], high = w[0];
@@ -176,6 +168,22 @@ INLINE void sketch_depth(const eight *e, const int32_t boxes[4][RASTER_LANES], s
     }
 }
 
+INLINE void put_sketch(const eight_sketches *from, int l, sketch *out)
+{
+    *out = (sketch){ .x0 = (int16_t)from->box[0][l],
+                     .y0 = (int16_t)from->box[1][l],
+                     .x1 = (int16_t)from->box[2][l],
+                     .y1 = (int16_t)from->box[3][l],
+                     .a = { from->a[0][l], from->a[1][l] },
+                     .b = { from->b[0][l], from->b[1][l] },
+                     .c = { from->c[0][l], from->c[1][l], from->c[2][l] },
+                     .small = from->small[l],
+                     .slope = { from->slope[0][l], from->slope[1][l] },
+                     .at = from->at[l],
+                     .low = from->low[l],
+                     .high = from->high[l] };
+}
+
 /* Faces that show their outside go first: behind them most of the others are hidden. */
 INLINE int is_second(const raster_state *s, int facing)
 {
@@ -189,22 +197,19 @@ HDS_WIDE static void measure_faces(void *context, size_t chunk)
     const size_t begin = chunk * RASTER_FACE_CHUNK, all = j->mesh->face_count;
     const size_t end = begin + RASTER_FACE_CHUNK < all ? begin + RASTER_FACE_CHUNK : all;
     uint32_t *counts = j->counts + 2 * chunk * (size_t)s->band_count;
-    int32_t size[2] = { s->width, s->height };
     for (size_t first = begin; first < end; first += RASTER_LANES) {
         eight e;
-        int32_t boxes[4][RASTER_LANES], facing[RASTER_LANES];
-        sketch *out = &j->sketches[first / RASTER_LANES];
+        eight_sketches out;
         take_eight(j, first, &e);
-        box_eight(s, &e, size, boxes, facing, out->small);
-        sketch_edges(&e, (const int32_t(*)[RASTER_LANES])boxes, facing, out);
-        sketch_depth(&e, (const int32_t(*)[RASTER_LANES])boxes, out);
-        for (size_t l = 0; l < RASTER_LANES && first + l < end; l++) {
-            j->boxes[first + l] = (box){ (int16_t)boxes[0][l], (int16_t)boxes[1][l],
-                                         (int16_t)boxes[2][l], (int16_t)boxes[3][l] };
-            s->facing[first + l] = (int8_t)facing[l];
-            if (boxes[0][l] <= boxes[2][l])
-                for (int i = boxes[1][l] >> s->band_bits; i <= boxes[3][l] >> s->band_bits; i++)
-                    counts[2 * i + is_second(s, facing[l])]++;
+        sketch_boxes(s, &e, &out);
+        sketch_edges(&e, &out);
+        sketch_depth(&e, &out);
+        for (int l = 0; l < RASTER_LANES && first + (size_t)l < end; l++) {
+            put_sketch(&out, l, &j->sketches[first + (size_t)l]);
+            s->facing[first + (size_t)l] = (int8_t)out.facing[l];
+            if (out.box[0][l] <= out.box[2][l])
+                for (int i = out.box[1][l] >> s->band_bits; i <= out.box[3][l] >> s->band_bits; i++)
+                    counts[2 * i + is_second(s, out.facing[l])]++;
         }
     }
 }
@@ -241,7 +246,7 @@ static void list_faces(void *context, size_t chunk)
     const size_t end = begin + RASTER_FACE_CHUNK < all ? begin + RASTER_FACE_CHUNK : all;
     uint32_t *next = j->counts + 2 * chunk * (size_t)s->band_count;
     for (size_t f = begin; f < end; f++) {
-        const box *b = &j->boxes[f];
+        const sketch *b = &j->sketches[f];
         const int second = is_second(s, s->facing[f]);
         if (b->x0 <= b->x1)
             for (int i = b->y0 >> s->band_bits; i <= b->y1 >> s->band_bits; i++)
@@ -256,27 +261,27 @@ INLINE int count_chunks(int x0, int x1)
     return (x1 - x0) / RASTER_LANES + 1;
 }
 
-/* Rows y0 to y1 of lane l of a sketch, eight pixels at a time, those outside of the face included.
+/* Rows y0 to y1 of a small face, eight pixels at a time, those outside of the face included.
  */
-INLINE void draw_small(const raster_state *s, const box *b, const sketch *k, size_t l,
-                       uint32_t name, int y0, int y1)
+INLINE void draw_small(const raster_state *s, const sketch *k, uint32_t name, int y0, int y1)
 {
     const raster_lanes32 steps = { 0, 1, 2, 3, 4, 5, 6, 7 }, none = { 0 },
                          name8 = (int32_t)name + none;
     const raster_lanes real_steps = { 0, 1, 2, 3, 4, 5, 6, 7 }, zero = { 0 };
-    const raster_lanes low = k->low[l] + zero, high = k->high[l] + zero;
-    const int chunks = count_chunks(b->x0, b->x1), last = s->width - RASTER_LANES * chunks;
-    const int start = b->x0 < last ? b->x0 : last; /* no chunk reaches into the next row */
-    const int above = y0 - b->y0, rows = y1 - y0 + 1;
+    const raster_lanes low = k->low + zero, high = k->high + zero;
+    const int chunks = count_chunks(k->x0, k->x1), last = s->width - RASTER_LANES * chunks;
+    const int start = k->x0 < last ? k->x0 : last; /* no chunk reaches into the next row */
+    const int above = y0 - k->y0, rows = y1 - y0 + 1;
+    const int32_t a2 = -k->a[0] - k->a[1], down2 = -k->b[0] - k->b[1];
     const size_t width = (size_t)s->width;
-    const real down = k->slope[1][l];
-    const raster_lanes32 b0 = k->b[0][l] + none, b1 = k->b[1][l] + none, b2 = k->b[2][l] + none;
+    const real down = k->slope[1];
+    const raster_lanes32 b0 = k->b[0] + none, b1 = k->b[1] + none, b2 = down2 + none;
     for (int i = 0; i < chunks; i++) {
-        const int x = start + RASTER_LANES * i, before = x - b->x0;
-        const raster_lanes plane = k->slope[0][l] * (real_steps + (real)before) + k->at[l];
-        raster_lanes32 e0 = k->a[0][l] * (steps + before) + (k->c[0][l] + k->b[0][l] * above);
-        raster_lanes32 e1 = k->a[1][l] * (steps + before) + (k->c[1][l] + k->b[1][l] * above);
-        raster_lanes32 e2 = k->a[2][l] * (steps + before) + (k->c[2][l] + k->b[2][l] * above);
+        const int x = start + RASTER_LANES * i, before = x - k->x0;
+        const raster_lanes plane = k->slope[0] * (real_steps + (real)before) + k->at;
+        raster_lanes32 e0 = k->a[0] * (steps + before) + (k->c[0] + k->b[0] * above);
+        raster_lanes32 e1 = k->a[1] * (steps + before) + (k->c[1] + k->b[1] * above);
+        raster_lanes32 e2 = a2 * (steps + before) + (k->c[2] + down2 * above);
         uint32_t *visible = s->visible + (size_t)y0 * width + (size_t)x;
         real *depth = s->depth + (size_t)y0 * width + (size_t)x, y = (real)above;
         for (int row = 0; row < rows; row++, visible += width, depth += width, y += 1) {
@@ -322,23 +327,22 @@ static edges set_edges(const raster_state *s, const uint32_t *v, int32_t x0, int
     return e;
 }
 
-INLINE void draw_large(const job *j, uint32_t face, const sketch *k, size_t l, uint32_t name,
-                       int begin, int end)
+INLINE void draw_large(const job *j, uint32_t face, uint32_t name, int begin, int end)
 {
     const raster_state *s = j->state;
-    const box *b = &j->boxes[face];
-    const edges e = set_edges(s, j->mesh->faces + 3 * (size_t)face, b->x0, b->y0);
-    const real low = k->low[l], high = k->high[l], across = k->slope[0][l];
+    const sketch *k = &j->sketches[face];
+    const edges e = set_edges(s, j->mesh->faces + 3 * (size_t)face, k->x0, k->y0);
+    const real low = k->low, high = k->high, across = k->slope[0];
     for (int y = begin; y <= end; y++) {
-        size_t at = (size_t)y * (size_t)s->width + (size_t)b->x0;
+        size_t at = (size_t)y * (size_t)s->width + (size_t)k->x0;
         real *restrict depth = s->depth + at;
         uint32_t *restrict visible = s->visible + at;
-        const int64_t row = y - b->y0;
+        const int64_t row = y - k->y0;
         const int64_t e0 = e.c[0] + e.b[0] * row, a0 = e.a[0];
         const int64_t e1 = e.c[1] + e.b[1] * row, a1 = e.a[1];
         const int64_t e2 = e.c[2] + e.b[2] * row, a2 = e.a[2];
-        const real z0 = k->slope[1][l] * (real)row + k->at[l];
-        for (int x = 0; x <= b->x1 - b->x0; x++) {
+        const real z0 = k->slope[1] * (real)row + k->at;
+        for (int x = 0; x <= k->x1 - k->x0; x++) {
             int64_t side = (e0 + a0 * x) | (e1 + a1 * x) | (e2 + a2 * x);
             real z = z0 + across * (real)x;
             z = z > low ? z : low;
@@ -355,14 +359,12 @@ INLINE void draw_face(const job *j, uint32_t slot, int row_begin, int row_end)
 {
     const raster_state *s = j->state;
     const uint32_t face = j->faces[slot];
-    const box *b = &j->boxes[face];
-    const sketch *k = &j->sketches[face / RASTER_LANES];
-    const size_t l = face % RASTER_LANES;
-    const int y0 = b->y0 > row_begin ? b->y0 : row_begin, y1 = b->y1 < row_end ? b->y1 : row_end;
-    if (k->small[l] && count_chunks(b->x0, b->x1) * RASTER_LANES <= s->width)
-        draw_small(s, b, k, l, slot + 1, y0, y1);
+    const sketch *k = &j->sketches[face];
+    const int y0 = k->y0 > row_begin ? k->y0 : row_begin, y1 = k->y1 < row_end ? k->y1 : row_end;
+    if (k->small && count_chunks(k->x0, k->x1) * RASTER_LANES <= s->width)
+        draw_small(s, k, slot + 1, y0, y1);
     else
-        draw_large(j, face, k, l, slot + 1, y0, y1);
+        draw_large(j, face, slot + 1, y0, y1);
 }
 
 /* The least 1/w of each stretch of eight pixels through all rows of the band; the last may overlap
@@ -387,11 +389,10 @@ static inline void find_least(const raster_state *s, size_t band, real *least)
 }
 
 /* Nothing of the face can be nearer than what is there: at equality the one that is there stays. */
-INLINE bool is_hidden(const job *j, uint32_t face, const real *least)
+INLINE bool is_hidden(const sketch *k, const real *least)
 {
-    real high = j->sketches[face / RASTER_LANES].high[face % RASTER_LANES];
-    for (int i = j->boxes[face].x0 / RASTER_LANES; i <= j->boxes[face].x1 / RASTER_LANES; i++)
-        if (least[i] < high)
+    for (int i = k->x0 / RASTER_LANES; i <= k->x1 / RASTER_LANES; i++)
+        if (least[i] < k->high)
             return false;
     return true;
 }
@@ -444,9 +445,9 @@ static void set_slots(const job *j, size_t band)
     const raster_state *s = j->state;
     const int begin = raster_band_begin(s, band);
     for (uint32_t i = s->first[band]; i < s->first[band + 1]; i++) {
-        const box *b = &j->boxes[j->faces[i]];
         if (!s->seen[i])
             continue;
+        const sketch *b = &j->sketches[j->faces[i]];
         s->slots[i] =
             (raster_slot){ .face = j->faces[i], .x0 = b->x0, .y0 = b->y0 > begin ? b->y0 : begin };
         raster_set_planes(s, j->mesh, &s->slots[i]);
@@ -469,7 +470,7 @@ HDS_WIDE void raster_visible_band(const raster_faces *j, size_t band)
     if (wide && middle < end)
         find_least(s, band, least);
     for (uint32_t i = middle; i < end; i++)
-        if (!wide || !is_hidden(j, j->faces[i], least))
+        if (!wide || !is_hidden(&j->sketches[j->faces[i]], least))
             draw_face(j, i, begin, last);
     find_all_runs(s, band);
     set_slots(j, band);
@@ -477,7 +478,7 @@ HDS_WIDE void raster_visible_band(const raster_faces *j, size_t band)
 
 bool raster_state_init(raster_state *s, int width, int height, size_t vertex_count, arena *scratch)
 {
-    *s = (raster_state){ .width = width, .height = height, .band_bits = height <= 256 ? 3 : 4 };
+    *s = (raster_state){ .width = width, .height = height, .band_bits = height <= 256 ? 3 : 5 };
     s->band_count = ((height - 1) >> s->band_bits) + 1;
     s->screen = arena_take(scratch, vertex_count, 3 * sizeof *s->screen);
     s->snapped = arena_take(scratch, vertex_count, 2 * sizeof *s->snapped);
@@ -493,8 +494,7 @@ raster_faces *raster_faces_measure(raster_state *state, const raster_mesh *mesh,
     if (!j)
         return NULL;
     *j = (job){ .state = state, .mesh = mesh };
-    j->boxes = arena_take(scratch, faces, sizeof *j->boxes);
-    j->sketches = arena_take(scratch, faces / RASTER_LANES + 1, sizeof *j->sketches);
+    j->sketches = arena_take(scratch, faces, sizeof *j->sketches);
     j->counts = arena_alloc(scratch, chunks, 2 * bands * sizeof *j->counts);
     j->middle = arena_take(scratch, bands, sizeof *j->middle);
     state->facing = arena_take(scratch, faces, sizeof *state->facing);
@@ -505,9 +505,8 @@ raster_faces *raster_faces_measure(raster_state *state, const raster_mesh *mesh,
     state->runs = arena_take(scratch, pixels, sizeof *state->runs);
     state->run_ends = arena_take(scratch, (size_t)raster_segment_count(state),
                                  (size_t)state->height * sizeof *state->run_ends);
-    if (!j->boxes || !j->sketches || !j->counts || !j->middle || !state->facing ||
-        !state->visible || !state->depth || !state->first || !state->covered || !state->runs ||
-        !state->run_ends)
+    if (!j->sketches || !j->counts || !j->middle || !state->facing || !state->visible ||
+        !state->depth || !state->first || !state->covered || !state->runs || !state->run_ends)
         return NULL;
     threads_parallel(chunks, measure_faces, j);
     if (!place_chunks(j, chunks, scratch))
