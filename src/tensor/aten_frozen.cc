@@ -33,6 +33,10 @@ struct convolution : Function<convolution> {
         at::Tensor shape = at::empty(c->saved_data["sizes"].toIntVector(), w.options()); // not read
         if (w.size(2) == 1 && w.size(3) == 1 && stride == 1 && pad == 0)
             return { aten_conv2d(dy[0], w.transpose(0, 1).contiguous(), {}, 1, 0), {}, {}, {}, {} };
+        if (w.size(2) == 3 && w.size(3) == 3 && stride == 1 && pad == 1)
+            return {
+                aten_conv2d(dy[0], w.transpose(0, 1).flip({ 2, 3 }), {}, 1, 1), {}, {}, {}, {}
+            };
         at::Tensor dx = std::get<0>(at::convolution_backward(
             dy[0], shape, w, at::OptionalIntArrayRef(), { stride, stride }, { pad, pad }, { 1, 1 },
             false, { 0, 0 }, 1, { true, false, false }));

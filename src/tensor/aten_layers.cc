@@ -3,6 +3,7 @@
 // (training), with a graph for the input alone (aten_frozen.cc), and without one.
 #include "tensor/aten_priv.h"
 #include "tensor/attend.h"
+#include "tensor/winograd.h"
 
 #include <ATen/Parallel.h>
 
@@ -58,7 +59,57 @@ static at::Tensor mix_windows(const at::Tensor &x, const at::Tensor &w, const at
     return y.transpose(0, 1).contiguous();
 }
 
+static void each_channel(int64_t count, void (*part)(const winograd_job *, size_t),
+                         const winograd_job &j)
+{
+    at::parallel_for(0, count, 1, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; i++)
+            part(&j, (size_t)i);
+    });
+}
+
+// Kernels of 3x3 on a large picture: winograd.h, a block of rows of tiles at a time.
+static at::Tensor tile_windows(const at::Tensor &x, const at::Tensor &w, const at::Tensor &b)
+{
+    const int64_t block = 1 << 24; // numbers
+    int64_t out = w.size(0), in = w.size(1), points = WINOGRAD_POINTS;
+    at::Tensor picture = x.contiguous(), kernel = w.contiguous();
+    at::Tensor bias = b.defined() ? b.contiguous() : b;
+    at::Tensor y = at::empty({ x.size(0), out, x.size(2), x.size(3) }, x.options());
+    at::Tensor kernels = at::empty({ points, out, in }, x.options());
+    winograd_job j = {};
+    j.batch = (size_t)x.size(0);
+    j.in = (size_t)in;
+    j.out = (size_t)out;
+    j.height = (size_t)x.size(2);
+    j.width = (size_t)x.size(3);
+    j.x = picture.data_ptr<float>();
+    j.w = kernel.data_ptr<float>();
+    j.bias = b.defined() ? bias.data_ptr<float>() : nullptr;
+    j.y = y.data_ptr<float>();
+    j.kernels = kernels.data_ptr<float>();
+    each_channel(out, winograd_kernels, j);
+    int64_t across = (int64_t)winograd_across(&j), rows = (int64_t)winograd_rows(&j);
+    int64_t step = std::min(rows, std::max<int64_t>(1, block / (points * (in + out) * across)));
+    at::Tensor tiles = at::empty({ points * in * step * across }, x.options());
+    at::Tensor products = at::empty({ points * out * step * across }, x.options());
+    j.tiles = tiles.data_ptr<float>();
+    j.products = products.data_ptr<float>();
+    for (int64_t row = 0; row < rows; row += step) {
+        int64_t count = std::min(step, rows - row) * across;
+        j.row = (size_t)row;
+        j.rows = (size_t)std::min(step, rows - row);
+        each_channel(in, winograd_tiles, j);
+        at::Tensor to = products.narrow(0, 0, points * out * count).view({ points, out, count });
+        at::bmm_out(to, kernels,
+                    tiles.narrow(0, 0, points * in * count).view({ points, in, count }));
+        each_channel(out, winograd_pixels, j);
+    }
+    return y;
+}
+
 static const int64_t small_picture = 256, large_kernel = 4 << 20; // places, numbers
+static const int64_t large_picture = 1024, least_channels = 64;
 
 at::Tensor aten_conv2d(const at::Tensor &x, const at::Tensor &w, const at::Tensor &b,
                        int64_t stride, int64_t pad)
@@ -70,6 +121,9 @@ at::Tensor aten_conv2d(const at::Tensor &x, const at::Tensor &w, const at::Tenso
     bool graph = c10::GradMode::is_enabled() && (x.requires_grad() || w.requires_grad());
     if (!graph && x.is_cpu() && x.size(2) * x.size(3) <= small_picture && w.numel() >= large_kernel)
         return mix_windows(x, w, b, stride, pad);
+    if (!graph && x.is_cpu() && w.size(2) == 3 && w.size(3) == 3 && stride == 1 && pad == 1 &&
+        x.size(2) * x.size(3) >= large_picture && std::min(w.size(0), w.size(1)) >= least_channels)
+        return tile_windows(x, w, b);
     return at::conv2d(x, w, b, { stride, stride }, at::IntArrayRef({ pad, pad }));
 }
 

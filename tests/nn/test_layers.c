@@ -240,11 +240,20 @@ typedef struct convolved {
 } convolved;
 
 static const convolved convolutions[] = {
-    { 2, 3, 5, 7, 9, 3, 1, 1 },     { 1, 4, 3, 8, 8, 3, 2, 1 },     { 3, 6, 4, 5, 4, 1, 1, 0 },
-    { 1, 2, 2, 9, 9, 3, 2, 0 },     { 2, 700, 700, 4, 3, 3, 1, 1 }, /* more kernel than picture */
-    { 1, 700, 700, 5, 4, 3, 2, 1 },
+    { 2, 3, 5, 7, 9, 3, 1, 1 },       { 1, 4, 3, 8, 8, 3, 2, 1 },     { 3, 6, 4, 5, 4, 1, 1, 0 },
+    { 1, 2, 2, 9, 9, 3, 2, 0 },       { 2, 700, 700, 4, 3, 3, 1, 1 }, /* more kernel than picture */
+    { 1, 700, 700, 5, 4, 3, 2, 1 },   { 1, 64, 70, 33, 47, 3, 1, 1 }, /* in tiles: with rests on
+                                                                         both sides, */
+    { 2, 65, 64, 9, 140, 3, 1, 1 },                                   /* in several groups, */
+    { 1, 64, 64, 260, 256, 3, 1, 1 },                                 /* in several blocks */
 };
 enum { CONVOLUTIONS = sizeof convolutions / sizeof *convolutions };
+
+/* Tiles round more: winograd.h. Against the largest number, which is four deviations or more. */
+static double rounding(const convolved *a)
+{
+    return a->in >= 64 && a->in < 700 ? 2e-5 : 2e-6;
+}
 
 static double convolve_plainly(const convolved *a, int b, int o, int y, int x)
 {
@@ -275,11 +284,15 @@ static void a_convolution_is_its_formula(void **state)
         assert_int_equal(height, (a->height + 2 * a->pad - a->kernel) / a->stride + 1);
         tn_to_f32(cx, y, got, count);
         ok(cx);
-        for (int k = 0; k < (int)count; k++)
-            expected[k] = (float)convolve_plainly(a, k / (a->out * height * width),
-                                                  k / (height * width) % a->out, k / width % height,
-                                                  k % width);
-        assert_true(difference(got, expected, count) < 2e-6);
+        size_t tried = 0, step = count > 1 << 20 ? 101 : 1;
+        for (size_t n = 0; n < count; n += step) {
+            int k = (int)n;
+            got[tried] = got[n];
+            expected[tried++] = (float)convolve_plainly(a, k / (a->out * height * width),
+                                                        k / (height * width) % a->out,
+                                                        k / width % height, k % width);
+        }
+        assert_true(difference(got, expected, tried) < rounding(a));
         free(got);
         free(expected);
     }
@@ -334,7 +347,7 @@ static void frozen_and_trainable_agree(tn_context *cx, layer f, const convolved 
     }
     tn_set_grad(cx, false);
     ok(cx);
-    assert_true(apart(cx, dx[0], dx[1]) < 5e-6);
+    assert_true(apart(cx, dx[0], dx[1]) < (f ? 2.5 * rounding(a) : 5e-6));
 }
 
 static tn *convolve(tn_context *cx, const tn *x, const tn *w, const tn *b, const convolved *a)
