@@ -11,8 +11,6 @@
 
 #include <tgmath.h>
 
-#define INLINE static inline __attribute__((always_inline))
-
 /* ---- what a mode needs ---- */
 
 static bool is_normals(raster_mode mode)
@@ -42,11 +40,10 @@ static void set_frame(raster_shader *s)
                                                                          : r[i];
 }
 
-void raster_shader_init(raster_shader *shader, const raster_state *state, const raster_mesh *mesh,
-                        const raster_view *view)
+void raster_shader_init(raster_shader *shader, const raster_state *state, const raster_view *view)
 {
     const real *albedo = view->albedo;
-    *shader = (raster_shader){ .state = state, .mesh = mesh, .view = view };
+    *shader = (raster_shader){ .state = state, .view = view };
     set_attributes(shader);
     set_frame(shader);
     bool grey = view->mode == RASTER_DEPTH || (view->mode == RASTER_SHADED && !shader->texture &&
@@ -368,7 +365,7 @@ static void colour_parts(const raster_shader *s, raster_columns *c)
     }
 }
 
-/* out = 1/2 + 1/2 (w - least) / (most - least) */
+/* Of out = 1/2 + 1/2 (w - least) / (most - least), which shade.c draws when the range is known. */
 static void colour_depth_adjoint(const raster_shader *s, raster_columns *c, real drange[2])
 {
     real range = s->most - s->least;

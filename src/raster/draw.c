@@ -53,7 +53,7 @@ raster_state *raster_draw(const raster_mesh *mesh, const real *normals, const ra
         !(p.shading = raster_shade_begin(s, mesh, normals, view, scratch, image)))
         return NULL;
     threads_parallel((size_t)s->band_count + 1, draw_part, &p);
-    raster_shade_end(p.shading);
+    raster_shade_end(p.shading, s);
     return raster_outlines_blend(p.outlines, scratch, image) ? s : NULL;
 }
 

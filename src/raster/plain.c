@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The reference that the fast loops of visible.c and shade.c are tested against: every face at
- * every pixel, and one pixel at a time.
+/* The reference that the fast loops of visible.c, shade.c and colour.c are tested against: every
+ * face at every pixel, and one pixel at a time.
  *
  *   q_i = plane_i . (x, y, 1),  attribute = sum_i q_i (attribute at corner i)
- * and then the formulas at the head of shade.c. */
+ * and then the formulas at the head of colour.c. */
 #include "raster/raster_priv.h"
 
 #include <string.h>
@@ -28,7 +28,46 @@ static bool covers(const raster_state *s, const uint32_t *v, int x, int y)
     return inside;
 }
 
-/* One slot a face, in the order of the faces. Takes facing from raster_visible. */
+static int64_t area(const raster_state *s, const uint32_t *v)
+{
+    const int32_t *a = s->snapped + 2 * v[0], *b = s->snapped + 2 * v[1],
+                  *c = s->snapped + 2 * v[2];
+    return (int64_t)(b[0] - a[0]) * (c[1] - a[1]) - (int64_t)(c[0] - a[0]) * (b[1] - a[1]);
+}
+
+static bool is_drawn(const raster_state *s, const uint32_t *v)
+{
+    for (int k = 0; k < 3; k++)
+        if (s->snapped[2 * v[k]] == RASTER_OUTSIDE)
+            return false;
+    return area(s, v) != 0;
+}
+
+static void draw_face(raster_state *s, const raster_mesh *mesh, size_t f)
+{
+    const uint32_t *v = mesh->faces + 3 * f;
+    raster_slot *slot = &s->slots[f];
+    *slot = (raster_slot){ .face = (uint32_t)f,
+                           .x0 = s->snapped[2 * v[0]] >> RASTER_SUBPIXEL_BITS,
+                           .y0 = s->snapped[2 * v[0] + 1] >> RASTER_SUBPIXEL_BITS };
+    raster_set_planes(s, mesh, slot);
+    real a = s->screen[3 * v[0] + 2], b = s->screen[3 * v[1] + 2], c = s->screen[3 * v[2] + 2];
+    for (size_t i = 0; i < (size_t)s->width * (size_t)s->height; i++) {
+        int x = (int)(i % (size_t)s->width), y = (int)(i / (size_t)s->width);
+        if (!covers(s, v, x, y))
+            continue;
+        real z = 0, dx = (real)(x - slot->x0), dy = (real)(y - slot->y0);
+        for (int k = 0; k < 3; k++)
+            z += slot->plane[k][0] * dx + slot->plane[k][1] * dy + slot->plane[k][2];
+        z = fmin(fmax(z, fmin(fmin(a, b), c)), fmax(fmax(a, b), c));
+        if (z > s->depth[i]) {
+            s->depth[i] = z;
+            s->visible[i] = (uint32_t)f + 1;
+        }
+    }
+}
+
+/* One slot a face, in the order of the faces. Those that show their outside are drawn first. */
 bool raster_visible_plain(raster_state *s, const raster_mesh *mesh, arena *scratch)
 {
     size_t pixels = (size_t)s->width * (size_t)s->height;
@@ -37,30 +76,12 @@ bool raster_visible_plain(raster_state *s, const raster_mesh *mesh, arena *scrat
     s->depth = arena_alloc(scratch, pixels, sizeof *s->depth);
     if (!s->slots || !s->visible || !s->depth)
         return false;
-    for (size_t f = 0; f < mesh->face_count; f++) {
-        const uint32_t *v = mesh->faces + 3 * f;
-        raster_slot *slot = &s->slots[f];
-        if (s->facing[f] == 0)
-            continue;
-        *slot = (raster_slot){ .face = (uint32_t)f,
-                               .x0 = s->snapped[2 * v[0]] >> RASTER_SUBPIXEL_BITS,
-                               .y0 = s->snapped[2 * v[0] + 1] >> RASTER_SUBPIXEL_BITS };
-        raster_set_planes(s, mesh, slot);
-        real a = s->screen[3 * v[0] + 2], b = s->screen[3 * v[1] + 2], c = s->screen[3 * v[2] + 2];
-        for (size_t i = 0; i < pixels; i++) {
-            int x = (int)(i % (size_t)s->width), y = (int)(i / (size_t)s->width);
-            if (!covers(s, v, x, y))
-                continue;
-            real z = 0, dx = (real)(x - slot->x0), dy = (real)(y - slot->y0);
-            for (int k = 0; k < 3; k++)
-                z += slot->plane[k][0] * dx + slot->plane[k][1] * dy + slot->plane[k][2];
-            z = fmin(fmax(z, fmin(fmin(a, b), c)), fmax(fmax(a, b), c));
-            if (z > s->depth[i]) {
-                s->depth[i] = z;
-                s->visible[i] = (uint32_t)f + 1;
-            }
+    for (int pass = 0; pass < 2; pass++)
+        for (size_t f = 0; f < mesh->face_count; f++) {
+            const uint32_t *v = mesh->faces + 3 * f;
+            if (is_drawn(s, v) && (area(s, v) > 0 && !s->in_order) == pass)
+                draw_face(s, mesh, f);
         }
-    }
     return true;
 }
 

@@ -26,6 +26,8 @@ enum {
     RASTER_LANES = 8
 };
 
+#define INLINE static inline __attribute__((always_inline))
+
 /* Eight numbers side by side, anywhere in memory. Passed by pointer only: there is no one way of
  * passing vectors on all machines. */
 typedef real raster_lanes
@@ -102,17 +104,17 @@ struct raster_state {
     int band_bits, band_count; /* 2^band_bits rows each; depend on the picture's size only */
     real *screen;              /* (V,3) x, y, 1/w */
     int32_t *snapped;          /* (V,2) x, y in 1/256 pixel */
-    int8_t *facing;            /* (F) orientation on screen, -1 shows its outside; 0: not drawn */
-    uint32_t *first;           /* (band_count + 1) first slot of each */
-    uint32_t *covered;         /* (band_count) covered pixels of each */
-    raster_slot *slots;        /* the faces of each band */
-    bool *seen;                /* (slots) what no pixel shows has no values in slots and surfaces */
-    raster_surface *surfaces;  /* (slots) */
-    uint32_t *visible;         /* (H,W) 0: background, else slot + 1 */
-    raster_run *runs;          /* (H,W) those of a band from the place of its first pixel on */
-    uint32_t *run_ends;        /* (H,segments) how many of them come before a segment's end */
-    real *depth;               /* (H,W) 1/w, 0: background */
-    size_t nearest, farthest;  /* RASTER_DEPTH: pixels of the largest and the least 1/w */
+    int8_t *facing;     /* (F) orientation on screen, -1 shows its outside; 0: a corner outside */
+    uint32_t *first;    /* (band_count + 1) first slot of each */
+    uint32_t *covered;  /* (band_count) covered pixels of each */
+    raster_slot *slots; /* the faces of each band */
+    bool *seen;         /* (slots) what no pixel shows has no values in slots and surfaces */
+    raster_surface *surfaces; /* (slots) */
+    uint32_t *visible;        /* (H,W) 0: background, else slot + 1 */
+    raster_run *runs;         /* (H,W) those of a band from the place of its first pixel on */
+    uint32_t *run_ends;       /* (H,segments) how many of them come before a segment's end */
+    real *depth;              /* (H,W) 1/w, 0: background */
+    size_t nearest, farthest; /* RASTER_DEPTH: pixels of the largest and the least 1/w */
     raster_crossing *crossings;
     size_t crossing_count;
 };
@@ -188,7 +190,6 @@ void raster_surface_adjoint(const raster_state *state, const raster_mesh *mesh, 
 /* What a view's mode makes of attributes. */
 typedef struct raster_shader {
     const raster_state *state;
-    const raster_mesh *mesh;
     const raster_view *view;
     const raster_texture *texture; /* NULL: none, or the mode has no use for it */
     int channels, planes;          /* planes: the channels that differ, 1 or all */
@@ -224,21 +225,21 @@ typedef struct raster_columns {
     raster_texel *texels; /* adjoint: where that of the next covered column goes, or NULL */
 } raster_columns;
 
-void raster_shader_init(raster_shader *shader, const raster_state *state, const raster_mesh *mesh,
-                        const raster_view *view);
+void raster_shader_init(raster_shader *shader, const raster_state *state, const raster_view *view);
 /* RASTER_DEPTH: once state has nearest and farthest. */
 void raster_shader_set_range(raster_shader *shader);
-/* a -> out; RASTER_DEPTH: nothing, the picture is made of state->depth */
+/* a -> out. Not for RASTER_DEPTH, whose picture is made of state->depth. */
 void raster_colour(const raster_shader *shader, raster_columns *c);
-/* After the same from a, out being the gradient -> da, texels, += dlight (9; of shader->light; may
- * be NULL) and drange (of least and most). gradients: each slot's moments get what the slopes of uv
- * bring. */
+/* Of a slot: of its planes, then of its corners. */
 typedef union raster_slot_gradient {
     real moments[3][RASTER_LANES]; /* (x, y, 1) of the attributes */
     struct {
         real places[9], normals[9];
     } corner;
 } raster_slot_gradient;
+/* After the same from a, out being the gradient -> da, texels, += dlight (9; of shader->light; may
+ * be NULL) and drange (of least and most). gradients: each slot's moments get what the slopes of uv
+ * bring. */
 void raster_colour_adjoint(const raster_shader *shader, raster_columns *c,
                            raster_slot_gradient *gradients, real dlight[9], real drange[2]);
 
@@ -250,8 +251,8 @@ raster_shading *raster_shade_begin(raster_state *state, const raster_mesh *mesh,
                                    real *image);
 /* After raster_visible_band. */
 void raster_shade_band(const raster_shading *shading, size_t band);
-/* After all bands: the picture is complete. */
-void raster_shade_end(raster_shading *shading);
+/* After all bands: the picture is complete; of RASTER_DEPTH state's range is found. */
+void raster_shade_end(raster_shading *shading, raster_state *state);
 /* The three for all bands. False: out of memory. */
 bool raster_shade(raster_state *state, const raster_mesh *mesh, const real *normals,
                   const raster_view *view, arena *scratch, real *image);

@@ -4,12 +4,10 @@
  *
  * On the way back the gradient of the picture becomes that before outlines were blended
  * (silhouette.c), and what the pixels of a face add up to are the moments of its planes
- * (surface.c). */
+ * (surface.c). Both ways go over the same segments, so the way back as a whole stands below. */
 #include "raster/raster_priv.h"
 
 #include <tgmath.h>
-
-#define INLINE static inline __attribute__((always_inline))
 
 /* A pixel that a crossing has blended. */
 typedef struct crossing_end {
@@ -20,7 +18,7 @@ typedef struct crossing_end {
 
 struct raster_shading {
     raster_shader shader;
-    raster_state *state;
+    const raster_state *state;
     const raster_mesh *mesh;
     const real *normals;
     real *image;
@@ -267,7 +265,7 @@ raster_shading *raster_shade_begin(raster_state *state, const raster_mesh *mesh,
         for (int k = 0; k < state->channels; k++)
             colour[x * state->channels + k] = view->background[k];
     *j = (job){ .state = state, .mesh = mesh, .normals = normals, .image = image };
-    raster_shader_init(&j->shader, state, mesh, view);
+    raster_shader_init(&j->shader, state, view);
     j->background_moves = view->background_picture != NULL;
     j->background = j->background_moves ? view->background_picture : colour;
     return j;
@@ -310,11 +308,11 @@ static void find_range(raster_state *s)
 }
 
 /* Depth has to wait for its range. */
-void raster_shade_end(raster_shading *j)
+void raster_shade_end(raster_shading *j, raster_state *state)
 {
     if (j->shader.view->mode != RASTER_DEPTH)
         return;
-    find_range(j->state);
+    find_range(state);
     raster_shader_set_range(&j->shader);
     threads_parallel((size_t)j->state->height, fill_depth, j);
 }
@@ -331,7 +329,7 @@ bool raster_shade(raster_state *state, const raster_mesh *mesh, const real *norm
     if (!j)
         return false;
     threads_parallel((size_t)state->band_count, shade_band, j);
-    raster_shade_end(j);
+    raster_shade_end(j, state);
     return true;
 }
 
@@ -527,12 +525,10 @@ bool raster_shade_adjoint(const raster_state *state, const raster_mesh *mesh, co
                           raster_texels *texels, real *dlight)
 {
     const size_t bands = (size_t)state->band_count;
-    job j = { .state = (raster_state *)state,
-              .mesh = mesh,
-              .normals = normals,
-              .dimage = dimage,
-              .dcolours = dcolours };
-    raster_shader_init(&j.shader, state, mesh, view);
+    job j = {
+        .state = state, .mesh = mesh, .normals = normals, .dimage = dimage, .dcolours = dcolours
+    };
+    raster_shader_init(&j.shader, state, view);
     if (view->mode == RASTER_DEPTH)
         raster_shader_set_range(&j.shader);
     if (texels)

@@ -46,7 +46,7 @@ struct raster_outlines {
     side *sides;           /* (3 F) */
     size_t side_count;
     uint32_t *table; /* (room for sides) edge + 1; 0: free */
-    edge *edges;     /* those that count */
+    edge *edges;     /* candidates, in the end those that count */
     span *spans;
     size_t edge_count;
     raster_crossing *found; /* by span */
@@ -92,7 +92,7 @@ static void mark_borders(job *j)
     }
 }
 
-/* Memory for the worst case is taken, not touched. */
+/* Sides, edges and their table are taken for the worst case, and not touched. */
 raster_outlines *raster_outlines_begin(raster_state *state, const raster_mesh *mesh,
                                        const raster_view *view, arena *scratch)
 {

@@ -9,8 +9,6 @@
  * Attributes: the normal (not divided by 1/w: only its direction counts), u / w, v / w, 1 / w. */
 #include "raster/raster_priv.h"
 
-#define INLINE static inline __attribute__((always_inline))
-
 /* ---- planes of the barycentrics ---- */
 
 /* Corners relative to the centre of pixel (x0, y0). */

@@ -12,18 +12,20 @@
  * of it side by side. */
 #include "raster/raster_priv.h"
 
-/* What it takes to draw a face: the pixels whose centres may be inside, both ends included (x1 <
- * x0: nothing to draw), and with x and y from the first of them 1/w = slope[0] x + slope[1] y + at
- * within [low, high], e_i = a_i x + b_i y + c_i, inside where all are >= 0. e_i are edge functions
- * divided by 256 (whole pixels are steps of 256) and rounded down; the a_i add up to 0, the b_i
- * too. Those of faces less than 64 pixels wide and high fit into 32 bits, of others they are not
- * kept here. A line of cache. */
+/* What it takes to draw a face, one line of cache in floats: the pixels whose centres may be
+ * inside, both ends included (x1 < x0: nothing to draw), and with x and y from the first of them
+ *
+ *   1/w = slope[0] x + slope[1] y + at  within [low, high]
+ *   e_i = a_i x + b_i y + c_i,  inside where all are >= 0;  the a_i add up to 0, the b_i too
+ *
+ * e_i are edge functions divided by 256 (whole pixels are steps of 256) and rounded down. Those of
+ * faces less than 64 pixels wide and high fit into 32 bits; of others they are not kept here. */
 typedef struct sketch {
     int16_t x0, y0, x1, y1;
     int32_t a[2], b[2], c[3];
     int32_t small;
     real slope[2], at, low, high;
-} sketch;
+} __attribute__((aligned(64))) sketch;
 
 struct raster_faces {
     raster_state *state;
@@ -34,8 +36,6 @@ struct raster_faces {
     uint32_t *faces;  /* those of each band in a row: of each slot */
 };
 typedef struct raster_faces job;
-
-#define INLINE static inline __attribute__((always_inline))
 
 /* ---- faces ---- */
 
@@ -397,6 +397,8 @@ INLINE bool is_hidden(const sketch *k, const real *least)
     return true;
 }
 
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the first of eight bytes is the lowest");
+
 /* Runs of a segment of `count` pixels, at `visible`; where the next one goes. */
 INLINE raster_run *find_runs(const raster_state *s, const uint32_t *visible, int count,
                              raster_run *next)
@@ -409,7 +411,7 @@ INLINE raster_run *find_runs(const raster_state *s, const uint32_t *visible, int
     for (int i = 0, begin = 0; i < count; i += 8) {
         uint64_t word;
         memcpy(&word, ends + i, sizeof word);
-        for (; word; word &= word - 1) { /* little-endian: the lowest bit is the first pixel */
+        for (; word; word &= word - 1) {
             int end = i + __builtin_ctzll(word) / 8 + 1;
             uint32_t slot = visible[begin] - 1;
             if (visible[begin]) {

@@ -53,8 +53,8 @@ static void build_model(bench *b, size_t components)
                        .joint_parents = (int32_t *)parents };
     m->skin_joints = bench_zeros(2 * count, sizeof *m->skin_joints);
     m->skin_weights = bench_zeros(2 * count, sizeof *m->skin_weights);
-    for (size_t i = 0; i < count;
-         i++) { /* smooth, as a head's are: from joint 1 at the bottom to 0 */
+    /* smooth, as a head's are: from joint 1 at the bottom to joint 0 */
+    for (size_t i = 0; i < count; i++) {
         real height = b->mesh.vertices[3 * i + 1] / (real)0.6 + (real)0.5;
         m->skin_joints[2 * i + 1] = 1;
         m->skin_weights[2 * i] = height;
