@@ -145,7 +145,6 @@ uint64_t fit_stream(const fit_run *run, size_t view, bool noise);
 /* Of view i of count. The views of a step share out the schedule, each another part of it at the
  * next step. */
 float fit_timestep_random(const fit_run *run, rng *r, size_t i, size_t count);
-raster_mesh fit_mesh(const head_model *model, const real *vertices);
 
 /* ---- whiten.c ---- */
 

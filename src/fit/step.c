@@ -10,17 +10,6 @@ uint64_t fit_stream(const fit_run *run, size_t view, bool noise)
     return ((uint64_t)(2 * run->stage + noise) << 40) + ((uint64_t)run->step << 16) + view;
 }
 
-raster_mesh fit_mesh(const head_model *model, const real *vertices)
-{
-    return (raster_mesh){ .vertex_count = model->vertex_count,
-                          .face_count = model->face_count,
-                          .uv_count = model->uv_count,
-                          .vertices = vertices,
-                          .faces = model->faces,
-                          .uvs = model->uvs,
-                          .uv_faces = model->uv_faces };
-}
-
 static hds_status no_memory(hds_error *error, const fit_views *views)
 {
     return hds_raise(error, HDS_ERROR_MEMORY, "out of memory drawing %zu views of %d pixels",
@@ -62,7 +51,7 @@ static void choose(const fit_run *run, rng *r, const real *texture, size_t i, fi
 bool fit_views_adjoint(fit_run *run, const fit_views *v, real *dvertices, real *dnormals,
                        real *dtexels)
 {
-    raster_mesh mesh = fit_mesh(run->model, v->vertices);
+    raster_mesh mesh = raster_head_mesh(run->model, v->vertices);
     size_t each = (size_t)v->size * (size_t)v->size * 3;
     const real *dimages[FIT_MOST_VIEWS];
     for (size_t i = 0; i < v->count; i++)
@@ -93,7 +82,7 @@ hds_status fit_views_draw(fit_run *run, const real *texture, fit_views *v, hds_e
                    &v->pose, v->vertices))
         return no_memory(error, v);
     mesh_normals(&run->adjacency, run->model->faces, v->vertices, v->normals);
-    raster_mesh mesh = fit_mesh(run->model, v->vertices);
+    raster_mesh mesh = raster_head_mesh(run->model, v->vertices);
     size_t each = (size_t)v->size * (size_t)v->size * 3;
     real *images[FIT_MOST_VIEWS];
     *v->texture = (raster_texture){ .width = (int)run->texture_width,

@@ -15,6 +15,17 @@ static bool fits(const raster_mesh *mesh, const raster_view *view)
            (view->mode != RASTER_PARTS || (view->face_parts && view->part_colours));
 }
 
+raster_mesh raster_head_mesh(const head_model *model, const real *vertices)
+{
+    return (raster_mesh){ .vertex_count = model->vertex_count,
+                          .face_count = model->face_count,
+                          .uv_count = model->uv_count,
+                          .vertices = vertices,
+                          .faces = model->faces,
+                          .uvs = model->uvs,
+                          .uv_faces = model->uv_faces };
+}
+
 int raster_channels(const raster_view *view)
 {
     return view->mode == RASTER_UNLIT && view->texture ? view->texture->channels : 3;

@@ -10,6 +10,7 @@
 #define HDS_RASTER_H
 
 #include "base/base.h"
+#include "head/head.h"
 #include "mesh/mesh.h"
 
 /* ---- cameras ---- */
@@ -73,6 +74,8 @@ typedef struct raster_mesh {
     const float *uvs;         /* (T,2) or NULL */
     const uint32_t *uv_faces; /* (F,3) or NULL */
 } raster_mesh;
+/* The model's topology over vertices (V,3). */
+raster_mesh raster_head_mesh(const head_model *model, const real *vertices);
 
 typedef enum raster_mode {
     RASTER_SHADED,          /* albedo (constant or texture, linear) times light; sRGB out */

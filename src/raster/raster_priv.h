@@ -253,9 +253,6 @@ raster_shading *raster_shade_begin(raster_state *state, const raster_mesh *mesh,
 void raster_shade_band(const raster_shading *shading, size_t band);
 /* After all bands: the picture is complete; of RASTER_DEPTH state's range is found. */
 void raster_shade_end(raster_shading *shading, raster_state *state);
-/* The three for all bands. False: out of memory. */
-bool raster_shade(raster_state *state, const raster_mesh *mesh, const real *normals,
-                  const raster_view *view, arena *scratch, real *image);
 /* The gradients of lookups, those of band i in [first[i], first[i + 1]). */
 typedef struct raster_texels {
     const raster_texel *texels;

@@ -317,22 +317,6 @@ void raster_shade_end(raster_shading *j, raster_state *state)
     threads_parallel((size_t)j->state->height, fill_depth, j);
 }
 
-static void shade_band(void *context, size_t band)
-{
-    raster_shade_band(context, band);
-}
-
-bool raster_shade(raster_state *state, const raster_mesh *mesh, const real *normals,
-                  const raster_view *view, arena *scratch, real *image)
-{
-    raster_shading *j = raster_shade_begin(state, mesh, normals, view, scratch, image);
-    if (!j)
-        return false;
-    threads_parallel((size_t)state->band_count, shade_band, j);
-    raster_shade_end(j, state);
-    return true;
-}
-
 /* ---- adjoint ---- */
 
 /* The gradient of the picture -> out: that before blending; of equal planes the sum. What is not

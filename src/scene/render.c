@@ -160,7 +160,7 @@ static hds_status draw(const studio *s, const raster_camera *camera, const hds_r
         .background = { colour[0], colour[1], colour[2] },
         .background_picture = s->background,
     };
-    raster_mesh mesh = scene_mesh(s->head.model, s->shape.vertices);
+    raster_mesh mesh = raster_head_mesh(s->head.model, s->shape.vertices);
     arena scratch = { 0 };
     size_t count = (size_t)wide * (size_t)wide + (size_t)size * (size_t)size;
     float *image = hds_alloc(count, 3 * sizeof *image);

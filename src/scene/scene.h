@@ -20,8 +20,6 @@ typedef struct scene_shape {
 HDS_NODISCARD hds_status scene_shape_init(scene_shape *shape, const hds_head *head,
                                           bool with_targets, hds_error *error);
 void scene_shape_finish(scene_shape *shape);
-/* The model's topology over vertices (V,3), borrowed. */
-raster_mesh scene_mesh(const hds_head_model *model, const float *vertices);
 
 /* One vertex for each pair of a vertex and a uv that meet in a corner. The model's vertices keep
  * their numbers, what a seam adds comes after them. */

@@ -90,17 +90,6 @@ void scene_shape_finish(scene_shape *shape)
     *shape = (scene_shape){ 0 };
 }
 
-raster_mesh scene_mesh(const hds_head_model *model, const float *vertices)
-{
-    return (raster_mesh){ .vertex_count = model->vertex_count,
-                          .face_count = model->face_count,
-                          .uv_count = model->uv_count,
-                          .vertices = vertices,
-                          .faces = model->faces,
-                          .uvs = model->uvs,
-                          .uv_faces = model->uv_faces };
-}
-
 static const uint32_t NONE = UINT32_MAX;
 
 /* next[i]: another split vertex of the same model vertex, or NONE. */

@@ -71,7 +71,7 @@ hds_status hds_head_uv_map(const hds_head *head, hds_uv_map kind, int size, floa
     if (status)
         return status;
     bool normals = kind == HDS_UV_NORMALS;
-    raster_mesh mesh = scene_mesh(head->model, shape.vertices);
+    raster_mesh mesh = raster_head_mesh(head->model, shape.vertices);
     if (!draw_map(&mesh, normals ? shape.normals : shape.vertices, normals, size, map, coverage))
         status = no_memory(size, error);
     scene_shape_finish(&shape);
@@ -158,7 +158,7 @@ static void finish(unwrapping *u)
 static bool fill_from_mirror(unwrapping *u, const head_model *model, const raster_uv_layout *layout)
 {
     const size_t width = (size_t)u->size, texels = width * width;
-    raster_mesh mesh = scene_mesh(model, model->vertices);
+    raster_mesh mesh = raster_head_mesh(model, model->vertices);
     uint32_t *partners;
     if (!find_partners(model, &mesh, &partners))
         return false;
@@ -194,7 +194,7 @@ static bool unwrap(unwrapping *u, const head_model *model, float *weight)
     const hds_unwrap_params *p = u->params;
     size_t texels = (size_t)u->size * (size_t)u->size, numbers = 3 * p->height * p->width;
     size_t hidden = 0;
-    raster_mesh mesh = scene_mesh(model, u->shape.vertices);
+    raster_mesh mesh = raster_head_mesh(model, u->shape.vertices);
     raster_uv_layout layout;
     bool good = raster_uv_layout_init(&layout, &mesh, u->size, u->size, &u->memory);
     memset(weight, 0, texels * sizeof *weight);
@@ -257,7 +257,7 @@ hds_status hds_head_model_uv_mirror(const hds_head_model *model, int size, float
     hds_status status = check(model, &size, error);
     if (status)
         return status;
-    raster_mesh mesh = scene_mesh(model, model->vertices);
+    raster_mesh mesh = raster_head_mesh(model, model->vertices);
     raster_uv_layout layout;
     arena memory = { 0 };
     uint32_t *partners;
