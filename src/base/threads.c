@@ -13,16 +13,18 @@ enum { MAX_THREADS = 64 };
 static struct {
     pthread_mutex_t lock;   /* guards what follows */
     pthread_cond_t work;    /* a new round has begun */
-    pthread_cond_t idle;    /* the last helper of a round is through */
+    pthread_cond_t idle;    /* the last helper that joined a round is through */
     pthread_mutex_t caller; /* one parallel loop at a time */
     int helpers;            /* threads running beside the caller */
     int wanted;             /* threads of a loop, the caller included; 0: not yet asked */
-    int busy;
-    uint64_t round;
+    bool open;              /* the caller has not run out of indices yet */
+    atomic_int busy;        /* helpers that have joined the round */
+    atomic_uint_fast64_t round;
     threads_body body;
     void *context;
     size_t count;
-    int seats; /* helpers that take part in this round */
+    int seats;         /* helpers that take part in this round */
+    atomic_bool awake; /* there is a processor for each thread: who waits looks out, then sleeps */
     atomic_size_t next;
 } pool = { .lock = PTHREAD_MUTEX_INITIALIZER,
            .work = PTHREAD_COND_INITIALIZER,
@@ -44,26 +46,44 @@ static void drain(threads_body body, void *context, size_t count)
         body(context, i);
 }
 
+static void pause_a_moment(void)
+{
+#ifdef __x86_64__
+    __builtin_ia32_pause();
+#endif
+}
+
+/* Looks a while for what is about to happen: to sleep and be woken takes longer than most loops. */
+#define LOOK_OUT_FOR(condition)                                                                    \
+    do {                                                                                           \
+        for (int looks = 0; pool.awake && looks < 4000 && !(condition); looks++)                   \
+            pause_a_moment();                                                                      \
+    } while (0)
+
 static void *helper(void *argument)
 {
     uint64_t seen = 0;
     int seat = (int)(intptr_t)argument;
     inside = true;
-    pthread_mutex_lock(&pool.lock);
     for (;;) {
+        LOOK_OUT_FOR(pool.round != seen);
+        pthread_mutex_lock(&pool.lock);
         while (pool.round == seen)
             pthread_cond_wait(&pool.work, &pool.lock);
         seen = pool.round;
-        if (seat >= pool.seats)
-            continue;
+        bool joins = pool.open && seat < pool.seats;
         threads_body body = pool.body;
         void *context = pool.context;
         size_t count = pool.count;
+        pool.busy += joins;
         pthread_mutex_unlock(&pool.lock);
+        if (!joins)
+            continue;
         drain(body, context, count);
         pthread_mutex_lock(&pool.lock);
         if (--pool.busy == 0)
             pthread_cond_signal(&pool.idle);
+        pthread_mutex_unlock(&pool.lock);
     }
     return NULL;
 }
@@ -91,6 +111,7 @@ static void after_fork(void)
     pthread_cond_init(&pool.work, NULL);
     pthread_cond_init(&pool.idle, NULL);
     pool.helpers = pool.busy = 0;
+    pool.open = false;
     pool.round = 0;
     inside = false;
 }
@@ -131,7 +152,8 @@ void threads_parallel(size_t count, threads_body body, void *context)
     pthread_mutex_lock(&pool.lock);
     start_helpers(threads - 1);
     pool.seats = threads - 1 < pool.helpers ? threads - 1 : pool.helpers;
-    pool.busy = pool.seats;
+    pool.awake = threads <= processors();
+    pool.open = true;
     pool.body = body;
     pool.context = context;
     pool.count = count;
@@ -140,6 +162,10 @@ void threads_parallel(size_t count, threads_body body, void *context)
     pthread_cond_broadcast(&pool.work);
     pthread_mutex_unlock(&pool.lock);
     drain(body, context, count);
+    pthread_mutex_lock(&pool.lock);
+    pool.open = false; /* a helper that comes now is not waited for */
+    pthread_mutex_unlock(&pool.lock);
+    LOOK_OUT_FOR(pool.busy == 0);
     pthread_mutex_lock(&pool.lock);
     while (pool.busy)
         pthread_cond_wait(&pool.idle, &pool.lock);
