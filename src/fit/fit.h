@@ -111,6 +111,7 @@ typedef struct fit_views {
     size_t count;
     int size;
     real *vertices, *normals; /* (V,3) of the head as it is */
+    real *normal_lengths;     /* (V); mesh_normals_adjoint */
     raster_texture *texture;  /* that the views look at */
     raster_view *views;       /* (count) */
     raster_state **states;

@@ -12,8 +12,8 @@ hds_status fit_geometry_adjoint(fit_run *run, const fit_views *v, real *dshape, 
     real *dvertices = arena_alloc(a, 3 * m->vertex_count, sizeof(real));
     real *dnormals = arena_alloc(a, 3 * m->vertex_count, sizeof(real));
     bool complete = dvertices && dnormals && fit_views_adjoint(run, v, dvertices, dnormals, NULL);
-    complete = complete && mesh_normals_adjoint(&run->adjacency, m->faces, v->vertices, v->normals,
-                                                dnormals, a, dvertices);
+    complete = complete && mesh_normals_adjoint(&run->adjacency, v->vertices, v->normals,
+                                                v->normal_lengths, dnormals, a, dvertices);
     complete = complete && head_skin_adjoint(m, 1, run->shape, run->expression, run->pose, a,
                                              &v->pose, dvertices, dshape, NULL, NULL);
     if (!complete)

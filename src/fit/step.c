@@ -22,6 +22,7 @@ static hds_status allocate(fit_run *run, fit_views *v, hds_error *error)
     size_t pixels = v->count * (size_t)v->size * (size_t)v->size * 3;
     v->vertices = arena_alloc(a, 3 * run->model->vertex_count, sizeof(real));
     v->normals = arena_alloc(a, 3 * run->model->vertex_count, sizeof(real));
+    v->normal_lengths = arena_alloc(a, run->model->vertex_count, sizeof(real));
     v->texture = arena_alloc(a, 1, sizeof *v->texture);
     v->views = arena_alloc(a, v->count, sizeof *v->views);
     v->states = arena_alloc(a, v->count, sizeof *v->states);
@@ -29,8 +30,8 @@ static hds_status allocate(fit_run *run, fit_views *v, hds_error *error)
     v->timesteps = arena_alloc(a, v->count, sizeof *v->timesteps);
     v->images = arena_alloc(a, pixels, sizeof(real));
     v->dimages = arena_alloc(a, pixels, sizeof(real));
-    if (!v->vertices || !v->normals || !v->texture || !v->views || !v->states || !v->sides ||
-        !v->timesteps || !v->images || !v->dimages)
+    if (!v->vertices || !v->normals || !v->normal_lengths || !v->texture || !v->views ||
+        !v->states || !v->sides || !v->timesteps || !v->images || !v->dimages)
         return no_memory(error, v);
     return HDS_OK;
 }
@@ -81,7 +82,7 @@ hds_status fit_views_draw(fit_run *run, const real *texture, fit_views *v, hds_e
     if (!head_skin(&run->sculpted, 1, run->shape, run->expression, run->pose, &run->scratch,
                    &v->pose, v->vertices))
         return no_memory(error, v);
-    mesh_normals(&run->adjacency, run->model->faces, v->vertices, v->normals);
+    mesh_normals(&run->adjacency, v->vertices, v->normals, v->normal_lengths);
     raster_mesh mesh = raster_head_mesh(run->model, v->vertices);
     size_t each = (size_t)v->size * (size_t)v->size * 3;
     real *images[FIT_MOST_VIEWS];

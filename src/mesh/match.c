@@ -29,9 +29,7 @@ static bool tile(matcher *m, const uint32_t *corners, size_t first, size_t last)
     const mesh_adjacency *a = &m->adjacency;
     size_t tried = 0;
     for (uint32_t at = a->start[corners[last]]; at < a->start[corners[last] + 1]; at++) {
-        uint32_t face = a->faces[at] / 3, corner = a->faces[at] % 3;
-        uint32_t next = m->faces[3 * face + (corner + 1) % 3];
-        uint32_t third = m->faces[3 * face + (corner + 2) % 3];
+        uint32_t face = a->faces[at] / 3, next = a->others[at][0], third = a->others[at][1];
         if (m->used[face] || next != corners[first])
             continue;
         size_t split = first + 1;

@@ -10,7 +10,8 @@
 typedef struct mesh_adjacency {
     size_t vertex_count, face_count;
     uint32_t *start; /* (V+1) */
-    uint32_t *faces; /* (3F) face * 3 + corner */
+    uint32_t *faces;       /* (3F) face * 3 + corner */
+    uint32_t (*others)[2]; /* (3F) the vertices after and before it in that face */
 } mesh_adjacency;
 HDS_NODISCARD hds_status mesh_adjacency_init(mesh_adjacency *a, const uint32_t *faces,
                                              size_t face_count, size_t vertex_count,
@@ -18,13 +19,13 @@ HDS_NODISCARD hds_status mesh_adjacency_init(mesh_adjacency *a, const uint32_t *
 void mesh_adjacency_finish(mesh_adjacency *a);
 
 /* Area-weighted vertex normals: n_i = normalise(sum over faces of the cross product).
- * vertices (V,3) -> normals (V,3); a vertex whose sum is 0 gets (0,0,1) and no gradient. */
-void mesh_normals(const mesh_adjacency *a, const uint32_t *faces, const real *vertices,
-                  real *normals);
-/* dnormals (V,3) -> += dvertices (V,3). Takes 3V reals of scratch; false, with dvertices as it was,
+ * vertices (V,3) -> normals (V,3), and for the adjoint lengths (V) of the sums, or NULL; a vertex
+ * whose sum is 0 gets (0,0,1) and no gradient. */
+void mesh_normals(const mesh_adjacency *a, const real *vertices, real *normals, real *lengths);
+/* dnormals (V,3) -> += dvertices (V,3). Takes 4V reals of scratch; false, with dvertices as it was,
  * when that memory is not to be had. */
-HDS_NODISCARD bool mesh_normals_adjoint(const mesh_adjacency *a, const uint32_t *faces,
-                                        const real *vertices, const real *normals,
+HDS_NODISCARD bool mesh_normals_adjoint(const mesh_adjacency *a, const real *vertices,
+                                        const real *normals, const real *lengths,
                                         const real *dnormals, arena *scratch, real *dvertices);
 
 /* A model's triangles, and a mesh of polygons that may have their topology: `sizes` corners each,

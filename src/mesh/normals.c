@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Area-weighted vertex normals and their adjoint.
+/* Area-weighted vertex normals and their adjoint. With b and c the corners after vertex i and
+ * before it in a face, summed over the faces at i:
  *
- *   s_i = sum over faces (a, b, c) at i of (v_b - v_a) x (v_c - v_a),   n_i = s_i / |s_i|
+ *   s_i = sum (v_b - v_i) x (v_c - v_i),   n_i = s_i / |s_i|
  *   ds_i = (dn_i - n_i (n_i . dn_i)) / |s_i|
- *   dv_k += (v_next - v_previous) x (ds_a + ds_b + ds_c) for each face at k
+ *   dv_i += sum (v_b - v_c) x (ds_i + ds_b + ds_c)
  *
- * Both directions gather over the faces at a vertex, in the order of the adjacency, so the result
- * is the same for any number of threads. */
+ * The order is the adjacency's, so the result is the same for any number of threads. Cross products
+ * of parallel edges have to be 0, so nothing here may be contracted to multiply-adds: no HDS_WIDE.
+ */
 #include "mesh/mesh.h"
 
 #include "math/math.h"
@@ -28,7 +30,8 @@ hds_status mesh_adjacency_init(mesh_adjacency *a, const uint32_t *faces, size_t 
                              vertex_count);
     a->start = hds_alloc(vertex_count + 2, sizeof *a->start);
     a->faces = hds_alloc(3 * face_count, sizeof *a->faces);
-    if (!a->start || !a->faces) {
+    a->others = hds_alloc(3 * face_count, sizeof *a->others);
+    if (!a->start || !a->faces || !a->others) {
         mesh_adjacency_finish(a);
         return hds_raise(error, HDS_ERROR_MEMORY, "no memory for the adjacency of %zu faces",
                          face_count);
@@ -40,6 +43,9 @@ hds_status mesh_adjacency_init(mesh_adjacency *a, const uint32_t *faces, size_t 
         a->start[i] += a->start[i - 1];
     for (size_t i = 0; i < 3 * face_count; i++)
         a->faces[a->start[faces[i] + 1]++] = (uint32_t)i;
+    for (size_t i = 0; i < 3 * face_count; i++)
+        for (uint32_t k = 0; k < 2; k++)
+            a->others[i][k] = faces[a->faces[i] / 3 * 3 + (a->faces[i] + 1 + k) % 3];
     return HDS_OK;
 }
 
@@ -47,15 +53,29 @@ void mesh_adjacency_finish(mesh_adjacency *a)
 {
     hds_free(a->start);
     hds_free(a->faces);
+    hds_free(a->others);
     *a = (mesh_adjacency){ 0 };
+}
+
+/* The fourth number is 0 or means nothing. */
+typedef real vec4 __attribute__((vector_size(4 * sizeof(real))));
+#define TAKE(v) ((vec4){ (v)[0], (v)[1], (v)[2] })
+
+/* sum += a x b */
+static inline void add_cross(const vec4 *a, const vec4 *b, vec4 *sum)
+{
+    const vec4 turned = *a * __builtin_shufflevector(*b, *b, 1, 2, 0, 3) -
+                        __builtin_shufflevector(*a, *a, 1, 2, 0, 3) * *b;
+    *sum += __builtin_shufflevector(turned, turned, 1, 2, 0, 3);
 }
 
 typedef struct job {
     const mesh_adjacency *adjacency;
-    const uint32_t *faces;
-    const real *vertices, *normals, *dnormals;
-    real *out; /* normals, dsums or dvertices */
-    const real *dsums;
+    const real *vertices;
+    real *normals, *lengths;
+    const real *dnormals;
+    vec4 *dsums;
+    real *dvertices;
 } job;
 
 static size_t chunk_end(const job *j, size_t chunk)
@@ -69,54 +89,42 @@ static void run(job *j, threads_body body)
     threads_parallel((j->adjacency->vertex_count + CHUNK - 1) / CHUNK, body, j);
 }
 
-/* s_i */
-static void sum_of_crosses(const job *j, size_t vertex, real sum[3])
-{
-    const mesh_adjacency *a = j->adjacency;
-    sum[0] = sum[1] = sum[2] = 0;
-    for (uint32_t at = a->start[vertex]; at < a->start[vertex + 1]; at++) {
-        const uint32_t *face = j->faces + a->faces[at] / 3 * 3;
-        const real *origin = j->vertices + 3 * (size_t)face[0];
-        real e1[3], e2[3], cross[3];
-        vec3_sub(j->vertices + 3 * (size_t)face[1], origin, e1);
-        vec3_sub(j->vertices + 3 * (size_t)face[2], origin, e2);
-        vec3_cross(e1, e2, cross);
-        vec3_add_scaled(sum, 1, cross);
-    }
-}
-
 static void normals_chunk(void *context, size_t chunk)
 {
     const job *j = context;
+    const mesh_adjacency *a = j->adjacency;
     for (size_t i = chunk * CHUNK; i < chunk_end(j, chunk); i++) {
-        real *n = j->out + 3 * i;
-        sum_of_crosses(j, i, n);
-        if (vec3_normalise(n) == 0)
+        const vec4 here = TAKE(j->vertices + 3 * i);
+        real *n = j->normals + 3 * i, length;
+        vec4 sum = { 0 };
+        for (uint32_t at = a->start[i]; at < a->start[i + 1]; at++) {
+            const size_t next = a->others[at][0], previous = a->others[at][1];
+            const vec4 to_next = TAKE(j->vertices + 3 * next) - here;
+            const vec4 to_previous = TAKE(j->vertices + 3 * previous) - here;
+            add_cross(&to_next, &to_previous, &sum);
+        }
+        for (int k = 0; k < 3; k++)
+            n[k] = sum[k];
+        length = vec3_normalise(n);
+        if (length == 0)
             n[2] = 1;
+        if (j->lengths)
+            j->lengths[i] = length;
     }
 }
 
-void mesh_normals(const mesh_adjacency *a, const uint32_t *faces, const real *vertices,
-                  real *normals)
+void mesh_normals(const mesh_adjacency *a, const real *vertices, real *normals, real *lengths)
 {
-    job j = { .adjacency = a, .faces = faces, .vertices = vertices, .out = normals };
+    job j = { .adjacency = a, .vertices = vertices, .normals = normals, .lengths = lengths };
     run(&j, normals_chunk);
 }
 
-/* ds_i */
 static void dsums_chunk(void *context, size_t chunk)
 {
     const job *j = context;
     for (size_t i = chunk * CHUNK; i < chunk_end(j, chunk); i++) {
-        const real *n = j->normals + 3 * i, *dn = j->dnormals + 3 * i;
-        real sum[3], *ds = j->out + 3 * i;
-        sum_of_crosses(j, i, sum);
-        real length = vec3_length(sum);
-        if (length == 0)
-            continue;
-        real along = vec3_dot(n, dn);
-        for (int k = 0; k < 3; k++)
-            ds[k] = (dn[k] - n[k] * along) / length;
+        const real *n = j->normals + 3 * i, *dn = j->dnormals + 3 * i, length = j->lengths[i];
+        j->dsums[i] = (TAKE(dn) - TAKE(n) * vec3_dot(n, dn)) * (length > 0 ? 1 / length : 0);
     }
 }
 
@@ -124,37 +132,35 @@ static void dvertices_chunk(void *context, size_t chunk)
 {
     const job *j = context;
     const mesh_adjacency *a = j->adjacency;
-    for (size_t i = chunk * CHUNK; i < chunk_end(j, chunk); i++)
+    for (size_t i = chunk * CHUNK; i < chunk_end(j, chunk); i++) {
+        const vec4 here = j->dsums[i];
+        vec4 sum = { 0 };
         for (uint32_t at = a->start[i]; at < a->start[i + 1]; at++) {
-            uint32_t corner = a->faces[at] % 3;
-            const uint32_t *face = j->faces + a->faces[at] - corner;
-            real dcross[3] = { 0 }, edge[3], dv[3];
-            for (int k = 0; k < 3; k++)
-                vec3_add_scaled(dcross, 1, j->dsums + 3 * (size_t)face[k]);
-            vec3_sub(j->vertices + 3 * (size_t)face[(corner + 1) % 3],
-                     j->vertices + 3 * (size_t)face[(corner + 2) % 3], edge);
-            vec3_cross(edge, dcross, dv);
-            vec3_add_scaled(j->out + 3 * i, 1, dv);
+            const size_t next = a->others[at][0], previous = a->others[at][1];
+            const vec4 opposite = TAKE(j->vertices + 3 * next) - TAKE(j->vertices + 3 * previous);
+            const vec4 dcross = here + j->dsums[next] + j->dsums[previous];
+            add_cross(&opposite, &dcross, &sum);
         }
+        for (size_t k = 0; k < 3; k++)
+            j->dvertices[3 * i + k] += sum[k];
+    }
 }
 
-bool mesh_normals_adjoint(const mesh_adjacency *a, const uint32_t *faces, const real *vertices,
-                          const real *normals, const real *dnormals, arena *scratch,
+bool mesh_normals_adjoint(const mesh_adjacency *a, const real *vertices, const real *normals,
+                          const real *lengths, const real *dnormals, arena *scratch,
                           real *dvertices)
 {
     arena_mark mark = arena_enter(scratch);
-    real *dsums = arena_alloc(scratch, a->vertex_count, 3 * sizeof *dsums);
-    if (!dsums)
-        return false;
     job j = { .adjacency = a,
-              .faces = faces,
               .vertices = vertices,
-              .normals = normals,
+              .normals = (real *)(uintptr_t)normals,
+              .lengths = (real *)(uintptr_t)lengths,
               .dnormals = dnormals,
-              .out = dsums };
+              .dsums = arena_take(scratch, a->vertex_count, sizeof *j.dsums),
+              .dvertices = dvertices };
+    if (!j.dsums)
+        return false;
     run(&j, dsums_chunk);
-    j.dsums = dsums;
-    j.out = dvertices;
     run(&j, dvertices_chunk);
     arena_leave(scratch, mark);
     return true;

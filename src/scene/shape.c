@@ -26,7 +26,7 @@ static hds_status evaluate(const hds_head_info *head, const mesh_adjacency *adja
     };
     hds_status status = head_vertices(head->model, &coefficients, head->offsets, vertices, error);
     if (status == HDS_OK)
-        mesh_normals(adjacency, model.faces, vertices, normals);
+        mesh_normals(adjacency, vertices, normals, NULL);
     return status;
 }
 

@@ -3,12 +3,9 @@
  * silhouettes -> and its gradient down to the coefficients; at FLAME's sizes: 10,000 triangles,
  * 5,002 vertices, 150 components, 5 joints with their 36 correctives, 512 px.
  *
- * Compared with DEODR, the fastest peer on a CPU that we know, on one core of a machine of this
- * kind, in double, with silhouettes: as its users have it, from Python, 6 to 10 ms forward and 17
- * to 21 ms backward; its C++ core alone, all that it wants prepared and undone around it, 3.7
- * and 5.1 ms (affine interpolation of vertex colours, no back faces). And with the least time that
- * memory allows: the bases read once each way, the picture and its gradient, visibility and the
- * mesh, at the speed of copying measured in the same run.
+ * Compared with the least time that memory allows: the bases read once each way, the picture and
+ * its gradient, visibility and the mesh, at the speed of copying measured in the same run; and by
+ * peer_deodr.py, which runs `bench_geometry compare`, with DEODR.
  *
  * Then how the cost grows with the picture, the mesh and the views; lines that begin with "plot"
  * are for plot.py. */
@@ -19,8 +16,6 @@
 
 enum { S = 100, E = 50, J = 5, P = 9 * (J - 1), MOST_VIEWS = 32 };
 
-static const double peer[2] = { 6 + 17, 10 + 21 }, peer_core = 3.7 + 5.1; /* ms, there and back */
-
 typedef struct bench {
     test_mesh mesh;
     head_model model;
@@ -29,7 +24,7 @@ typedef struct bench {
     size_t views;
     raster_view view[MOST_VIEWS];
     real *images[MOST_VIEWS], *dimage;
-    real *vertices, *normals, *dvertices, *dnormals;
+    real *vertices, *normals, *lengths, *dvertices, *dnormals;
     real shape[S], expression[E], pose[3 * J], dshape[S], dexpression[E], dpose[3 * J];
 } bench;
 
@@ -86,6 +81,7 @@ static bench *build(int rings, int size, size_t views, size_t components)
         b->pose[i] = (real)rng_range(&r, -0.1, 0.1);
     b->vertices = bench_zeros(row, sizeof(real));
     b->normals = bench_zeros(row, sizeof(real));
+    b->lengths = bench_zeros(row / 3, sizeof(real));
     b->dvertices = bench_zeros(row, sizeof(real));
     b->dnormals = bench_zeros(row, sizeof(real));
     return b;
@@ -103,6 +99,7 @@ static void drop(bench *b)
                        b->dimage,
                        b->vertices,
                        b->normals,
+                       b->lengths,
                        b->dvertices,
                        b->dnormals };
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
@@ -117,8 +114,10 @@ static void drop(bench *b)
     hds_free(b);
 }
 
-/* One round; -> milliseconds of head and normals, pictures, and of both ways back. */
-static void round_trip(bench *b, double took[4])
+/* Milliseconds of a round: head, normals, pictures, then the ways back in the opposite order. */
+enum { HEAD, NORMALS, PICTURES, PICTURES_BACK, NORMALS_BACK, HEAD_BACK, PHASES };
+
+static void round_trip(bench *b, double took[PHASES])
 {
     head_pose saved;
     raster_state *states[MOST_VIEWS];
@@ -131,63 +130,64 @@ static void round_trip(bench *b, double took[4])
         arena_leave(&b->view_scratch[i], (arena_mark){ 0 });
         dimages[i] = b->dimage;
     }
-    double start = bench_now();
+    double at[PHASES + 1];
+    at[HEAD] = bench_now();
     bool good =
         head_skin(&b->model, 1, b->shape, b->expression, b->pose, &b->scratch, &saved, b->vertices);
-    mesh_normals(&b->adjacency, mesh.faces, b->vertices, b->normals);
-    double posed = bench_now();
+    at[NORMALS] = bench_now();
+    mesh_normals(&b->adjacency, b->vertices, b->normals, b->lengths);
+    at[PICTURES] = bench_now();
     good = good && raster_draw_views(&mesh, b->normals, b->view, b->views, b->view_scratch, states,
                                      b->images);
-    double drawn = bench_now();
+    at[PICTURES_BACK] = bench_now();
     memset(b->dvertices, 0, row * sizeof(real));
     memset(b->dnormals, 0, row * sizeof(real));
     good =
         good && raster_draw_views_adjoint(&mesh, b->normals, b->view, b->views, b->view_scratch,
                                           states, dimages, b->dvertices, b->dnormals, NULL, NULL);
-    double back = bench_now();
-    good = good &&
-           mesh_normals_adjoint(&b->adjacency, mesh.faces, b->vertices, b->normals, b->dnormals,
-                                &b->scratch, b->dvertices) &&
-           head_skin_adjoint(&b->model, 1, b->shape, b->expression, b->pose, &b->scratch, &saved,
-                             b->dvertices, b->dshape, b->dexpression, b->dpose);
+    at[NORMALS_BACK] = bench_now();
+    good = good && mesh_normals_adjoint(&b->adjacency, b->vertices, b->normals, b->lengths,
+                                        b->dnormals, &b->scratch, b->dvertices);
+    at[HEAD_BACK] = bench_now();
+    good = good && head_skin_adjoint(&b->model, 1, b->shape, b->expression, b->pose, &b->scratch,
+                                     &saved, b->dvertices, b->dshape, b->dexpression, b->dpose);
+    at[PHASES] = bench_now();
     if (!good)
         bench_need(NULL);
-    took[0] = posed - start;
-    took[1] = drawn - posed;
-    took[2] = back - drawn;
-    took[3] = bench_now() - back;
+    for (int k = 0; k < PHASES; k++)
+        took[k] = at[k + 1] - at[k];
 }
 
-static double measure(bench *b, int rounds, double least[4])
+/* -> the least of each phase, and their sum */
+static double measure(bench *b, int rounds, double least[PHASES])
 {
-    for (int k = 0; k < 4; k++)
+    double sum = 0;
+    for (int k = 0; k < PHASES; k++)
         least[k] = 1e9;
     for (int i = 0; i < rounds; i++) {
-        double took[4];
+        double took[PHASES];
         round_trip(b, took);
-        for (int k = 0; k < 4; k++)
+        for (int k = 0; k < PHASES; k++)
             least[k] = took[k] < least[k] ? took[k] : least[k];
     }
-    return least[0] + least[1] + least[2] + least[3];
+    for (int k = 0; k < PHASES; k++)
+        sum += least[k];
+    return sum;
 }
 
 static void compare(int threads)
 {
     threads_set_count(threads);
     bench *b = build(50, 512, 1, S + E);
-    double least[4], sum = measure(b, 300, least), speed = bench_bandwidth();
+    double least[PHASES], sum = measure(b, 300, least), speed = bench_bandwidth();
     double row = 12.0 * (double)b->model.vertex_count, pixels = 512.0 * 512;
     /* bases each way; colour and its gradient, face and depth of a pixel written and read */
     double bytes =
         2 * (S + E + P) * row + 40 * pixels + 16 * row + 36.0 * (double)b->model.face_count;
-    printf("%d thread%s: head and normals %.2f ms, picture %.2f, back %.2f, to coefficients %.2f; "
-           "sum %.2f ms\n",
-           threads, threads > 1 ? "s" : "", least[0], least[1], least[2], least[3], sum);
-    printf(
-        "  DEODR from Python, %.0f to %.0f ms: %.1f to %.1f times ours; its core alone, %.1f ms: "
-        "%.1f times our picture and back\n",
-        peer[0], peer[1], peer[0] / sum, peer[1] / sum, peer_core,
-        peer_core / (least[1] + least[2]));
+    printf("%d thread%s: head %.2f ms, normals %.2f, picture %.2f; back %.2f, %.2f, %.2f; sum %.2f "
+           "ms\n",
+           threads, threads > 1 ? "s" : "", least[HEAD], least[NORMALS], least[PICTURES],
+           least[PICTURES_BACK], least[NORMALS_BACK], least[HEAD_BACK], sum);
     printf("  %.1f MB at %.1f GB/s: %.1f times the least that memory allows\n", bytes * 1e-6,
            speed * 1e-6, sum / (bytes / speed));
     drop(b);
@@ -200,7 +200,7 @@ static void scale(const char *name, const double *work, const int (*sizes)[3], i
     printf("%s: ms there and back, and growth over growth of the work (1: linear)\n", name);
     for (int i = 0; i < count; i++) {
         bench *b = build(sizes[i][0], sizes[i][1], (size_t)sizes[i][2], 30);
-        double least[4], sum = measure(b, work[i] > 4 * work[0] ? 20 : 60, least);
+        double least[PHASES], sum = measure(b, work[i] > 4 * work[0] ? 20 : 60, least);
         printf("plot %s %.0f %.4f", name, work[i], sum);
         printf(i ? "  %.2f\n" : "\n", sum / before / (work[i] / work[i - (i > 0)]));
         before = sum;
@@ -208,7 +208,7 @@ static void scale(const char *name, const double *work, const int (*sizes)[3], i
     }
 }
 
-int main(void)
+int main(int count, char **words)
 {
     static const int pictures[][3] = { { 50, 64, 1 },  { 50, 128, 1 },  { 50, 256, 1 },
                                        { 50, 512, 1 }, { 50, 1024, 1 }, { 50, 2048, 1 } };
@@ -221,6 +221,8 @@ int main(void)
     static const double views[] = { 1, 2, 4, 8, 16, 32 };
     compare(1);
     compare(2);
+    if (count > 1 && !strcmp(words[1], "compare"))
+        return 0;
     scale("pixels", pixels, pictures, 6);
     scale("triangles", faces, meshes, 6);
     scale("views", views, many, 6);

@@ -18,7 +18,7 @@ typedef struct bench {
     size_t heads;
     real shape[MOST_HEADS * S], expression[MOST_HEADS * E], pose[MOST_HEADS * 3 * J];
     real dshape[MOST_HEADS * S], dexpression[MOST_HEADS * E], dpose[MOST_HEADS * 3 * J];
-    real *vertices, *dvertices, *normals;
+    real *vertices, *dvertices, *normals, *lengths;
     uint32_t *faces;
     mesh_adjacency adjacency;
     arena scratch;
@@ -61,6 +61,7 @@ static void build(bench *b)
             inputs[k][i] = (real)rng_normal(&r);
     b->vertices = bench_zeros(MOST_HEADS * ROW, sizeof(real));
     b->normals = bench_zeros(ROW, sizeof(real));
+    b->lengths = bench_zeros(V, sizeof(real));
     b->dvertices = bench_normal(5, (size_t)MOST_HEADS * ROW, 1);
     if (mesh_adjacency_init(&b->adjacency, b->faces, F, V, NULL))
         exit(1);
@@ -77,6 +78,7 @@ static void destroy(bench *b)
                        b->faces,
                        b->vertices,
                        b->normals,
+                       b->lengths,
                        b->dvertices };
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         hds_free(arrays[i]);
@@ -121,12 +123,12 @@ static void adjoint(bench *b)
 
 static void normals(bench *b)
 {
-    mesh_normals(&b->adjacency, b->faces, b->vertices, b->normals);
+    mesh_normals(&b->adjacency, b->vertices, b->normals, b->lengths);
 }
 
 static void normals_adjoint(bench *b)
 {
-    if (!mesh_normals_adjoint(&b->adjacency, b->faces, b->vertices, b->normals, b->vertices,
+    if (!mesh_normals_adjoint(&b->adjacency, b->vertices, b->normals, b->lengths, b->vertices,
                               &b->scratch, b->dvertices))
         exit(1);
 }

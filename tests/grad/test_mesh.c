@@ -74,7 +74,7 @@ static void test_normals_are_the_reference(void **state)
     real *normals = calloc(3 * V, sizeof *normals);
     double *expected = calloc(3 * V, sizeof *expected);
     assert_true(normals && expected);
-    mesh_normals(&g->adjacency, g->faces, g->vertices, normals);
+    mesh_normals(&g->adjacency, g->vertices, normals, NULL);
     reference(g, expected);
     for (size_t i = 0; i < 3 * V; i++)
         check_close(normals[i], expected[i], sizeof(real) == 8 ? 1e-12 : 1e-4, 1);
@@ -86,7 +86,7 @@ static void test_normals_are_the_reference(void **state)
 static void evaluate(void *context, const real *vertices, real *normals)
 {
     const grid *g = context;
-    mesh_normals(&g->adjacency, g->faces, vertices, normals);
+    mesh_normals(&g->adjacency, vertices, normals, NULL);
 }
 
 static void test_normals_adjoint(void **state)
@@ -94,19 +94,19 @@ static void test_normals_adjoint(void **state)
     grid *g = *state;
     arena scratch = { 0 };
     real *normals = calloc(3 * V, sizeof *normals), *dv = calloc(3 * V, sizeof *dv);
-    real *once = calloc(3 * V, sizeof *once);
-    assert_true(normals && dv && once);
-    mesh_normals(&g->adjacency, g->faces, g->vertices, normals);
+    real *once = calloc(3 * V, sizeof *once), *lengths = calloc(V, sizeof *lengths);
+    assert_true(normals && dv && once && lengths);
+    mesh_normals(&g->adjacency, g->vertices, normals, lengths);
     for (uint64_t trial = 0; trial < 4; trial++) {
         real *v = check_random(10 + trial, 3 * V, 1), *u = check_random(20 + trial, 3 * V, 1);
         memset(dv, 0, 3 * V * sizeof *dv);
         assert_true(
-            mesh_normals_adjoint(&g->adjacency, g->faces, g->vertices, normals, u, &scratch, dv));
+            mesh_normals_adjoint(&g->adjacency, g->vertices, normals, lengths, u, &scratch, dv));
         double jv = check_directional(evaluate, g, g->vertices, v, u, 3 * V, 3 * V, 1e-6);
         check_close(jv, check_dot(dv, v, 3 * V), 1e-7, 1);
         memcpy(once, dv, 3 * V * sizeof *dv);
         assert_true(
-            mesh_normals_adjoint(&g->adjacency, g->faces, g->vertices, normals, u, &scratch, dv));
+            mesh_normals_adjoint(&g->adjacency, g->vertices, normals, lengths, u, &scratch, dv));
         for (size_t i = 0; i < 3 * V; i++)
             check_close(dv[i], 2 * once[i], 1e-12, 1);
         for (size_t i = 3 * (V - EXTRA); i < 3 * V; i++)
@@ -118,6 +118,7 @@ static void test_normals_adjoint(void **state)
     free(normals);
     free(dv);
     free(once);
+    free(lengths);
 }
 #endif
 
@@ -125,12 +126,13 @@ static void test_flat_vertices_have_no_gradient(void **state)
 {
     const uint32_t face[3] = { 0, 1, 2 };
     const real vertices[9] = { 0, 0, 0, 1, 1, 1, 2, 2, 2 }, dnormals[9] = { 1, 2, 3, 4, 5, 6 };
-    real normals[9], dvertices[9] = { 0 };
+    real normals[9], lengths[3], dvertices[9] = { 0 };
     mesh_adjacency a;
     arena scratch = { 0 };
     assert_int_equal(mesh_adjacency_init(&a, face, 1, 3, NULL), HDS_OK);
-    mesh_normals(&a, face, vertices, normals);
-    assert_true(mesh_normals_adjoint(&a, face, vertices, normals, dnormals, &scratch, dvertices));
+    mesh_normals(&a, vertices, normals, lengths);
+    assert_true(
+        mesh_normals_adjoint(&a, vertices, normals, lengths, dnormals, &scratch, dvertices));
     for (int i = 0; i < 9; i++) {
         assert_true(normals[i] == (i % 3 == 2));
         assert_true(dvertices[i] == 0);
@@ -142,15 +144,15 @@ static void test_flat_vertices_have_no_gradient(void **state)
 static void test_threads_change_nothing(void **state)
 {
     const grid *g = *state;
-    real *normals[2], *dvertices[2], *u = check_random(30, 3 * V, 1);
+    real *normals[2], *dvertices[2], *u = check_random(30, 3 * V, 1), lengths[V];
     for (int i = 0; i < 2; i++) {
         arena scratch = { 0 };
         normals[i] = calloc(3 * V, sizeof(real));
         dvertices[i] = calloc(3 * V, sizeof(real));
         assert_true(normals[i] && dvertices[i]);
         threads_set_count(i + 1);
-        mesh_normals(&g->adjacency, g->faces, g->vertices, normals[i]);
-        assert_true(mesh_normals_adjoint(&g->adjacency, g->faces, g->vertices, normals[i], u,
+        mesh_normals(&g->adjacency, g->vertices, normals[i], lengths);
+        assert_true(mesh_normals_adjoint(&g->adjacency, g->vertices, normals[i], lengths, u,
                                          &scratch, dvertices[i]));
         arena_finish(&scratch);
     }
