@@ -28,6 +28,8 @@ static void set_attributes(raster_shader *s)
     s->to = s->texture || mode == RASTER_DEPTH ? RASTER_ATTRIBUTES
             : s->from == RASTER_A_NORMAL       ? RASTER_A_U
                                                : s->from;
+    s->groups[RASTER_G_NORMAL] = s->from == RASTER_A_NORMAL && s->from < s->to;
+    s->groups[RASTER_G_UVW] = s->to == RASTER_ATTRIBUTES;
 }
 
 static void set_frame(raster_shader *s)
@@ -113,11 +115,12 @@ INLINE void colour_normals_adjoint(const raster_shader *s, raster_columns *c)
 INLINE void uv_slopes(const raster_columns *c, int i, const raster_surface *surface,
                       real slopes[2][2])
 {
+    const raster_four *plane = surface->plane[RASTER_G_UVW];
     real w = c->a[RASTER_A_W][i];
     for (int axis = 0; axis < 2; axis++)
         for (int k = 0; k < 2; k++)
-            slopes[axis][k] = (surface->plane[RASTER_A_U + k][axis] -
-                               c->lookup[i].uv[k] * surface->plane[RASTER_A_W][axis]) /
+            slopes[axis][k] = (plane[1 + axis][RASTER_L_U + k] -
+                               c->lookup[i].uv[k] * plane[1 + axis][RASTER_L_W]) /
                               w;
 }
 
@@ -149,7 +152,8 @@ static void look_up_adjoint(const raster_shader *s, raster_columns *c,
 {
     for (const raster_run *r = c->runs; r < c->runs + c->run_count; r++) {
         const raster_surface *surface = &s->state->surfaces[r->slot];
-        real(*moments)[RASTER_LANES] = gradients[r->slot].moments;
+        const raster_four *plane = surface->plane[RASTER_G_UVW];
+        raster_four *moments = gradients[r->slot].moments[RASTER_G_UVW];
         for (int i = r->begin; i < r->end; i++) {
             const raster_lookup *l = &c->lookup[i];
             real w = c->a[RASTER_A_W][i], duv[2] = { 0 }, dlevel = 0, dw = 0;
@@ -165,9 +169,9 @@ static void look_up_adjoint(const raster_shader *s, raster_columns *c,
                 for (int m = 0; m < 4; m++) {
                     int axis = m / 2, k = m % 2;
                     real dslope = dlevel * by[axis][k] / w;
-                    moments[axis][RASTER_A_U + k] += dslope;
-                    moments[axis][RASTER_A_W] -= dslope * l->uv[k];
-                    duv[k] -= dslope * surface->plane[RASTER_A_W][axis];
+                    moments[1 + axis][RASTER_L_U + k] += dslope;
+                    moments[1 + axis][RASTER_L_W] -= dslope * l->uv[k];
+                    duv[k] -= dslope * plane[1 + axis][RASTER_L_W];
                     dw -= dslope * slopes[axis][k];
                 }
             }

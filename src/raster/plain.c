@@ -2,7 +2,7 @@
 /* The reference that the fast loops of visible.c, shade.c and colour.c are tested against: every
  * face at every pixel, and one pixel at a time.
  *
- *   q_i = plane_i . (x, y, 1),  attribute = sum_i q_i (attribute at corner i)
+ *   q_i = plane_i . (1, x, y),  attribute = sum_i q_i (attribute at corner i)
  * and then the formulas at the head of colour.c. */
 #include "raster/raster_priv.h"
 
@@ -58,7 +58,7 @@ static void draw_face(raster_state *s, const raster_mesh *mesh, size_t f)
             continue;
         real z = 0, dx = (real)(x - slot->x0), dy = (real)(y - slot->y0);
         for (int k = 0; k < 3; k++)
-            z += slot->plane[k][0] * dx + slot->plane[k][1] * dy + slot->plane[k][2];
+            z += slot->plane[0][k] + slot->plane[1][k] * dx + slot->plane[2][k] * dy;
         z = fmin(fmax(z, fmin(fmin(a, b), c)), fmax(fmax(a, b), c));
         if (z > s->depth[i]) {
             s->depth[i] = z;
@@ -100,7 +100,7 @@ typedef struct job {
 /* Everything at one pixel that the adjoint needs again. */
 typedef struct fragment {
     const raster_slot *slot;
-    real place[3]; /* x, y, 1 */
+    real place[3]; /* 1, x, y */
     real corner[3][RASTER_ATTRIBUTES];
     real q[3], a[RASTER_ATTRIBUTES];
     real w; /* a[RASTER_A_W], limited */
@@ -150,13 +150,13 @@ static void limit_depth(const job *j, fragment *f)
 static void sample(const job *j, fragment *f)
 {
     real unused[2][2];
-    const real(*plane)[3] = f->slot->plane;
+    const raster_four *plane = f->slot->plane;
     for (int c = 0; c < 2; c++) {
         real uv = f->lookup.uv[c] = f->a[RASTER_A_U + c] / f->w;
         f->ux[c] = f->uy[c] = 0;
         for (int k = 0; k < 3; k++) {
-            f->ux[c] += plane[k][0] * (f->corner[k][RASTER_A_U + c] - uv) / f->w;
-            f->uy[c] += plane[k][1] * (f->corner[k][RASTER_A_U + c] - uv) / f->w;
+            f->ux[c] += plane[1][k] * (f->corner[k][RASTER_A_U + c] - uv) / f->w;
+            f->uy[c] += plane[2][k] * (f->corner[k][RASTER_A_U + c] - uv) / f->w;
         }
     }
     f->lookup.level =
@@ -168,13 +168,13 @@ static void interpolate(const job *j, fragment *f, int x, int y)
 {
     size_t pixel = (size_t)y * (size_t)j->state->width + (size_t)x;
     *f = (fragment){ .slot = &j->state->slots[j->state->visible[pixel] - 1] };
-    f->place[0] = (real)(x - f->slot->x0);
-    f->place[1] = (real)(y - f->slot->y0);
-    f->place[2] = 1;
+    f->place[0] = 1;
+    f->place[1] = (real)(x - f->slot->x0);
+    f->place[2] = (real)(y - f->slot->y0);
     set_corners(j, f);
     for (int k = 0; k < 3; k++) {
         for (int c = 0; c < 3; c++)
-            f->q[k] += f->slot->plane[k][c] * f->place[c];
+            f->q[k] += f->slot->plane[c][k] * f->place[c];
         for (int a = 0; a < RASTER_ATTRIBUTES; a++)
             f->a[a] += f->q[k] * f->corner[k][a];
     }
@@ -253,20 +253,20 @@ static void scatter(const job *j, const fragment *f, const real da[RASTER_ATTRIB
                     const real dslopes[2][RASTER_ATTRIBUTES])
 {
     const uint32_t *v = j->mesh->faces + 3 * (size_t)f->slot->face;
-    real gradient[9] = { 0 };
+    raster_four gradient[3] = { { 0 } };
     for (int k = 0; k < 3; k++) {
         for (int a = 0; a < RASTER_ATTRIBUTES; a++) {
             for (int c = 0; c < 3; c++)
-                gradient[3 * k + c] += da[a] * f->corner[k][a] * f->place[c];
+                gradient[c][k] += da[a] * f->corner[k][a] * f->place[c];
             for (int axis = 0; axis < 2; axis++)
-                gradient[3 * k + axis] += dslopes[axis][a] * f->corner[k][a];
+                gradient[1 + axis][k] += dslopes[axis][a] * f->corner[k][a];
         }
         for (int c = 0; c < 3 && j->dnormals; c++)
             j->dnormals[3 * (size_t)v[k] + (size_t)c] += f->q[k] * da[c];
     }
     raster_plane_adjoint(j->state, j->mesh, f->slot, gradient);
     for (int k = 0; k < 9; k++)
-        j->dscreen[3 * (size_t)v[k / 3] + (size_t)(k % 3)] += gradient[k];
+        j->dscreen[3 * (size_t)v[k / 3] + (size_t)(k % 3)] += gradient[k % 3][k / 3];
 }
 
 static void sample_adjoint(const job *j, const fragment *f, const real dcolour[RASTER_CHANNELS],
@@ -287,7 +287,7 @@ static void sample_adjoint(const job *j, const fragment *f, const real dcolour[R
     for (int axis = 0; axis < 2; axis++) {
         real along = 0; /* of 1/w */
         for (int k = 0; k < 3; k++)
-            along += f->slot->plane[k][axis];
+            along += f->slot->plane[1 + axis][k];
         for (int c = 0; c < 2; c++) {
             real dslope = dlevel * by[axis][c];
             dslopes[axis][RASTER_A_U + c] += dslope / f->w;

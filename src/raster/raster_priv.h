@@ -34,6 +34,9 @@ typedef real raster_lanes
     __attribute__((vector_size(RASTER_LANES * sizeof(real)), aligned(sizeof(real)), may_alias));
 typedef int32_t raster_lanes32
     __attribute__((vector_size(RASTER_LANES * sizeof(int32_t)), aligned(4), may_alias));
+/* What belongs to the corners of a face or to a group of attributes; the fourth means nothing. */
+typedef real raster_four
+    __attribute__((vector_size(4 * sizeof(real)), aligned(sizeof(real)), may_alias));
 #ifdef HDS_REAL_DOUBLE
 typedef int64_t raster_mask __attribute__((vector_size(RASTER_LANES * sizeof(real))));
 #else
@@ -49,6 +52,17 @@ typedef int32_t raster_mask __attribute__((vector_size(RASTER_LANES * sizeof(rea
 #define RASTER_CHOOSE(mask, a, b)                                                                  \
     ((raster_lanes)(((raster_mask)(a) & (mask)) | ((raster_mask)(b) & ~(mask))))
 
+/* out = (sum of a, sum of b, sum of c, sum of d), all raster_four. */
+#define RASTER_SUM_FOURS(a, b, c, d, out)                                                          \
+    do {                                                                                           \
+        const raster_four ab_ =                                                                    \
+            __builtin_shufflevector(a, b, 0, 4, 1, 5) + __builtin_shufflevector(a, b, 2, 6, 3, 7); \
+        const raster_four cd_ =                                                                    \
+            __builtin_shufflevector(c, d, 0, 4, 1, 5) + __builtin_shufflevector(c, d, 2, 6, 3, 7); \
+        (out) = __builtin_shufflevector(ab_, cd_, 0, 1, 4, 5) +                                    \
+                __builtin_shufflevector(ab_, cd_, 2, 3, 6, 7);                                     \
+    } while (0)
+
 /* A pinhole camera with its rotation spelled out. */
 typedef struct raster_lens {
     real eye[3], right[3], up[3], backward[3];
@@ -58,24 +72,27 @@ typedef struct raster_lens {
 } raster_lens;
 
 /* A face in a band of rows. With (x, y) = pixel - (x0, y0),
- *   q_i(x, y) = plane[i] . (x, y, 1) = (screen barycentric i) / w_i,
+ *   q_i(x, y) = plane_i . (1, x, y) = (screen barycentric i) / w_i,
  * so that 1/w = sum_i q_i and the perspective-correct barycentrics are b_i = q_i / sum_j q_j.
  * A face thinner than 1/32 pixel can be seen, vertices being snapped to 1/256, from far outside of
  * it in its own measure: its q_i are the constants 1 / (3 w_i). */
 typedef struct raster_slot {
-    real plane[3][3];
+    raster_four plane[3]; /* of (1, x, y), over the corners */
     uint32_t face;
     int32_t x0, y0;
 } raster_slot;
 
-/* What is interpolated over a face, each times 1/w: attribute a at a pixel is
- * plane[a] . (x, y, 1). The perspective-correct value is that over the one of RASTER_A_W. */
+/* What is interpolated over a face, each times 1/w, in two groups of three: attribute a is
+ * plane . (1, x, y), lane a % 3 of group a / 3. The perspective-correct value is that over the one
+ * of RASTER_A_W. */
 enum { RASTER_A_NORMAL = 0, RASTER_A_U = 3, RASTER_A_V = 4, RASTER_A_W = 5, RASTER_ATTRIBUTES = 6 };
+enum { RASTER_G_NORMAL, RASTER_G_UVW };
+enum { RASTER_L_U, RASTER_L_V, RASTER_L_W }; /* lanes */
 typedef struct raster_surface {
-    int32_t x0, y0; /* the slot's */
-    real plane[RASTER_ATTRIBUTES][3];
-    real least, most; /* 1/w of the corners: what is seen beyond an edge stays between */
-} raster_surface;
+    real x0, y0;             /* the slot's */
+    real least, most;        /* 1/w of the corners: what is seen beyond an edge stays between */
+    raster_four plane[2][3]; /* groups; of (1, x, y), over the attributes */
+} __attribute__((aligned(64))) raster_surface;
 
 /* The part of a segment of a row that shows one face: columns [begin, end) of the segment. */
 typedef struct raster_run {
@@ -172,19 +189,25 @@ static inline real raster_inverse_area(const real x[3], const real y[3])
 }
 /* plane, from face, x0 and y0 */
 void raster_set_planes(const raster_state *state, const raster_mesh *mesh, raster_slot *slot);
-/* The gradient of a slot's planes becomes that of its corners: per corner x, y, 1/w. */
+/* The gradient of a slot's planes becomes that of its corners' x, y and 1/w. */
 void raster_plane_adjoint(const raster_state *state, const raster_mesh *mesh,
-                          const raster_slot *slot, real gradient[9]);
-/* Attributes [from, to) of a slot; textured: those of the texture are not 0. */
+                          const raster_slot *slot, raster_four gradient[3]);
+/* Groups of attributes of a slot; textured: those of the texture are not 0. */
 void raster_surface_set(const raster_state *state, const raster_mesh *mesh, const real *normals,
-                        bool textured, int from, int to, const raster_slot *slot,
+                        bool textured, const bool groups[2], const raster_slot *slot,
                         raster_surface *surface);
-/* moments: the gradient of surface's planes, (x, y, 1) of each attribute; -> that of its corners:
- * x, y, 1/w each, and normals */
+/* Of a slot: the gradient of its surface's planes, then of its corners. */
+typedef union raster_slot_gradient {
+    raster_four moments[2][3]; /* as planes */
+    struct {
+        raster_four places[3];  /* of x, y and 1/w, over the corners */
+        raster_four normals[3]; /* of each corner */
+    } corner;
+} raster_slot_gradient;
+/* moments -> corner; without the group of normals theirs is 0 */
 void raster_surface_adjoint(const raster_state *state, const raster_mesh *mesh, const real *normals,
-                            bool textured, int from, int to, const raster_slot *slot,
-                            const real moments[3][RASTER_LANES], real dcorners[9],
-                            real dnormals[9]);
+                            bool textured, const bool groups[2], const raster_slot *slot,
+                            raster_slot_gradient *gradient);
 
 /* ---- colour.c ---- */
 /* What a view's mode makes of attributes. */
@@ -194,6 +217,7 @@ typedef struct raster_shader {
     const raster_texture *texture; /* NULL: none, or the mode has no use for it */
     int channels, planes;          /* planes: the channels that differ, 1 or all */
     int from, to;                  /* attributes [from, to) are needed */
+    bool groups[2];                /* theirs */
     real light[9];                 /* harmonics: the polynomial */
     real frame[9];                 /* M */
     real least, most;              /* depth: range of 1/w */
@@ -230,13 +254,6 @@ void raster_shader_init(raster_shader *shader, const raster_state *state, const 
 void raster_shader_set_range(raster_shader *shader);
 /* a -> out. Not for RASTER_DEPTH, whose picture is made of state->depth. */
 void raster_colour(const raster_shader *shader, raster_columns *c);
-/* Of a slot: of its planes, then of its corners. */
-typedef union raster_slot_gradient {
-    real moments[3][RASTER_LANES]; /* (x, y, 1) of the attributes */
-    struct {
-        real places[9], normals[9];
-    } corner;
-} raster_slot_gradient;
 /* After the same from a, out being the gradient -> da, texels, += dlight (9; of shader->light; may
  * be NULL) and drange (of least and most). gradients: each slot's moments get what the slopes of uv
  * bring. */

@@ -93,96 +93,83 @@ INLINE void limit_depth(raster_columns *c, const raster_run *r, const raster_sur
 }
 
 /* Whole lanes: what lies beyond a run's end is written by the next one or shows nothing. */
-INLINE void gather(const job *j, segment *s, int from, int to)
+INLINE void gather_group(const job *j, segment *s, int group)
 {
     raster_columns *c = &s->columns;
+    real(*a)[RASTER_COLUMNS] = c->a + 3 * group;
     const raster_surface *surfaces = j->state->surfaces;
     const raster_run *end = c->runs + c->run_count;
+    const real column = (real)s->x, row = (real)s->y;
     for (const raster_run *r = c->runs; r < end; r++) {
         const raster_surface *surface = &surfaces[r->slot];
-        const real y = (real)(s->y - surface->y0);
+        const raster_four *plane = surface->plane[group];
         const int first = r->begin, last = r->end;
-        raster_lanes x = (real)(s->x + first - surface->x0) + steps;
-        real across[RASTER_ATTRIBUTES], at[RASTER_ATTRIBUTES];
-        for (int a = from; a < to; a++) {
-            across[a] = surface->plane[a][0];
-            at[a] = surface->plane[a][1] * y + surface->plane[a][2];
-        }
-        for (int i = first; i < last; i += RASTER_LANES) {
-            for (int a = from; a < to; a++)
-                *(raster_lanes *)(c->a[a] + i) = across[a] * x + at[a];
-            x += RASTER_LANES;
-        }
-        if (to == RASTER_ATTRIBUTES)
+        const real x = column + (real)first - surface->x0, y = row - surface->y0;
+        const raster_four at = plane[0] + plane[1] * x + plane[2] * y;
+        raster_lanes across = steps;
+        for (int i = first; i < last; i += RASTER_LANES, across += RASTER_LANES)
+            for (int k = 0; k < 3; k++)
+                *(raster_lanes *)(a[k] + i) = plane[1][k] * across + at[k];
+        if (group == RASTER_G_UVW)
             limit_depth(c, r, surface);
     }
 }
 
-INLINE void gather_needed(const job *j, segment *s)
+INLINE void gather(const job *j, segment *s)
 {
-    if (j->shader.from == RASTER_A_NORMAL && j->shader.to == RASTER_A_U)
-        gather(j, s, RASTER_A_NORMAL, RASTER_A_U);
-    else
-        gather(j, s, j->shader.from, j->shader.to);
+    if (j->shader.groups[RASTER_G_NORMAL])
+        gather_group(j, s, RASTER_G_NORMAL);
+    if (j->shader.groups[RASTER_G_UVW])
+        gather_group(j, s, RASTER_G_UVW);
 }
 
-typedef real four __attribute__((vector_size(4 * sizeof(real)), aligned(sizeof(real)), may_alias));
-
-/* Eight vectors -> the sum of each. */
-INLINE void sum_eight(raster_lanes v[RASTER_LANES], raster_lanes *sums)
+/* += the moments of da: four pixels at a time times 1 and, beside it, times x. */
+INLINE void scatter_group(const job *j, const segment *s, int group, int from)
 {
-    raster_lanes pairs[4], fours[2];
-    for (int i = 0; i < 4; i++)
-        pairs[i] = __builtin_shufflevector(v[2 * i], v[2 * i + 1], 0, 8, 2, 10, 4, 12, 6, 14) +
-                   __builtin_shufflevector(v[2 * i], v[2 * i + 1], 1, 9, 3, 11, 5, 13, 7, 15);
-    for (int i = 0; i < 2; i++)
-        fours[i] =
-            __builtin_shufflevector(pairs[2 * i], pairs[2 * i + 1], 0, 1, 8, 9, 4, 5, 12, 13) +
-            __builtin_shufflevector(pairs[2 * i], pairs[2 * i + 1], 2, 3, 10, 11, 6, 7, 14, 15);
-    *sums = __builtin_shufflevector(fours[0], fours[1], 0, 1, 2, 3, 8, 9, 10, 11) +
-            __builtin_shufflevector(fours[0], fours[1], 4, 5, 6, 7, 12, 13, 14, 15);
-}
-
-/* += the moments of da, up to four attributes at once, which lie among the four from `base` on. */
-INLINE void scatter_four(const job *j, const segment *s, int base, int from, int to)
-{
-    const raster_lanes none = { 0 };
+    const raster_lanes none = { 0 }, lanes = { 0, 1, 2, 3, 0, 1, 2, 3 };
+    const raster_lanes of_x = { 0, 0, 0, 0, 1, 1, 1, 1 }, at_0 = { 1, 1, 1, 1, 0, 1, 2, 3 };
     const raster_columns *c = &s->columns;
+    const real(*da)[RASTER_COLUMNS] = c->da + 3 * group;
     const raster_surface *surfaces = j->state->surfaces;
     const raster_run *end = c->runs + c->run_count;
+    const real column = (real)s->x, row = (real)s->y;
     raster_slot_gradient *gradients = j->gradients;
     for (const raster_run *r = c->runs; r < end; r++) {
         const raster_surface *surface = &surfaces[r->slot];
-        real(*moments)[RASTER_LANES] = gradients[r->slot].moments;
-        const real y = (real)(s->y - surface->y0);
-        /* sums over the pixels, then those of x times the gradient */
-        raster_lanes sum[RASTER_LANES] = { none }, sums;
-        raster_lanes x = (real)(s->x + r->begin - surface->x0) + steps;
-        for (int i = r->begin; i < r->end; i += RASTER_LANES, x += RASTER_LANES) {
-            const raster_mask run = steps < (real)(r->end - i);
-            for (int a = from; a < to; a++) {
-                raster_lanes da = RASTER_CHOOSE(run, *(const raster_lanes *)(c->da[a] + i), none);
-                sum[a - base] += da;
-                sum[4 + a - base] += x * da;
+        raster_four *moments = gradients[r->slot].moments[group];
+        const real x = column + (real)r->begin - surface->x0, y = row - surface->y0;
+        raster_lanes factors = at_0 + x * of_x, sums[3] = { none, none, none };
+        int i = r->begin, last = r->end;
+        do {
+            const raster_mask run = lanes < (real)(last - i);
+            for (int k = from; k < 3; k++) {
+                const raster_four v = *(const raster_four *)(da[k] + i);
+                const raster_lanes twice = __builtin_shufflevector(v, v, 0, 1, 2, 3, 0, 1, 2, 3);
+                sums[k] += factors * RASTER_CHOOSE(run, twice, none);
             }
-        }
-        sum_eight(sum, &sums);
-        const four all = __builtin_shufflevector(sums, sums, 0, 1, 2, 3);
-        *(four *)(moments[0] + base) += __builtin_shufflevector(sums, sums, 4, 5, 6, 7);
-        *(four *)(moments[1] + base) += all * y;
-        *(four *)(moments[2] + base) += all;
+            factors += 4 * of_x;
+            i += 4;
+        } while (i < last);
+        const raster_lanes ab =
+            __builtin_shufflevector(sums[0], sums[1], 0, 8, 1, 9, 4, 12, 5, 13) +
+            __builtin_shufflevector(sums[0], sums[1], 2, 10, 3, 11, 6, 14, 7, 15);
+        const raster_lanes c0 = __builtin_shufflevector(sums[2], none, 0, 8, 1, 9, 4, 12, 5, 13) +
+                                __builtin_shufflevector(sums[2], none, 2, 10, 3, 11, 6, 14, 7, 15);
+        const raster_lanes all = __builtin_shufflevector(ab, c0, 0, 1, 8, 9, 4, 5, 12, 13) +
+                                 __builtin_shufflevector(ab, c0, 2, 3, 10, 11, 6, 7, 14, 15);
+        *(raster_lanes *)moments += all;
+        moments[2] += __builtin_shufflevector(all, all, 0, 1, 2, 3) * y;
     }
 }
 
 INLINE void scatter(const job *j, const segment *s)
 {
-    const int from = j->shader.from, to = j->shader.to;
-    if (from == RASTER_A_NORMAL)
-        scatter_four(j, s, RASTER_A_NORMAL, RASTER_A_NORMAL, RASTER_A_U);
-    if (to == RASTER_ATTRIBUTES && from <= RASTER_A_U)
-        scatter_four(j, s, RASTER_A_U, RASTER_A_U, RASTER_ATTRIBUTES);
-    else if (to == RASTER_ATTRIBUTES)
-        scatter_four(j, s, RASTER_A_U, RASTER_A_W, RASTER_ATTRIBUTES);
+    if (j->shader.groups[RASTER_G_NORMAL])
+        scatter_group(j, s, RASTER_G_NORMAL, 0);
+    if (j->shader.groups[RASTER_G_UVW] && j->shader.texture)
+        scatter_group(j, s, RASTER_G_UVW, RASTER_L_U);
+    else if (j->shader.groups[RASTER_G_UVW])
+        scatter_group(j, s, RASTER_G_UVW, RASTER_L_W);
 }
 
 /* ---- columns -> picture ---- */
@@ -231,7 +218,7 @@ INLINE void write_columns(const job *j, const segment *s, int channels, int plan
 INLINE void shade_segment(const job *j, segment *s)
 {
     if (s->columns.run_count) {
-        gather_needed(j, s);
+        gather(j, s);
         raster_colour(&j->shader, &s->columns);
     }
     if (j->shader.planes < j->shader.channels)
@@ -247,8 +234,8 @@ static void set_surfaces(const job *j, size_t band)
     const raster_state *s = j->state;
     for (uint32_t i = s->first[band]; i < s->first[band + 1]; i++)
         if (s->seen[i])
-            raster_surface_set(s, j->mesh, j->normals, j->shader.texture != NULL, j->shader.from,
-                               j->shader.to, &s->slots[i], &s->surfaces[i]);
+            raster_surface_set(s, j->mesh, j->normals, j->shader.texture != NULL, j->shader.groups,
+                               &s->slots[i], &s->surfaces[i]);
 }
 
 raster_shading *raster_shade_begin(raster_state *state, const raster_mesh *mesh,
@@ -362,7 +349,7 @@ INLINE void shade_segment_adjoint(const job *j, segment *s)
         read_columns(j, s, 3, 3);
     else
         read_columns(j, s, j->shader.channels, j->shader.channels);
-    gather_needed(j, s);
+    gather(j, s);
     raster_colour_adjoint(&j->shader, &s->columns, j->gradients,
                           j->dlight ? j->dlight[s->band] : NULL, j->drange[s->band]);
     scatter(j, s);
@@ -373,16 +360,10 @@ static void finish_slots(void *context, size_t band)
 {
     const job *j = context;
     const raster_state *s = j->state;
-    for (uint32_t i = s->first[band]; i < s->first[band + 1]; i++) {
-        raster_slot_gradient g;
-        if (!s->seen[i])
-            continue;
-        raster_surface_adjoint(s, j->mesh, j->normals, j->shader.texture != NULL, j->shader.from,
-                               j->shader.to, &s->slots[i],
-                               (const real(*)[RASTER_LANES])j->gradients[i].moments,
-                               g.corner.places, g.corner.normals);
-        j->gradients[i] = g;
-    }
+    for (uint32_t i = s->first[band]; i < s->first[band + 1]; i++)
+        if (s->seen[i])
+            raster_surface_adjoint(s, j->mesh, j->normals, j->shader.texture != NULL,
+                                   j->shader.groups, &s->slots[i], &j->gradients[i]);
 }
 
 HDS_WIDE static void shade_band_adjoint(void *context, size_t band)
@@ -396,8 +377,7 @@ HDS_WIDE static void shade_band_adjoint(void *context, size_t band)
     for (uint32_t i = s->first[band]; i < s->first[band + 1]; i++)
         if (s->seen[i]) {
             __builtin_prefetch(&s->surfaces[i]);
-            for (int k = 0; k < 3; k++)
-                *(raster_lanes *)j->gradients[i].moments[k] = (raster_lanes){ 0 };
+            memset(j->gradients[i].moments, 0, sizeof j->gradients[i].moments);
         }
     each_segment(j, band, &work, shade_segment_adjoint);
     if (j->shader.view->mode != RASTER_DEPTH)
@@ -417,10 +397,10 @@ static void add_range(const job *j)
         if (!name)
             continue;
         const raster_slot *slot = &s->slots[name - 1];
-        real(*moments)[RASTER_LANES] = j->gradients[name - 1].moments;
-        moments[0][RASTER_A_W] += sum * (real)((int)(pixel % (size_t)s->width) - slot->x0);
-        moments[1][RASTER_A_W] += sum * (real)((int)(pixel / (size_t)s->width) - slot->y0);
-        moments[2][RASTER_A_W] += sum;
+        raster_four *moments = j->gradients[name - 1].moments[RASTER_G_UVW];
+        moments[0][RASTER_L_W] += sum;
+        moments[1][RASTER_L_W] += sum * (real)((int)(pixel % (size_t)s->width) - slot->x0);
+        moments[2][RASTER_L_W] += sum * (real)((int)(pixel / (size_t)s->width) - slot->y0);
     }
 }
 
@@ -435,9 +415,11 @@ static void add_corners(void *context, size_t which)
         if (!s->seen[i])
             continue;
         const uint32_t *v = j->mesh->faces + 3 * (size_t)s->slots[i].face;
-        const real *from = which ? j->gradients[i].corner.normals : j->gradients[i].corner.places;
-        for (int k = 0; k < 9; k++)
-            to[3 * (size_t)v[k / 3] + (size_t)(k % 3)] += from[k];
+        const raster_slot_gradient *g = &j->gradients[i];
+        for (int k = 0; k < 3; k++)
+            for (int c = 0; c < 3; c++)
+                to[3 * (size_t)v[k] + (size_t)c] +=
+                    which ? g->corner.normals[k][c] : g->corner.places[c][k];
     }
 }
 

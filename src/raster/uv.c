@@ -46,8 +46,7 @@ static void read_row(void *context, size_t y)
         real *b = j->layout->barycentrics + 3 * at, dx = (real)((int)x - slot->x0), sum = 0;
         real dy = (real)((int)y - slot->y0);
         for (int k = 0; k < 3; k++) {
-            const real *plane = slot->plane[k];
-            real q = plane[0] * dx + plane[1] * dy + plane[2];
+            real q = slot->plane[0][k] + slot->plane[1][k] * dx + slot->plane[2][k] * dy;
             b[k] = q > 0 ? q : 0; /* snapped coverage reaches beyond the edges */
             sum += b[k];
         }
