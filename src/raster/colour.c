@@ -245,13 +245,6 @@ INLINE real srgb_slope(real x)
 
 /* ---- light ---- */
 
-static void set_albedo(const raster_shader *s, raster_columns *c)
-{
-    for (int k = 0; k < s->planes; k++)
-        for (int i = c->begin; i < c->end; i++)
-            c->albedo[k][i] = s->view->albedo[k];
-}
-
 INLINE real irradiance_at(const real *l, raster_light kind, real x, real y, real z)
 {
     if (kind == RASTER_RIG) {
@@ -274,29 +267,37 @@ INLINE void set_irradiance(const raster_shader *s, const raster_columns *c, rast
         e[i] = irradiance_at(l, kind, c->a[0][i], c->a[1][i], c->a[2][i]);
 }
 
-/* albedo -> out */
-INLINE void light(const raster_shader *s, raster_columns *c, raster_light kind, int planes)
+/* -> out */
+INLINE void light(const raster_shader *s, raster_columns *c, raster_light kind, bool textured,
+                  int planes)
 {
     real e[RASTER_COLUMNS];
     set_irradiance(s, c, kind, e);
-    for (int k = 0; k < planes; k++)
+    for (int k = 0; k < planes; k++) {
+        const real albedo = s->view->albedo[k];
         for (int i = c->begin; i < c->end; i++)
-            c->out[k][i] = srgb_from_linear(c->albedo[k][i] * e[i]);
+            c->out[k][i] = srgb_from_linear((textured ? c->albedo[k][i] : albedo) * e[i]);
+    }
 }
 
-/* out, the gradient of the colour, becomes that of the albedo. -> de of the irradiance */
-INLINE void light_adjoint(const raster_shader *s, raster_columns *c, raster_light kind, int planes,
-                          real *de)
+/* Of a texture, out, the gradient of the colour, becomes that of the albedo. -> de of the
+ * irradiance */
+INLINE void light_adjoint(const raster_shader *s, raster_columns *c, raster_light kind,
+                          bool textured, int planes, real *de)
 {
     real l[9], e[RASTER_COLUMNS];
     memcpy(l, s->light, sizeof l);
     set_irradiance(s, c, kind, e);
-    for (int k = 0; k < planes; k++)
+    for (int k = 0; k < planes; k++) {
+        const real constant = s->view->albedo[k];
         for (int i = c->begin; i < c->end; i++) {
-            real dlinear = c->out[k][i] * srgb_slope(c->albedo[k][i] * e[i]);
-            de[i] = (k ? de[i] : 0) + dlinear * c->albedo[k][i];
-            c->out[k][i] = dlinear * e[i];
+            const real albedo = textured ? c->albedo[k][i] : constant;
+            const real dlinear = c->out[k][i] * srgb_slope(albedo * e[i]);
+            de[i] = (k ? de[i] : 0) + dlinear * albedo;
+            if (textured)
+                c->out[k][i] = dlinear * e[i];
         }
+    }
     for (int i = c->begin; i < c->end; i++) {
         real x = c->a[0][i], y = c->a[1][i], z = c->a[2][i];
         if (kind == RASTER_RIG) {
@@ -334,30 +335,39 @@ static void sum_light(const raster_shader *s, const raster_columns *c, const rea
 
 INLINE void colour_shaded(const raster_shader *s, raster_columns *c)
 {
-    raster_light kind = s->view->light_kind;
-    if (kind == RASTER_RIG)
-        light(s, c, RASTER_RIG, s->planes);
+    if (s->view->light_kind == RASTER_RIG)
+        light(s, c, RASTER_RIG, s->texture, s->planes);
     else if (s->planes == 1)
-        light(s, c, RASTER_HARMONICS, 1);
+        light(s, c, RASTER_HARMONICS, false, 1);
+    else if (s->texture)
+        light(s, c, RASTER_HARMONICS, true, 3);
     else
-        light(s, c, RASTER_HARMONICS, 3);
+        light(s, c, RASTER_HARMONICS, false, 3);
 }
 
 INLINE void colour_shaded_adjoint(const raster_shader *s, raster_columns *c, real dlight[9])
 {
     real de[RASTER_COLUMNS];
-    raster_light kind = s->view->light_kind;
-    if (kind == RASTER_RIG)
-        light_adjoint(s, c, RASTER_RIG, s->planes, de);
+    if (s->view->light_kind == RASTER_RIG)
+        light_adjoint(s, c, RASTER_RIG, s->texture, s->planes, de);
     else if (s->planes == 1)
-        light_adjoint(s, c, RASTER_HARMONICS, 1, de);
+        light_adjoint(s, c, RASTER_HARMONICS, false, 1, de);
+    else if (s->texture)
+        light_adjoint(s, c, RASTER_HARMONICS, true, 3, de);
     else
-        light_adjoint(s, c, RASTER_HARMONICS, 3, de);
+        light_adjoint(s, c, RASTER_HARMONICS, false, 3, de);
     if (dlight)
         sum_light(s, c, de, dlight);
 }
 
-/* ---- parts and depth ---- */
+/* ---- unlit, parts and depth ---- */
+
+static void colour_unlit(const raster_shader *s, raster_columns *c)
+{
+    for (int k = 0; k < s->planes; k++)
+        for (int i = c->begin; i < c->end; i++)
+            c->out[k][i] = s->texture ? c->albedo[k][i] : s->view->albedo[k];
+}
 
 static void colour_parts(const raster_shader *s, raster_columns *c)
 {
@@ -392,8 +402,6 @@ INLINE void prepare(const raster_shader *s, raster_columns *c)
         normalise(c);
     if (s->texture)
         look_up(s, c);
-    else if (s->view->mode == RASTER_SHADED || s->view->mode == RASTER_UNLIT)
-        set_albedo(s, c);
 }
 
 HDS_WIDE void raster_colour(const raster_shader *shader, raster_columns *c)
@@ -402,7 +410,7 @@ HDS_WIDE void raster_colour(const raster_shader *shader, raster_columns *c)
     if (shader->view->mode == RASTER_SHADED)
         colour_shaded(shader, c);
     else if (shader->view->mode == RASTER_UNLIT)
-        memcpy(c->out, c->albedo, sizeof c->out);
+        colour_unlit(shader, c);
     else if (shader->view->mode == RASTER_PARTS)
         colour_parts(shader, c);
     else

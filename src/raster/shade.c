@@ -103,13 +103,16 @@ INLINE void gather_group(const job *j, segment *s, int group)
     for (const raster_run *r = c->runs; r < end; r++) {
         const raster_surface *surface = &surfaces[r->slot];
         const raster_four *plane = surface->plane[group];
-        const int first = r->begin, last = r->end;
-        const real x = column + (real)first - surface->x0, y = row - surface->y0;
+        const real x = column + (real)r->begin - surface->x0, y = row - surface->y0;
         const raster_four at = plane[0] + plane[1] * x + plane[2] * y;
         raster_lanes across = steps;
-        for (int i = first; i < last; i += RASTER_LANES, across += RASTER_LANES)
+        size_t i = r->begin, last = r->end;
+        do {
             for (int k = 0; k < 3; k++)
                 *(raster_lanes *)(a[k] + i) = plane[1][k] * across + at[k];
+            across += RASTER_LANES;
+            i += RASTER_LANES;
+        } while (i < last);
         if (group == RASTER_G_UVW)
             limit_depth(c, r, surface);
     }
@@ -139,9 +142,9 @@ INLINE void scatter_group(const job *j, const segment *s, int group, int from)
         raster_four *moments = gradients[r->slot].moments[group];
         const real x = column + (real)r->begin - surface->x0, y = row - surface->y0;
         raster_lanes factors = at_0 + x * of_x, sums[3] = { none, none, none };
-        int i = r->begin, last = r->end;
+        size_t i = r->begin, last = r->end;
         do {
-            const raster_mask run = lanes < (real)(last - i);
+            const raster_mask run = lanes < (real)(int)(last - i);
             for (int k = from; k < 3; k++) {
                 const raster_four v = *(const raster_four *)(da[k] + i);
                 const raster_lanes twice = __builtin_shufflevector(v, v, 0, 1, 2, 3, 0, 1, 2, 3);
@@ -306,6 +309,19 @@ void raster_shade_end(raster_shading *j, raster_state *state)
 
 /* ---- adjoint ---- */
 
+/* Three channels of eight pixels -> the sums of each pixel's. Reads 26 numbers. */
+INLINE void sum_threes(const real *in, real *out)
+{
+    raster_lanes sums[3];
+    for (int k = 0; k < 3; k++)
+        sums[k] = *(const raster_lanes *)(in + 8 * k) + *(const raster_lanes *)(in + 8 * k + 1) +
+                  *(const raster_lanes *)(in + 8 * k + 2);
+    const raster_lanes mixed =
+        __builtin_shufflevector(__builtin_shufflevector(sums[0], sums[1], 0, 9, 2, 3, 12, 5, 6, 15),
+                                sums[2], 0, 1, 10, 3, 4, 13, 6, 7);
+    *(raster_lanes *)out = __builtin_shufflevector(mixed, mixed, 0, 3, 6, 1, 4, 7, 2, 5);
+}
+
 /* The gradient of the picture -> out: that before blending; of equal planes the sum. What is not
  * covered gets numbers that nothing reads. */
 INLINE void read_columns(const job *j, segment *s, int channels, int planes)
@@ -313,7 +329,10 @@ INLINE void read_columns(const job *j, segment *s, int channels, int planes)
     raster_columns *c = &s->columns;
     const real *in = j->dimage + (size_t)channels * s->pixel;
     const int end = c->end < s->width ? c->end : s->width;
-    for (int i = c->begin; i < end; i++)
+    int i = c->begin;
+    for (; planes < channels && i + RASTER_LANES < end; i += RASTER_LANES)
+        sum_threes(in + channels * i, c->out[0] + i);
+    for (; i < end; i++)
         for (int k = 0; k < planes; k++)
             c->out[k][i] = planes == channels
                                ? in[channels * i + k]
@@ -404,23 +423,30 @@ static void add_range(const job *j)
     }
 }
 
-/* += the corners' places (which 0) or normals of all slots, in order. */
-static void add_corners(void *context, size_t which)
+/* += the corners' places or normals of all slots, in order. */
+INLINE void add_all(const job *j, bool normals, real *to)
 {
-    const job *j = context;
     const raster_state *s = j->state;
     const uint32_t slots = s->first[s->band_count];
-    real *to = which ? j->dnormals : j->dscreen;
     for (uint32_t i = 0; i < slots; i++) {
         if (!s->seen[i])
             continue;
         const uint32_t *v = j->mesh->faces + 3 * (size_t)s->slots[i].face;
-        const raster_slot_gradient *g = &j->gradients[i];
+        const real *from = normals ? (const real *)j->gradients[i].corner.normals
+                                   : (const real *)j->gradients[i].corner.places;
         for (int k = 0; k < 3; k++)
             for (int c = 0; c < 3; c++)
-                to[3 * (size_t)v[k] + (size_t)c] +=
-                    which ? g->corner.normals[k][c] : g->corner.places[c][k];
+                to[3 * (size_t)v[k] + (size_t)c] += normals ? from[4 * k + c] : from[4 * c + k];
     }
+}
+
+static void add_corners(void *context, size_t normals)
+{
+    const job *j = context;
+    if (normals)
+        add_all(j, true, j->dnormals);
+    else
+        add_all(j, false, j->dscreen);
 }
 
 /* Sorts the ends of the crossings by segment; within one they keep their order. */

@@ -261,44 +261,53 @@ INLINE int count_chunks(int x0, int x1)
     return (x1 - x0) / RASTER_LANES + 1;
 }
 
-/* Rows y0 to y1 of a small face, eight pixels at a time, those outside of the face included.
- */
+#define EIGHT(x)                                                                                   \
+    {                                                                                              \
+        (x), (x), (x), (x), (x), (x), (x), (x)                                                     \
+    }
+
+/* Rows y0 to y1 of a small face, eight pixels at a time, those outside of the face included. */
 INLINE void draw_small(const raster_state *s, const sketch *k, uint32_t name, int y0, int y1)
 {
-    const raster_lanes32 steps = { 0, 1, 2, 3, 4, 5, 6, 7 }, none = { 0 },
-                         name8 = (int32_t)name + none;
-    const raster_lanes real_steps = { 0, 1, 2, 3, 4, 5, 6, 7 }, zero = { 0 };
-    const raster_lanes low = k->low + zero, high = k->high + zero;
+    const raster_lanes32 steps = { 0, 1, 2, 3, 4, 5, 6, 7 }, name8 = EIGHT((int32_t)name);
+    const raster_lanes low = EIGHT(k->low), high = EIGHT(k->high), down = EIGHT(k->slope[1]);
     const int chunks = count_chunks(k->x0, k->x1), last = s->width - RASTER_LANES * chunks;
-    const int start = k->x0 < last ? k->x0 : last; /* no chunk reaches into the next row */
-    const int above = y0 - k->y0, rows = y1 - y0 + 1;
+    const int above = y0 - k->y0;
     const int32_t a2 = -k->a[0] - k->a[1], down2 = -k->b[0] - k->b[1];
     const size_t width = (size_t)s->width;
-    const real down = k->slope[1];
-    const raster_lanes32 b0 = k->b[0] + none, b1 = k->b[1] + none, b2 = down2 + none;
-    for (int i = 0; i < chunks; i++) {
-        const int x = start + RASTER_LANES * i, before = x - k->x0;
-        const raster_lanes plane = k->slope[0] * (real_steps + (real)before) + k->at;
-        raster_lanes32 e0 = k->a[0] * (steps + before) + (k->c[0] + k->b[0] * above);
-        raster_lanes32 e1 = k->a[1] * (steps + before) + (k->c[1] + k->b[1] * above);
-        raster_lanes32 e2 = a2 * (steps + before) + (k->c[2] + down2 * above);
-        uint32_t *visible = s->visible + (size_t)y0 * width + (size_t)x;
-        real *depth = s->depth + (size_t)y0 * width + (size_t)x, y = (real)above;
-        for (int row = 0; row < rows; row++, visible += width, depth += width, y += 1) {
-            raster_lanes32 *seen = (raster_lanes32 *)visible;
-            raster_lanes *nearest = (raster_lanes *)depth, z = plane + down * y;
+    const raster_lanes32 b0 = EIGHT(k->b[0]), b1 = EIGHT(k->b[1]), b2 = EIGHT(down2);
+    uint32_t *visible = s->visible;
+    real *depth = s->depth;
+    int x = k->x0 < last ? k->x0 : last; /* no chunk reaches into the next row */
+    do {
+        const raster_lanes32 right = steps + (x - k->x0);
+        const raster_lanes plane =
+            k->slope[0] * __builtin_convertvector(right, raster_lanes) + k->at;
+        raster_lanes32 e0 = k->a[0] * right + (k->c[0] + k->b[0] * above);
+        raster_lanes32 e1 = k->a[1] * right + (k->c[1] + k->b[1] * above);
+        raster_lanes32 e2 = a2 * right + (k->c[2] + down2 * above);
+        raster_lanes y = EIGHT((real)above);
+        size_t at = (size_t)y0 * width + (size_t)x;
+        int row = y0;
+        do {
+            raster_lanes32 *seen = (raster_lanes32 *)(visible + at);
+            raster_lanes *nearest = (raster_lanes *)(depth + at), z = plane + down * y;
             z = RASTER_CHOOSE(z > low, z, low);
             z = RASTER_CHOOSE(z < high, z, high);
-            raster_mask nearer =
-                (z > *nearest) & __builtin_convertvector((e0 | e1 | e2) >= 0, raster_mask);
-            raster_lanes32 nearer32 = __builtin_convertvector(nearer, raster_lanes32);
+            const raster_lanes32 outside = (e0 | e1 | e2) >> 31;
+            z = (raster_lanes)((raster_mask)z & ~__builtin_convertvector(outside, raster_mask));
+            const raster_mask nearer = z > *nearest; /* not where z is 0 */
+            const raster_lanes32 nearer32 = __builtin_convertvector(nearer, raster_lanes32);
             *seen = (nearer32 & name8) | (*seen & ~nearer32);
             *nearest = RASTER_CHOOSE(nearer, z, *nearest);
             e0 += b0;
             e1 += b1;
             e2 += b2;
-        }
-    }
+            y += 1;
+            at += width;
+        } while (++row <= y1);
+        x += RASTER_LANES;
+    } while (x <= k->x1);
 }
 
 /* The edge functions of a sketch in 64 bits, for faces of any size. */
@@ -487,6 +496,20 @@ bool raster_state_init(raster_state *s, int width, int height, size_t vertex_cou
     return s->screen && s->snapped;
 }
 
+/* The two are read and written in turns: at equal places of their pages the processor would hold up
+ * reading one for what was written to the other. */
+static bool take_pixels(raster_state *s, arena *scratch)
+{
+    const size_t pixels = (size_t)s->width * (size_t)s->height, page = 4096, apart = 17 * 64;
+    const size_t first = (pixels * sizeof *s->visible + page - 1) / page * page + apart;
+    char *memory = arena_take(scratch, 1, first + pixels * sizeof *s->depth);
+    if (!memory)
+        return false;
+    s->visible = (void *)memory;
+    s->depth = (void *)(memory + first);
+    return true;
+}
+
 raster_faces *raster_faces_measure(raster_state *state, const raster_mesh *mesh, arena *scratch)
 {
     const size_t pixels = (size_t)state->width * (size_t)state->height;
@@ -500,15 +523,13 @@ raster_faces *raster_faces_measure(raster_state *state, const raster_mesh *mesh,
     j->counts = arena_alloc(scratch, chunks, 2 * bands * sizeof *j->counts);
     j->middle = arena_take(scratch, bands, sizeof *j->middle);
     state->facing = arena_take(scratch, faces, sizeof *state->facing);
-    state->visible = arena_take(scratch, pixels, sizeof *state->visible);
-    state->depth = arena_take(scratch, pixels, sizeof *state->depth);
     state->first = arena_take(scratch, bands + 1, sizeof *state->first);
     state->covered = arena_take(scratch, bands, sizeof *state->covered);
     state->runs = arena_take(scratch, pixels, sizeof *state->runs);
     state->run_ends = arena_take(scratch, (size_t)raster_segment_count(state),
                                  (size_t)state->height * sizeof *state->run_ends);
-    if (!j->sketches || !j->counts || !j->middle || !state->facing || !state->visible ||
-        !state->depth || !state->first || !state->covered || !state->runs || !state->run_ends)
+    if (!j->sketches || !j->counts || !j->middle || !state->facing || !state->first ||
+        !state->covered || !state->runs || !state->run_ends || !take_pixels(state, scratch))
         return NULL;
     threads_parallel(chunks, measure_faces, j);
     if (!place_chunks(j, chunks, scratch))
