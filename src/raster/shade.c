@@ -396,7 +396,8 @@ HDS_WIDE static void shade_band_adjoint(void *context, size_t band)
     for (uint32_t i = s->first[band]; i < s->first[band + 1]; i++)
         if (s->seen[i]) {
             __builtin_prefetch(&s->surfaces[i]);
-            memset(j->gradients[i].moments, 0, sizeof j->gradients[i].moments);
+            for (int k = 0; k < 6; k++) /* memset would be slower: it is short */
+                j->gradients[i].moments[k / 3][k % 3] = (raster_four){ 0 };
         }
     each_segment(j, band, &work, shade_segment_adjoint);
     if (j->shader.view->mode != RASTER_DEPTH)
