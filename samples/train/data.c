@@ -90,7 +90,7 @@ static bool draw(const data *d, rng *r, const float *shape, const real *texture,
     bool drawn = vertices && normals && image;
     if (drawn) {
         sculpt_vertices(shape, minor, vertices);
-        mesh_normals(&d->adjacency, t->faces, vertices, normals);
+        mesh_normals(&d->adjacency, vertices, normals, NULL);
         /* One in eight from anywhere, the others from where the fit looks. */
         real range = rng_below(r, 8) ? 100 : 180;
         raster_view view;
