@@ -52,17 +52,6 @@ typedef int32_t raster_mask __attribute__((vector_size(RASTER_LANES * sizeof(rea
 #define RASTER_CHOOSE(mask, a, b)                                                                  \
     ((raster_lanes)(((raster_mask)(a) & (mask)) | ((raster_mask)(b) & ~(mask))))
 
-/* out = (sum of a, sum of b, sum of c, sum of d), all raster_four. */
-#define RASTER_SUM_FOURS(a, b, c, d, out)                                                          \
-    do {                                                                                           \
-        const raster_four ab_ =                                                                    \
-            __builtin_shufflevector(a, b, 0, 4, 1, 5) + __builtin_shufflevector(a, b, 2, 6, 3, 7); \
-        const raster_four cd_ =                                                                    \
-            __builtin_shufflevector(c, d, 0, 4, 1, 5) + __builtin_shufflevector(c, d, 2, 6, 3, 7); \
-        (out) = __builtin_shufflevector(ab_, cd_, 0, 1, 4, 5) +                                    \
-                __builtin_shufflevector(ab_, cd_, 2, 3, 6, 7);                                     \
-    } while (0)
-
 /* A pinhole camera with its rotation spelled out. */
 typedef struct raster_lens {
     real eye[3], right[3], up[3], backward[3];

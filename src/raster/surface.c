@@ -129,6 +129,17 @@ HDS_WIDE void raster_surface_set(const raster_state *state, const raster_mesh *m
     }
 }
 
+/* out = (sum of a, sum of b, sum of c, sum of d). */
+#define SUM_FOURS(a, b, c, d, out)                                                                 \
+    do {                                                                                           \
+        const raster_four ab_ =                                                                    \
+            __builtin_shufflevector(a, b, 0, 4, 1, 5) + __builtin_shufflevector(a, b, 2, 6, 3, 7); \
+        const raster_four cd_ =                                                                    \
+            __builtin_shufflevector(c, d, 0, 4, 1, 5) + __builtin_shufflevector(c, d, 2, 6, 3, 7); \
+        (out) = __builtin_shufflevector(ab_, cd_, 0, 1, 4, 5) +                                    \
+                __builtin_shufflevector(ab_, cd_, 2, 3, 6, 7);                                     \
+    } while (0)
+
 /* += dplane (of each term, over the corners) from the moments of a group */
 INLINE void set_planes_adjoint(const raster_four values[3], const raster_four moments[3],
                                raster_four dplane[3])
@@ -138,7 +149,7 @@ INLINE void set_planes_adjoint(const raster_four values[3], const raster_four mo
         const raster_four p = values[0] * moments[t], q = values[1] * moments[t];
         const raster_four r = values[2] * moments[t];
         raster_four sums;
-        RASTER_SUM_FOURS(p, q, r, none, sums);
+        SUM_FOURS(p, q, r, none, sums);
         dplane[t] += sums;
     }
 }
