@@ -110,7 +110,8 @@ static void after_fork(void)
     pthread_mutex_init(&pool.caller, NULL);
     pthread_cond_init(&pool.work, NULL);
     pthread_cond_init(&pool.idle, NULL);
-    pool.helpers = pool.busy = 0;
+    pool.helpers = 0;
+    pool.busy = 0;
     pool.open = false;
     pool.round = 0;
     inside = false;
