@@ -11,7 +11,7 @@
 enum { MAX_THREADS = 64 };
 
 static struct {
-    pthread_mutex_t lock;   /* guards what follows */
+    pthread_mutex_t lock;   /* guards what follows; atomic numbers are also read without it */
     pthread_cond_t work;    /* a new round has begun */
     pthread_cond_t idle;    /* the last helper that joined a round is through */
     pthread_mutex_t caller; /* one parallel loop at a time */
@@ -23,8 +23,9 @@ static struct {
     threads_body body;
     void *context;
     size_t count;
-    int seats;         /* helpers that take part in this round */
-    atomic_bool awake; /* there is a processor for each thread: who waits looks out, then sleeps */
+    int seats;        /* helpers that take part in this round */
+    atomic_int awake; /* helpers that look out before they sleep: those seats, or, where there is
+                         no processor for each of them, -1: nor does the caller */
     atomic_size_t next;
 } pool = { .lock = PTHREAD_MUTEX_INITIALIZER,
            .work = PTHREAD_COND_INITIALIZER,
@@ -48,15 +49,17 @@ static void drain(threads_body body, void *context, size_t count)
 
 static void pause_a_moment(void)
 {
-#ifdef __x86_64__
+#if defined __x86_64__
     __builtin_ia32_pause();
+#elif defined __aarch64__
+    __asm__ volatile("yield");
 #endif
 }
 
 /* Looks a while for what is about to happen: to sleep and be woken takes longer than most loops. */
-#define LOOK_OUT_FOR(condition)                                                                    \
+#define LOOK_OUT_FOR(seat, condition)                                                              \
     do {                                                                                           \
-        for (int looks = 0; pool.awake && looks < 4000 && !(condition); looks++)                   \
+        for (int looks = 0; pool.awake > (seat) && looks < 4000 && !(condition); looks++)          \
             pause_a_moment();                                                                      \
     } while (0)
 
@@ -66,7 +69,7 @@ static void *helper(void *argument)
     int seat = (int)(intptr_t)argument;
     inside = true;
     for (;;) {
-        LOOK_OUT_FOR(pool.round != seen);
+        LOOK_OUT_FOR(seat, pool.round != seen);
         pthread_mutex_lock(&pool.lock);
         while (pool.round == seen)
             pthread_cond_wait(&pool.work, &pool.lock);
@@ -153,7 +156,7 @@ void threads_parallel(size_t count, threads_body body, void *context)
     pthread_mutex_lock(&pool.lock);
     start_helpers(threads - 1);
     pool.seats = threads - 1 < pool.helpers ? threads - 1 : pool.helpers;
-    pool.awake = threads <= processors();
+    pool.awake = threads <= processors() ? pool.seats : -1;
     pool.open = true;
     pool.body = body;
     pool.context = context;
@@ -166,7 +169,7 @@ void threads_parallel(size_t count, threads_body body, void *context)
     pthread_mutex_lock(&pool.lock);
     pool.open = false; /* a helper that comes now is not waited for */
     pthread_mutex_unlock(&pool.lock);
-    LOOK_OUT_FOR(pool.busy == 0);
+    LOOK_OUT_FOR(-1, pool.busy == 0);
     pthread_mutex_lock(&pool.lock);
     while (pool.busy)
         pthread_cond_wait(&pool.idle, &pool.lock);

@@ -9,7 +9,7 @@
  * threads. */
 typedef struct mesh_adjacency {
     size_t vertex_count, face_count;
-    uint32_t *start; /* (V+1) */
+    uint32_t *start;       /* (V+1) */
     uint32_t *faces;       /* (3F) face * 3 + corner */
     uint32_t (*others)[2]; /* (3F) the vertices after and before it in that face */
 } mesh_adjacency;

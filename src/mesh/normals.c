@@ -7,8 +7,7 @@
  *   dv_i += sum (v_b - v_c) x (ds_i + ds_b + ds_c)
  *
  * The order is the adjacency's, so the result is the same for any number of threads. Cross products
- * of parallel edges have to be 0, so nothing here may be contracted to multiply-adds: no HDS_WIDE.
- */
+ * of parallel edges have to be 0, so the room is built without contraction to multiply-adds. */
 #include "mesh/mesh.h"
 
 #include "math/math.h"
@@ -71,11 +70,9 @@ static inline void add_cross(const vec4 *a, const vec4 *b, vec4 *sum)
 
 typedef struct job {
     const mesh_adjacency *adjacency;
-    const real *vertices;
-    real *normals, *lengths;
-    const real *dnormals;
+    const real *vertices, *normals, *lengths, *dnormals;
     vec4 *dsums;
-    real *dvertices;
+    real *out[2]; /* normals and lengths, or dvertices */
 } job;
 
 static size_t chunk_end(const job *j, size_t chunk)
@@ -95,7 +92,7 @@ static void normals_chunk(void *context, size_t chunk)
     const mesh_adjacency *a = j->adjacency;
     for (size_t i = chunk * CHUNK; i < chunk_end(j, chunk); i++) {
         const vec4 here = TAKE(j->vertices + 3 * i);
-        real *n = j->normals + 3 * i, length;
+        real *n = j->out[0] + 3 * i, length;
         vec4 sum = { 0 };
         for (uint32_t at = a->start[i]; at < a->start[i + 1]; at++) {
             const size_t next = a->others[at][0], previous = a->others[at][1];
@@ -108,14 +105,14 @@ static void normals_chunk(void *context, size_t chunk)
         length = vec3_normalise(n);
         if (length == 0)
             n[2] = 1;
-        if (j->lengths)
-            j->lengths[i] = length;
+        if (j->out[1])
+            j->out[1][i] = length;
     }
 }
 
 void mesh_normals(const mesh_adjacency *a, const real *vertices, real *normals, real *lengths)
 {
-    job j = { .adjacency = a, .vertices = vertices, .normals = normals, .lengths = lengths };
+    job j = { .adjacency = a, .vertices = vertices, .out = { normals, lengths } };
     run(&j, normals_chunk);
 }
 
@@ -124,7 +121,10 @@ static void dsums_chunk(void *context, size_t chunk)
     const job *j = context;
     for (size_t i = chunk * CHUNK; i < chunk_end(j, chunk); i++) {
         const real *n = j->normals + 3 * i, *dn = j->dnormals + 3 * i, length = j->lengths[i];
-        j->dsums[i] = (TAKE(dn) - TAKE(n) * vec3_dot(n, dn)) * (length > 0 ? 1 / length : 0);
+        if (length > 0)
+            j->dsums[i] = (TAKE(dn) - TAKE(n) * vec3_dot(n, dn)) / length;
+        else
+            j->dsums[i] = (vec4){ 0 };
     }
 }
 
@@ -142,7 +142,7 @@ static void dvertices_chunk(void *context, size_t chunk)
             add_cross(&opposite, &dcross, &sum);
         }
         for (size_t k = 0; k < 3; k++)
-            j->dvertices[3 * i + k] += sum[k];
+            j->out[0][3 * i + k] += sum[k];
     }
 }
 
@@ -153,11 +153,11 @@ bool mesh_normals_adjoint(const mesh_adjacency *a, const real *vertices, const r
     arena_mark mark = arena_enter(scratch);
     job j = { .adjacency = a,
               .vertices = vertices,
-              .normals = (real *)(uintptr_t)normals,
-              .lengths = (real *)(uintptr_t)lengths,
+              .normals = normals,
+              .lengths = lengths,
               .dnormals = dnormals,
               .dsums = arena_take(scratch, a->vertex_count, sizeof *j.dsums),
-              .dvertices = dvertices };
+              .out = { dvertices } };
     if (!j.dsums)
         return false;
     run(&j, dsums_chunk);

@@ -24,12 +24,8 @@ static void set_attributes(raster_shader *s)
     raster_mode mode = s->view->mode;
     bool lit = mode == RASTER_SHADED;
     s->texture = lit || mode == RASTER_UNLIT ? s->view->texture : NULL;
-    s->from = lit || is_normals(mode) ? RASTER_A_NORMAL : s->texture ? RASTER_A_U : RASTER_A_W;
-    s->to = s->texture || mode == RASTER_DEPTH ? RASTER_ATTRIBUTES
-            : s->from == RASTER_A_NORMAL       ? RASTER_A_U
-                                               : s->from;
-    s->groups[RASTER_G_NORMAL] = s->from == RASTER_A_NORMAL && s->from < s->to;
-    s->groups[RASTER_G_UVW] = s->to == RASTER_ATTRIBUTES;
+    s->groups[RASTER_G_NORMAL] = lit || is_normals(mode);
+    s->groups[RASTER_G_UVW] = s->texture || mode == RASTER_DEPTH;
 }
 
 static void set_frame(raster_shader *s)
@@ -398,7 +394,7 @@ static void colour_depth_adjoint(const raster_shader *s, raster_columns *c, real
 
 INLINE void prepare(const raster_shader *s, raster_columns *c)
 {
-    if (s->from == RASTER_A_NORMAL)
+    if (s->groups[RASTER_G_NORMAL])
         normalise(c);
     if (s->texture)
         look_up(s, c);
@@ -427,7 +423,7 @@ HDS_WIDE void raster_colour_adjoint(const raster_shader *shader, raster_columns 
         colour_depth_adjoint(shader, c, drange);
     else if (is_normals(shader->view->mode))
         colour_normals_adjoint(shader, c);
-    if (shader->from == RASTER_A_NORMAL)
+    if (shader->groups[RASTER_G_NORMAL])
         normalise_adjoint(c);
     if (shader->texture)
         look_up_adjoint(shader, c, gradients);

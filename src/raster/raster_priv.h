@@ -34,7 +34,7 @@ typedef real raster_lanes
     __attribute__((vector_size(RASTER_LANES * sizeof(real)), aligned(sizeof(real)), may_alias));
 typedef int32_t raster_lanes32
     __attribute__((vector_size(RASTER_LANES * sizeof(int32_t)), aligned(4), may_alias));
-/* What belongs to the corners of a face or to a group of attributes; the fourth means nothing. */
+/* What belongs to the corners of a face or to a group of attributes; the fourth is 0. */
 typedef real raster_four
     __attribute__((vector_size(4 * sizeof(real)), aligned(sizeof(real)), may_alias));
 #ifdef HDS_REAL_DOUBLE
@@ -205,8 +205,7 @@ typedef struct raster_shader {
     const raster_view *view;
     const raster_texture *texture; /* NULL: none, or the mode has no use for it */
     int channels, planes;          /* planes: the channels that differ, 1 or all */
-    int from, to;                  /* attributes [from, to) are needed */
-    bool groups[2];                /* theirs */
+    bool groups[2];                /* of attributes that are needed */
     real light[9];                 /* harmonics: the polynomial */
     real frame[9];                 /* M */
     real least, most;              /* depth: range of 1/w */

@@ -526,7 +526,7 @@ bool raster_shade_adjoint(const raster_state *state, const raster_mesh *mesh, co
         raster_shader_set_range(&j.shader);
     if (texels)
         *texels = (raster_texels){ .bands = 0 };
-    if (j.shader.from == j.shader.to) /* nothing inside depends on anything */
+    if (!j.shader.groups[RASTER_G_NORMAL] && !j.shader.groups[RASTER_G_UVW]) /* constant inside */
         return true;
     if (!allocate(&j, scratch, texels && j.shader.texture, dlight && view->mode == RASTER_SHADED))
         return false;

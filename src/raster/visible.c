@@ -496,8 +496,8 @@ bool raster_state_init(raster_state *s, int width, int height, size_t vertex_cou
     return s->screen && s->snapped;
 }
 
-/* The two are read and written in turns: at equal places of their pages the processor would hold up
- * reading one for what was written to the other. */
+/* The two are read and written in turns: if they lay at equal places of their pages, as in some
+ * sizes they would, reading one would wait for what was written to the other. */
 static bool take_pixels(raster_state *s, arena *scratch)
 {
     const size_t pixels = (size_t)s->width * (size_t)s->height, page = 4096, apart = 17 * 64;

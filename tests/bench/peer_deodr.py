@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """bench_geometry beside DEODR 0.2.3, in turns on the same machine.
 
-    python3 tests/bench/peer_deodr.py build/tests/bench_geometry
+    python3 tests/bench/peer_deodr.py build/tests/bench/bench_geometry
 
 Needs DEODR (`pip install deodr`). Its scene is that of bench_geometry: the sphere of
 tests/raster_meshes.h (10,000 triangles), 512 px, the same camera and background, silhouettes one

@@ -13,6 +13,9 @@
 
 #include <math.h>
 #include <pthread.h>
+#include <stdatomic.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static void test_first_error_wins(void **state)
 {
@@ -187,6 +190,68 @@ static void test_nested_and_concurrent_loops(void **state)
     threads_set_count(0);
 }
 
+/* Short loops of changing sizes on changing numbers of threads. */
+typedef struct short_loop {
+    size_t count;
+    atomic_uchar done[40];
+} short_loop;
+
+static atomic_int mistakes;
+
+static void do_once(void *context, size_t i)
+{
+    short_loop *loop = context;
+    mistakes += i >= loop->count || loop->done[i]++;
+    for (volatile size_t wait = 0; wait < i % 5 * 40; wait++)
+        ;
+}
+
+static void *many_short_loops(void *count)
+{
+    for (size_t n = 0; n < *(const size_t *)count; n++) {
+        short_loop loop = { .count = 2 + n * 7 % 37 };
+        threads_set_count(2 + (int)(n / 64 % 3));
+        threads_parallel(loop.count, do_once, &loop);
+        for (size_t i = 0; i < 40; i++)
+            mistakes += loop.done[i] != (i < loop.count);
+    }
+    return NULL;
+}
+
+static void test_short_loops(void **state)
+{
+    size_t count = 100000;
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, many_short_loops, &count), 0);
+    many_short_loops(&count);
+    pthread_join(thread, NULL);
+    assert_int_equal(mistakes, 0);
+    threads_set_count(0);
+}
+
+/* A child that was forked amid another thread's loops can run its own. */
+static void test_forks_amid_loops(void **state)
+{
+    size_t count = 100000, few = 50;
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, many_short_loops, &count), 0);
+    for (int i = 0; i < 50; i++) {
+        int status = 0;
+        pid_t child = fork();
+        if (child == 0) {
+            alarm(20);
+            mistakes = 0;
+            many_short_loops(&few);
+            _exit(mistakes != 0);
+        }
+        assert_true(child > 0);
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    }
+    pthread_join(thread, NULL);
+    threads_set_count(0);
+}
+
 /* The first is the published vector of Random123 for a zero counter and key; the second was
  * computed by a program that gives all three published vectors. */
 static void test_philox_vectors(void **state)
@@ -255,6 +320,8 @@ int main(void)
         cmocka_unit_test(test_arena_keeps_its_block),
         cmocka_unit_test(test_each_index_once),
         cmocka_unit_test(test_nested_and_concurrent_loops),
+        cmocka_unit_test(test_short_loops),
+        cmocka_unit_test(test_forks_amid_loops),
         cmocka_unit_test(test_philox_vectors),
         cmocka_unit_test(test_draws_can_be_resumed),
         cmocka_unit_test(test_distributions),

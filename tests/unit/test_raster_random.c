@@ -280,6 +280,12 @@ static void test_corners(void **state)
     static const double beyond[3][3] = { { 10.5015, 10.5015, 0.7 },
                                          { 30.5015, 10.5015, 1.0 },
                                          { 10.5015, 30.5015, 1.2 } };
+    static const double below[3][3] = { { 10.5015, 10.5015, 1.2 },
+                                        { 30.5015, 10.5015, 1.0 },
+                                        { 10.5015, 30.5015, 0.9 } };
+    static const double large[3][3] = { { 10.5015, 10.5015, 1.2 },
+                                        { 90.5015, 10.5015, 1.0 },
+                                        { 10.5015, 90.5015, 0.9 } };
     static const double pair[6][3] = { { 8, 30, 1 }, { 32, 30, 1 }, { 20, 9, 1 },
                                        { 8, 30, 1 }, { 20, 9, 1 },  { 32, 30, 1 } };
     static const double turned[6][3] = { { 8, 30, 1 }, { 20, 9, 1 },  { 32, 30, 1 },
@@ -289,7 +295,8 @@ static void test_corners(void **state)
     static const struct {
         const double (*corners)[3];
         int faces, size;
-    } meshes[] = { { beyond, 1, 40 }, { pair, 2, 40 }, { turned, 2, 40 }, { centres, 2, 100 } };
+    } meshes[] = { { beyond, 1, 40 }, { below, 1, 40 },  { large, 1, 100 },
+                   { pair, 2, 40 },   { turned, 2, 40 }, { centres, 2, 100 } };
     for (uint64_t i = 0; i < 7 * sizeof meshes / sizeof *meshes; i++) {
         rng r = rng_make(i, 7);
         const raster_mode mode = (raster_mode)(i % 7);
