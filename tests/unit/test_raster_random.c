@@ -27,8 +27,8 @@ typedef struct scene {
     real colours[9], *texels, *background, *u; /* u: gradient of the picture */
 } scene;
 
-/* Completes a scene whose mesh and size are chosen. */
-static void complete(scene *s, rng *r, raster_mode mode)
+/* Completes a scene whose mesh and size are chosen; textured: always, not every second time. */
+static void complete(scene *s, rng *r, raster_mode mode, bool textured)
 {
     const int width = s->view.width, height = s->view.height;
     const int channels = mode == RASTER_UNLIT ? 1 + (int)rng_below(r, 4) : 3;
@@ -44,7 +44,7 @@ static void complete(scene *s, rng *r, raster_mode mode)
         s->parts[i] = rng_below(r, 3);
     for (int i = 0; i < 9; i++)
         s->colours[i] = (real)rng_uniform(r);
-    s->view.texture = rng_below(r, 2) ? &s->texture : NULL;
+    s->view.texture = rng_below(r, 2) || textured ? &s->texture : NULL;
     s->view.face_parts = s->parts;
     s->view.part_colours = s->colours;
     const size_t numbers = (size_t)width * (size_t)height * (size_t)raster_channels(&s->view);
@@ -228,7 +228,7 @@ static void test_random(void **state)
             s.m.vertices[rng_below(&r, (uint32_t)(3 * s.m.mesh.vertex_count))] =
                 rng_below(&r, 2) ? (real)NAN : (real)1e9;
         set_view(&s, &r, width, height, (raster_mode)(seed % 7));
-        complete(&s, &r, (raster_mode)(seed % 7));
+        complete(&s, &r, (raster_mode)(seed % 7), false);
         check(&s, seed);
         finish(&s);
     }
@@ -251,7 +251,7 @@ static void test_large(void **state)
         scene s = { .m = test_soup(&r, 40, sizes[i / 2].faces, sizes[i / 2].size) };
         set_view(&s, &r, sizes[i / 2].width, sizes[i / 2].height, mode);
         s.view.camera.fov_y = 30;
-        complete(&s, &r, mode);
+        complete(&s, &r, mode, false);
         check(&s, 1000 + i);
         finish(&s);
     }
@@ -305,8 +305,7 @@ static void test_corners(void **state)
         set_view(&s, &r, size, size, mode);
         s.view.camera.fov_y = 30;
         place_corners(&s, meshes[i / 7].corners, faces, size);
-        complete(&s, &r, mode);
-        s.view.texture = &s.texture;
+        complete(&s, &r, mode, true);
         check(&s, 2000 + i);
         finish(&s);
     }
