@@ -3,6 +3,7 @@
 #ifndef HEADSDS_HEADSDS_H
 #define HEADSDS_HEADSDS_H
 
+#include "headsds/asset.h"
 #include "headsds/attention.h"
 #include "headsds/clip.h"
 #include "headsds/error.h"
@@ -10,7 +11,9 @@
 #include "headsds/head.h"
 #include "headsds/head_model.h"
 #include "headsds/prior.h"
+#include "headsds/render.h"
 #include "headsds/sample.h"
 #include "headsds/uv.h"
+#include "headsds/view.h"
 
 #endif

@@ -8,6 +8,7 @@
 #define HEADSDS_UV_H
 
 #include "headsds/head.h"
+#include "headsds/view.h"
 
 #include <stdbool.h>
 

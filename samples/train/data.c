@@ -17,7 +17,7 @@ enum { TEXTURE = 256 };
 struct data {
     const sculpt_topology *topology;
     mesh_adjacency adjacency;
-    fit_framing framing;
+    view_framing framing;
     painter *texture, *picture; /* at TEXTURE texels, and at DATA_SIZE for the UV pictures */
     float linear[256];          /* sRGB byte to linear */
 };
@@ -37,7 +37,7 @@ data *data_create(void)
         data_destroy(&d);
     } else {
         sculpt_vertices(NULL, NULL, vertices);
-        d->framing = fit_framing_of(vertices, d->topology->vertex_count);
+        d->framing = view_framing_of(vertices, d->topology->vertex_count);
         for (int i = 0; i < 256; i++)
             d->linear[i] = image_srgb_to_linear((float)i / 255);
     }
@@ -94,9 +94,9 @@ static bool draw(const data *d, rng *r, const float *shape, const real *texture,
         /* One in eight from anywhere, the others from where the fit looks. */
         real range = rng_below(r, 8) ? 100 : 180;
         raster_view view;
-        fit_view_random(r, &d->framing, range, (real)rng_uniform(r),
-                        sample->medium == CAPTION_NORMALS ? RASTER_NORMALS : RASTER_SHADED,
-                        DATA_SIZE, &view);
+        view_random(r, &d->framing, range, (real)rng_uniform(r),
+                    sample->medium == CAPTION_NORMALS ? RASTER_NORMALS : RASTER_SHADED, DATA_SIZE,
+                    &view);
         const raster_texture map = { TEXTURE, TEXTURE, 3, 1, texture };
         view.texture = texture ? &map : NULL;
         sample->azimuth = view.camera.azimuth;

@@ -2,7 +2,7 @@
 /* The text encoder of CLIP: a causal transformer over token ids.
  * x = token + position; in each layer x += attention(norm1(x)), x += mlp(norm2(x)); final norm.
  * Radford et al. 2021, section 2.4. */
-#include "diffusion/clip_priv.h"
+#include "clip_priv.h"
 
 /* x (B,L,C) -> (B,L,C); unlike the UNet's, every projection has a bias */
 static tn *self_attention(const clip_tower *t, const at *p, const tn *x)

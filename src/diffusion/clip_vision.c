@@ -3,7 +3,7 @@
  * x = [class; conv(pixels)] + position; norm; layers as the text's without the mask; the class
  * token's norm; projection. The cosine of two projections says how well picture and text agree.
  * Radford et al. 2021, sections 2.3 and 2.4; Dosovitskiy et al. 2021 (ViT). */
-#include "diffusion/clip_priv.h"
+#include "clip_priv.h"
 
 /* A weight, or zeros of its shape in a survey. */
 static const tn *take(const at *p, const char *leaf, int dims, const int64_t *shape)

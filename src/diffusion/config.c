@@ -404,31 +404,3 @@ hds_status controlnet_config_load(controlnet_config *c, const char *path, hds_er
     check_fixed(&r, needed, sizeof needed / sizeof *needed);
     return close_config(&r);
 }
-
-hds_status prior_card_load(prior_card *c, const char *path, hds_error *error)
-{
-    *c = (prior_card){ 0 };
-    if (!io_exists(path))
-        return HDS_OK;
-    reader r = open_config(path, error);
-    const char *head = string(&r, "texture_map_head", NULL);
-    const char *prefix = string(&r, "texture_map_prefix", NULL);
-    const char *neutral = string(&r, "neutral_prompt", NULL);
-    if (r.status == HDS_OK && prefix && !head)
-        refuse(&r, "texture_map_head", "the name of a head model");
-    if (r.status == HDS_OK && head && !prefix)
-        refuse(&r, "texture_map_prefix", "what captions of texture maps begin with");
-    if (r.status == HDS_OK) {
-        *c = (prior_card){ hds_strdup(head), hds_strdup(prefix), hds_strdup(neutral) };
-        if ((head && !c->head) || (prefix && !c->prefix) || (neutral && !c->neutral))
-            r.status = hds_raise(error, HDS_ERROR_MEMORY, "%s: out of memory", path);
-    }
-    return close_config(&r);
-}
-
-void prior_card_finish(prior_card *c)
-{
-    hds_free(c->head);
-    hds_free(c->prefix);
-    hds_free(c->neutral);
-}

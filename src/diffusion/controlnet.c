@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A ControlNet: a copy of the UNet's way down that also sees a picture, and whose outputs, each
  * through a 1x1 convolution, are added to the UNet's.  Zhang, Rao, Agrawala 2023, section 3. */
-#include "diffusion/unet_priv.h"
+#include "unet_priv.h"
 
 #include <stdio.h>
 

@@ -5,7 +5,7 @@
  * Traps: layer norms, residual blocks and conv_norm_out have eps 1e-5 (config), the group norm of
  * a transformer 1e-6; q, k, v have no bias; the time embedding is cosine first; an upsampler goes
  * to the size of the skip that it will meet, which is not always twice. */
-#include "diffusion/unet_priv.h"
+#include "unet_priv.h"
 
 #include <math.h>
 

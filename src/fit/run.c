@@ -120,7 +120,7 @@ static hds_status take_framing(fit_run *run, hds_error *error)
             ? hds_head_model_vertices(&run->sculpted, &(hds_coefficients){ 0 }, vertices, error)
             : hds_raise(error, HDS_ERROR_MEMORY, "out of memory for %zu vertices", count);
     if (status == HDS_OK)
-        run->framing = fit_framing_of(vertices, count);
+        run->framing = view_framing_of(vertices, count);
     hds_free(vertices);
     return status;
 }
@@ -178,7 +178,7 @@ void fit_run_finish(fit_run *run)
 {
     sds_text_finish(&run->text);
     fit_whiten_finish(&run->whitening);
-    fit_optimiser_finish(&run->optimiser);
+    optim_adam_finish(&run->optimiser);
     mesh_adjacency_finish(&run->adjacency);
     arena_finish(&run->scratch);
     for (int i = 0; i < FIT_MOST_VIEWS; i++)
@@ -214,13 +214,13 @@ hds_status fit_run_enter_stage(fit_run *run, hds_error *error)
         run->stage++;
         run->step = 0;
     }
-    fit_optimiser_finish(&run->optimiser);
+    optim_adam_finish(&run->optimiser);
     if (run->stage == FIT_STAGES)
         return HDS_OK;
     if (run->stage == FIT_GEOMETRY)
-        return fit_optimiser_init(&run->optimiser, run->model->shape_count, error);
+        return optim_adam_init(&run->optimiser, run->model->shape_count, error);
     size_t texels = run->texture_width * run->texture_height * 3;
-    return fit_optimiser_init(&run->optimiser, texels, error);
+    return optim_adam_init(&run->optimiser, texels, error);
 }
 
 hds_status fit_run_step(fit_run *run, bool *done, hds_error *error)

@@ -43,8 +43,8 @@ static void choose(const fit_run *run, rng *r, const real *texture, size_t i, fi
     real azimuths = texture ? 150 : 100;
     real stratum = (real)(((double)i + rng_uniform(r)) / (double)v->count);
     raster_view *view = &v->views[i];
-    fit_view_random(r, &run->framing, azimuths, stratum, normals ? RASTER_NORMALS : RASTER_SHADED,
-                    v->size, view);
+    view_random(r, &run->framing, azimuths, stratum, normals ? RASTER_NORMALS : RASTER_SHADED,
+                v->size, view);
     view->texture = texture ? v->texture : NULL;
     v->sides[i] = sds_side_of((float)view->camera.azimuth);
 }
@@ -52,7 +52,7 @@ static void choose(const fit_run *run, rng *r, const real *texture, size_t i, fi
 bool fit_views_adjoint(fit_run *run, const fit_views *v, real *dvertices, real *dnormals,
                        real *dtexels)
 {
-    raster_mesh mesh = raster_head_mesh(run->model, v->vertices);
+    raster_mesh mesh = view_mesh(run->model, v->vertices);
     size_t each = (size_t)v->size * (size_t)v->size * 3;
     const real *dimages[FIT_MOST_VIEWS];
     for (size_t i = 0; i < v->count; i++)
@@ -83,7 +83,7 @@ hds_status fit_views_draw(fit_run *run, const real *texture, fit_views *v, hds_e
                    &v->pose, v->vertices))
         return no_memory(error, v);
     mesh_normals(&run->adjacency, v->vertices, v->normals, v->normal_lengths);
-    raster_mesh mesh = raster_head_mesh(run->model, v->vertices);
+    raster_mesh mesh = view_mesh(run->model, v->vertices);
     size_t each = (size_t)v->size * (size_t)v->size * 3;
     real *images[FIT_MOST_VIEWS];
     *v->texture = (raster_texture){ .width = (int)run->texture_width,
@@ -164,7 +164,7 @@ void fit_take_step(fit_run *run, const float *timesteps, const float *gradient, 
     /* The rate falls to a tenth over the last third, so that the end is a mean, not a draw. */
     double left = 1 - (double)run->step / p->steps;
     double rate = p->learning_rate * fmin(1, 0.1 + 2.7 * left), square = 0, time = 0;
-    fit_optimiser_step(&run->optimiser, rate, p->l2, gradient, start, x);
+    optim_adam_step(&run->optimiser, rate, p->l2, gradient, start, x);
     for (size_t i = 0; i < run->optimiser.count; i++)
         square += (double)gradient[i] * gradient[i];
     for (int i = 0; i < p->views; i++)

@@ -9,6 +9,7 @@
  * of the second moment, with other prompts' gradients and the whole matrix in place of its own. */
 #include "fit/fit.h"
 
+#include "base/base.h"
 #include "diffusion/diffusion.h"
 #include "math/math.h"
 
@@ -139,7 +140,7 @@ static hds_status begin(fit_run *run, size_t n, hds_error *error)
     hds_status status = HDS_OK;
     if (!w->key || !w->moment || !kept)
         status = hds_raise(error, HDS_ERROR_MEMORY, "out of memory for %zu coefficients", n);
-    else if (prior_recall(run->prior, w->key, kept, n * n))
+    else if (cache_get(w->key, kept, n * n))
         w->matrix = kept;
     if (!w->matrix)
         hds_free(kept);
@@ -163,7 +164,7 @@ hds_status fit_whiten_step(fit_run *run, hds_error *error)
     if (status == HDS_OK && ++w->done == PROMPTS) {
         if (!invert_root(w, n))
             return hds_raise(error, HDS_ERROR_MEMORY, "out of memory for %zu coefficients", n);
-        prior_remember(run->prior, w->key, w->matrix, n * n);
+        cache_put(w->key, w->matrix, n * n);
     }
     return status;
 }

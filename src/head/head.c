@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One head as a handle: coefficients of a model, offsets, a texture, and its history, all copied.
  */
-#include "head/head_priv.h"
+#include "head/head.h"
 
 #include <math.h>
 #include <string.h>

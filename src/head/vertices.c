@@ -2,7 +2,7 @@
 /* Vertices of heads for whoever has a handle: coefficients checked and completed, and the adjoint.
  *
  *   (S) (E) (J,3) -> (V,3) for each head, by skin.c */
-#include "head/head_priv.h"
+#include "head/head.h"
 
 #include <math.h>
 #include <string.h>

@@ -2,7 +2,7 @@
 /* Where the members of a zip archive lie, so that those which are stored unpacked can be used in
  * place: the end record, its 64-bit form, the central directory, and each member's local header,
  * whose name and extra field the data follow (APPNOTE.TXT 4.3). */
-#include "io/io_priv.h"
+#include "io_priv.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -5,7 +5,7 @@
  * A tensor is _rebuild_tensor_v2(storage, offset, size, stride, ...), all counted in elements; its
  * storage the persistent id ('storage', class, key, device, number of elements). Tensors in C order
  * are left where they lie, others copied. */
-#include "io/io_priv.h"
+#include "io_priv.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -5,7 +5,7 @@
  *     for each key in that order: number of elements (int64), the elements
  *
  * How wide an element is stands in the persistent ids of what was saved. */
-#include "io/io_priv.h"
+#include "io_priv.h"
 
 #include <string.h>
 

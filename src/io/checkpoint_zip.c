@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* torch checkpoints since 1.6: a zip archive of FOLDER/data.pkl, the pickle, and FOLDER/data/KEY,
  * the storages, unpacked and little-endian. */
-#include "io/io_priv.h"
+#include "io_priv.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Files and folders: mapping, atomic replacement, and where the built-in samples lie. */
-#include "io/io_priv.h"
+#include "io_priv.h"
 
 #include <dirent.h>
 #include <dlfcn.h>
@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -327,4 +328,10 @@ hds_status io_data_path(char **path, const char *name, hds_error *error)
                            name, beside ? beside : "headsds_data", HDS_DATA_DIR);
     hds_free(beside);
     return status;
+}
+
+bool io_ends_with(const char *text, const char *ending)
+{
+    size_t length = strlen(text), tail = strlen(ending);
+    return length >= tail && strcasecmp(text + length - tail, ending) == 0;
 }

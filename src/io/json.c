@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* JSON files through Jansson, with errors that name the file and the line. */
-#include "io/io_priv.h"
+#include "io_priv.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -9,7 +9,7 @@
  *   matrix    elements: flags, dimensions (i4), name, numbers in any type that holds them
  *
  * "MAT-File Format", MathWorks. Nothing is allocated that the bytes of the file can't fill. */
-#include "io/io_priv.h"
+#include "io_priv.h"
 
 #include <stdio.h>
 #include <string.h>

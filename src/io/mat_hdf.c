@@ -7,7 +7,7 @@
  *
  * with addresses from the superblock on. What newer libraries write besides is refused, with the
  * cure. "HDF5 File Format Specification Version 3.0", sections II.A, III.A, III.C-D, IV.A. */
-#include "io/io_priv.h"
+#include "io_priv.h"
 
 #include <string.h>
 #include <zlib.h>

@@ -3,7 +3,7 @@
  *
  * {'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }; only these three keys, numbers,
  * bytes and booleans in little-endian order are read, and never evaluated. */
-#include "io/io_priv.h"
+#include "io_priv.h"
 
 #include <inttypes.h>
 #include <stdio.h>

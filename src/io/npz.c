@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* .npz: a zip archive (libzip) with one .npy member for each array. */
-#include "io/io_priv.h"
+#include "io_priv.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -4,7 +4,7 @@
  * Each opcode is one row of the table at the end: its name, how its argument lies in the file, and
  * what it does to the stack. Opcodes that would reach out of the file (extension codes, buffers)
  * have no row. Values are made in pickle_value.c, texts of protocol 0 read in pickle_text.c. */
-#include "io/io_priv.h"
+#include "io_priv.h"
 
 #include <stdlib.h>
 #include <string.h>

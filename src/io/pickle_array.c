@@ -4,7 +4,7 @@
  *     _frombuffer(bytes, dtype, shape, 'C' or 'F')                   (protocol 5)
  *     scalar(dtype, bytes)
  * where dtype is dtype('f8', ...) with state (3, '<', None, ...). */
-#include "io/io_priv.h"
+#include "io_priv.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The opcodes of a pickle that put values on the stack: numbers, bytes and text; containers of what
  * lies there; names, the objects that would be made by calling them, states, persistent ids. */
-#include "io/io_priv.h"
+#include "io_priv.h"
 
 #include <string.h>
 

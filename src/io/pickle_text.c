@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The values that a pickle of protocol 0 spells out on a line: numbers in decimal, bytes as a
  * Python literal, text with \u escapes. */
-#include "io/io_priv.h"
+#include "io_priv.h"
 
 #include <locale.h>
 #include <stdlib.h>

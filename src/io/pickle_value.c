@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The values of a pickle: how they are made within a budget, what the calls that a pickle records
  * stand for where that is known, and how they are looked up. */
-#include "io/io_priv.h"
+#include "io_priv.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* 8-bit sRGB pictures through libpng's simplified interface, which needs no longjmp of ours. */
-#include "io/io_priv.h"
+#include "io_priv.h"
 
 #include <png.h>
 #include <stdlib.h>

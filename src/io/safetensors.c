@@ -3,7 +3,7 @@
  *
  * Header: {"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [begin, end]}, ...,
  * "__metadata__": {"key": "value"}}; offsets count from the end of the header. */
-#include "io/io_priv.h"
+#include "io_priv.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

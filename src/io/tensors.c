@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Named tensors in a file, whichever way it holds them: told apart by how the file begins. */
-#include "io/io_priv.h"
+#include "io_priv.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -6,7 +6,7 @@
  * whose image has the fewest. Budgets grow from round to round, so that edges which are soon
  * refuted cost little and one that would take for ever does not keep the others waiting; a few have
  * enough for all triangles from the start, for where everything is regular the first one fits. */
-#include "mesh/mesh_priv.h"
+#include "mesh_priv.h"
 
 #include <stdlib.h>
 #include <string.h>

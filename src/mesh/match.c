@@ -4,7 +4,7 @@
  *
  * A polygon matches when unused triangles of the model tile it: the triangle on its last edge has a
  * third corner in the polygon and splits it into two smaller polygons, which match in turn. */
-#include "mesh/mesh_priv.h"
+#include "mesh_priv.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -6,7 +6,7 @@
  * in each way that it can lie, then the others, each where the similarity (Umeyama 1991) of those
  * before it, above all of those close by, brings its image nearest; the least sum of squares over
  * all decides. Without positions it is the first order that is found. */
-#include "mesh/mesh_priv.h"
+#include "mesh_priv.h"
 
 #include "math/math.h"
 

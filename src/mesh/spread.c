@@ -8,7 +8,7 @@
  * each other most as their images do, or, without positions, whose triangles stand together in the
  * model's list, for so a loader leaves them that has split a polygon. Guesses are taken back in the
  * reverse order, within a budget of triangles tried. */
-#include "mesh/mesh_priv.h"
+#include "mesh_priv.h"
 
 #include "math/math.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A mesh of polygons by its edges: what lies across each, the fans about vertices, the parts. */
-#include "mesh/mesh_priv.h"
+#include "mesh_priv.h"
 
 #include <stdlib.h>
 

@@ -2,7 +2,8 @@
 /* Numbers of files in the type that they are wanted in. Those that are of it already are read in
  * place; what had to be converted is shared by all models of the process that read it from the same
  * file. */
-#include "nn/weights_priv.h"
+#include "io/io.h"
+#include "weights_priv.h"
 
 #include <pthread.h>
 #include <stddef.h>

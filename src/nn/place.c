@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A place in a network: a linked name on the C stack, the weights under it, and the error's
  * place. */
-#include "nn/weights_priv.h"
+#include "weights_priv.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is wrong with a store of weights: collected by name in a survey, told as one error. Also
  * the way of a store to disk. */
-#include "nn/weights_priv.h"
+#include "io/io.h"
+#include "weights_priv.h"
 
 #include <stdio.h>
 #include <stdlib.h>

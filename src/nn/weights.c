@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Weights by name: a hash table over a mapped file, or one that grows as a network asks.
  * Strict: what a survey finds missing, of another shape or left over is an error that lists it. */
-#include "nn/weights_priv.h"
+#include "io/io.h"
+#include "weights_priv.h"
 
 #include <math.h>
 #include <stdio.h>

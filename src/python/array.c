@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Arrays out: memoryviews over a small object that exports the buffer, so that NumPy is not needed
  * and numpy.asarray(view) copies nothing. */
-#include "python/python.h"
+#include "python.h"
 
 typedef struct array_object {
     PyObject_HEAD

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Arguments azimuth, elevation, distance and fov: a number each, or one for each of N pictures. */
-#include "python/python.h"
+#include "python.h"
 
 enum { AXES = 4 };
 static const struct {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* headsds.Clip: what hds_clip is to C. */
-#include "python/python.h"
+#include "python.h"
 
 typedef struct clip_object {
     PyObject_HEAD

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From a status to an exception: the one place. */
-#include "python/python.h"
+#include "python.h"
 
 PyObject *python_raise(const python_state *state, hds_status status, const hds_error *error)
 {

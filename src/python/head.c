@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* headsds.Head: what hds_head is to C. Immutable. */
-#include "python/python.h"
+#include "python.h"
 
 #include "base/base.h"
 

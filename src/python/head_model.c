@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* headsds.HeadModel: what hds_head_model is to C. Immutable. */
-#include "python/python.h"
+#include "python.h"
 
 #include <string.h>
 

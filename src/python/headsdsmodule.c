@@ -11,7 +11,7 @@
  *   def cameras(name, count, seed=0)
  *
  * One file a type; nothing here knows how heads are made. */
-#include "python/python.h"
+#include "python.h"
 
 #include "io/io.h"
 #include "mesh/mesh.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Arrays in: anything with the buffer protocol, or a flat sequence of numbers, checked against the
  * type and the shape that a function wants. What fits is used in place, the rest is converted. */
-#include "python/python.h"
+#include "python.h"
 
 #include "io/io.h"
 

@@ -3,7 +3,7 @@
  *
  * The work runs on the core's own thread, which never touches Python; whoever waits does so in
  * short slices without the GIL, and calls on_progress between them. */
-#include "python/python.h"
+#include "python.h"
 
 #include <math.h>
 #include <stddef.h>

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* headsds.Prior.predict_noise and attention_maps: one run of the UNet. */
-#include "python/python.h"
-
-#include "headsds/attention.h"
+#include "python.h"
 
 #include <string.h>
 

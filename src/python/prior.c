@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* headsds.Prior: what hds_prior is to C. */
-#include "python/python.h"
+#include "python.h"
 
 typedef struct prior_object {
     PyObject_HEAD

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* headsds.Prior.load: paths and LoRAs into hds_prior_params. */
-#include "python/python.h"
+#include "python.h"
 
 const char python_prior_load_doc[] = PyDoc_STR(
 "load($type, /, path=None, *, config=None, depth=None, texture=None, loras=(), device='auto',\n"

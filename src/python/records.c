@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Plain records with named fields: where a job is, and one line of a head's history. */
-#include "python/python.h"
+#include "python.h"
 
 static PyStructSequence_Field history_fields[] = {
     { "stage", "'geometry' or 'texture'" },

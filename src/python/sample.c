@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* headsds.Prior.sample: pictures from a prompt. */
-#include "python/python.h"
-
-#include "headsds/sample.h"
+#include "python.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* headsds.Head.uv_map and unwrap, headsds.HeadModel.uv_mirror: UV space. */
-#include "python/python.h"
+#include "python.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* headsds.HeadModel.vertices and vertices_gradient: one head, or several a call. */
-#include "python/python.h"
+#include "python.h"
 
 const char python_vertices_doc[] = PyDoc_STR(
 "vertices($self, /, shape=None, expression=None, pose=None)\n--\n\n"

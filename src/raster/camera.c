@@ -3,7 +3,7 @@
  *   d = v - eye,  w = -backward . d,  x = cx + f (right . d) / w,  y = cy - f (up . d) / w.
  * Vertices nearer than the near plane, or so far outside that edge functions would not be exact,
  * are marked; the faces that use them are left out whole. */
-#include "raster/raster_priv.h"
+#include "raster_priv.h"
 
 #include <math.h>
 

@@ -7,7 +7,7 @@
  *   depth:   1/2 + 1/2 (A_5 - least of the picture) / (most - least)
  *
  * Plain loops over the columns of a segment; plain.c has the same one pixel at a time. */
-#include "raster/raster_priv.h"
+#include "raster_priv.h"
 
 #include <tgmath.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A picture of one view, and the gradient of it: the steps of raster_priv.h in order. */
-#include "raster/raster_priv.h"
+#include "raster_priv.h"
 
 #include <assert.h>
 
@@ -13,17 +13,6 @@ static bool fits(const raster_mesh *mesh, const raster_view *view)
                    t->channels > 0 && t->channels <= RASTER_CHANNELS)) &&
            (view->mode != RASTER_SHADED || !t || t->channels == 3) &&
            (view->mode != RASTER_PARTS || (view->face_parts && view->part_colours));
-}
-
-raster_mesh raster_head_mesh(const head_model *model, const real *vertices)
-{
-    return (raster_mesh){ .vertex_count = model->vertex_count,
-                          .face_count = model->face_count,
-                          .uv_count = model->uv_count,
-                          .vertices = vertices,
-                          .faces = model->faces,
-                          .uvs = model->uvs,
-                          .uv_faces = model->uv_faces };
 }
 
 int raster_channels(const raster_view *view)

@@ -7,7 +7,7 @@
  * s max(0, n.d) up to the second order.
  *
  * Ramamoorthi, Hanrahan: "An efficient representation for irradiance environment maps", 2001. */
-#include "raster/raster_priv.h"
+#include "raster_priv.h"
 
 #include <assert.h>
 #include <math.h>

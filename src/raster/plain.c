@@ -4,7 +4,7 @@
  *
  *   q_i = plane_i . (1, x, y),  attribute = sum_i q_i (attribute at corner i)
  * and then the formulas at the head of colour.c. */
-#include "raster/raster_priv.h"
+#include "raster_priv.h"
 
 #include <string.h>
 #include <tgmath.h>

@@ -5,7 +5,7 @@
  * On the way back the gradient of the picture becomes that before outlines were blended
  * (silhouette.c), and what the pixels of a face add up to are the moments of its planes
  * (surface.c). Both ways go over the same segments, so the way back as a whole stands below. */
-#include "raster/raster_priv.h"
+#include "raster_priv.h"
 
 #include <tgmath.h>
 

@@ -11,7 +11,7 @@
  * direction of the edge and subtracted for the other, doesn't cancel. To look up few edges only,
  * vertices sum s (h(next) - h(previous)) over their faces, h a hash of the vertex: 0 when all of
  * their edges cancel. In a picture of parts the edges between two of them count as well. */
-#include "raster/raster_priv.h"
+#include "raster_priv.h"
 
 #include <stdlib.h>
 

@@ -8,7 +8,7 @@
  *
  * Attributes: the normal (not divided by 1/w: only its direction counts), u / w, v / w, 1 / w.
  * The three corners of a face, and the three attributes of a group, are calculated side by side. */
-#include "raster/raster_priv.h"
+#include "raster_priv.h"
 
 /* What belongs to the next corner, and to the one after it. */
 #define NEXT(v) __builtin_shufflevector(v, v, 1, 2, 0, 3)

@@ -7,7 +7,7 @@
  *
  * Row 0 lies at v = 1; texel centres at +0.5; outside, the edge is repeated. Williams, "Pyramidal
  * parametrics", 1983. */
-#include "raster/raster_priv.h"
+#include "raster_priv.h"
 
 #include "image/image.h"
 

@@ -6,7 +6,7 @@
  *
  * The layout is drawn by visible.c: to the rasteriser uvs are places on a screen, all equally near,
  * and of those it keeps the face that comes first. */
-#include "raster/raster_priv.h"
+#include "raster_priv.h"
 
 #include <assert.h>
 #include <string.h>

@@ -15,7 +15,7 @@
  * cannot be told apart. One of the four that shows something nearer hides p; what is beyond p is
  * left out of the lookup; either of them, or among the pixels around, makes p's colour doubtful, as
  * pixels beside an outline have colours of both sides. */
-#include "raster/raster_priv.h"
+#include "raster_priv.h"
 
 #include "math/math.h"
 

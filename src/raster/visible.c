@@ -10,7 +10,7 @@
  *
  * Everything that a face needs is found once for eight faces side by side; bands draw eight pixels
  * of it side by side. */
-#include "raster/raster_priv.h"
+#include "raster_priv.h"
 
 /* What it takes to draw a face, one line of cache in floats: the pixels whose centres may be
  * inside, both ends included (x1 < x0: nothing to draw), and with x and y from the first of them

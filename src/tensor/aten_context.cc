@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Contexts, scopes, the sticky error, and the way of numbers into tensors and out.
-#include "tensor/aten_priv.h"
+#include "aten_priv.h"
 
 extern "C" {
 #include "base/base.h"

@@ -2,7 +2,7 @@
 // Layers in a graph that needs less for the way back than libtorch keeps. Where the weights are
 // frozen a convolution keeps nothing of its size, and a norm with SiLU its input; attention keeps
 // its inputs and makes the scores again, a slice at a time.
-#include "tensor/aten_priv.h"
+#include "aten_priv.h"
 
 #include <torch/csrc/autograd/custom_function.h>
 

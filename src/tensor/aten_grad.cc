@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reverse-mode gradients through libtorch's autograd, and the in-place steps that training takes.
-#include "tensor/aten_priv.h"
+#include "aten_priv.h"
 
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/autograd.h>

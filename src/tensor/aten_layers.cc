@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The layers with weights, and attention. Each has up to three ways: with a graph for the weights
 // (training), with a graph for the input alone (aten_frozen.cc), and without one.
-#include "tensor/aten_priv.h"
-#include "tensor/attend.h"
-#include "tensor/winograd.h"
+#include "aten_priv.h"
+#include "attend.h"
+#include "winograd.h"
 
 #include <ATen/Parallel.h>
 

@@ -3,7 +3,7 @@
 // them again as pages to be cleared, which takes up to half of a network's time; here they are kept
 // for the next operation, until the last context goes. Only what operations of this room ask for is
 // kept: other users of libtorch in the process get theirs from malloc, which is left as it is.
-#include "tensor/aten_priv.h"
+#include "aten_priv.h"
 
 #include <c10/core/CPUAllocator.h>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Elementwise operations, reductions and changes of shape.
-#include "tensor/aten_priv.h"
-#include "tensor/gate.h"
+#include "aten_priv.h"
+#include "gate.h"
 
 #include <ATen/Parallel.h>
 

@@ -5,8 +5,8 @@
  * Keys and values are packed once in panels of PANEL columns, zeros beyond the last: keys as
  * (panel of keys, channel, PANEL), values as (panel of channels, key, PANEL). Both products are
  * then the same small one, ROWS x PANEL numbers at a time in registers. */
-#include "tensor/attend.h"
-#include "tensor/lanes.h"
+#include "attend.h"
+#include "lanes.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* gelu(b) = b (1 + erf(b/sqrt 2))/2, with erf to 1.5e-7: Abramowitz and Stegun 1964, 7.1.26. */
-#include "tensor/gate.h"
-#include "tensor/lanes.h"
+#include "gate.h"
+#include "lanes.h"
 
 #include <string.h>
 

@@ -2,9 +2,9 @@
 /* With d a tile's 6x6 pixels and g a kernel, y = A^T ((G g G^T) * (B^T d B)) A, where the product
  * in the middle, summed over the input channels, is 36 products of matrices. Everything here goes
  * over many tiles, or channels, side by side. */
-#include "tensor/winograd.h"
+#include "winograd.h"
 
-#include "tensor/lanes.h"
+#include "lanes.h"
 
 #include <string.h>
 

@@ -4,7 +4,7 @@
  * vocab.json maps tokens to ids; a token is written in a byte alphabet of printable characters, and
  * one that ends a word ends in "</w>". merges.txt has one pair a line, in order of rank. */
 #include "io/io.h"
-#include "text/text_priv.h"
+#include "text_priv.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -176,9 +176,9 @@ static hds_status check_config(const char *path, hds_error *error)
     json_t *config = NULL;
     hds_status status = io_json_load(&config, path, error);
     const json_t *length = json_object_get(config, "model_max_length");
-    if (!status && json_is_integer(length) && json_integer_value(length) != HDS_TOKENS)
+    if (!status && json_is_integer(length) && json_integer_value(length) != TEXT_TOKENS)
         status = hds_raise(error, HDS_ERROR_FORMAT, "%s: model_max_length %lld, expected %d", path,
-                           (long long)json_integer_value(length), HDS_TOKENS);
+                           (long long)json_integer_value(length), TEXT_TOKENS);
     const json_t *lower = json_object_get(config, "do_lower_case");
     if (!status && json_is_false(lower))
         status = hds_raise(error, HDS_ERROR_FORMAT, "%s: do_lower_case false, expected true", path);

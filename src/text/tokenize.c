@@ -6,7 +6,7 @@
  *
  * and the bytes of each word are merged, lowest rank first, leftmost first. Unicode: libutf8proc.
  */
-#include "text/text_priv.h"
+#include "text_priv.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +26,7 @@ typedef struct output {
 
 static void put(output *o, int32_t id)
 {
-    if (o->count < HDS_TOKENS)
+    if (o->count < TEXT_TOKENS)
         o->ids[o->count] = id;
     o->count++;
 }
@@ -193,8 +193,8 @@ static hds_status check_text(const char *text, size_t size, hds_error *error)
     return HDS_OK;
 }
 
-hds_status text_tokenize(const text_tokenizer *tokenizer, const char *text, int64_t ids[HDS_TOKENS],
-                         size_t *token_count, hds_error *error)
+hds_status text_tokenize(const text_tokenizer *tokenizer, const char *text,
+                         int64_t ids[TEXT_TOKENS], size_t *token_count, hds_error *error)
 {
     output o = { .tokenizer = tokenizer, .ids = ids };
     const text_special *specials = tokenizer->specials;
@@ -215,10 +215,10 @@ hds_status text_tokenize(const text_tokenizer *tokenizer, const char *text, int6
     }
     if (!enough)
         return hds_raise(error, HDS_ERROR_MEMORY, "text: out of memory");
-    if (o.count >= HDS_TOKENS)
-        ids[HDS_TOKENS - 1] = specials[TEXT_END].id;
+    if (o.count >= TEXT_TOKENS)
+        ids[TEXT_TOKENS - 1] = specials[TEXT_END].id;
     put(&o, specials[TEXT_END].id);
-    for (size_t i = o.count; i < HDS_TOKENS; i++)
+    for (size_t i = o.count; i < TEXT_TOKENS; i++)
         ids[i] = specials[TEXT_PADDING].id;
     if (token_count)
         *token_count = o.count;

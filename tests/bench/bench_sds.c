@@ -7,6 +7,7 @@
 #include "../random_prior.h"
 
 #include "fit/fit.h"
+#include "prior/prior.h"
 
 #include <stdlib.h>
 
@@ -55,17 +56,17 @@ static hds_status distil(parts *p, fit_views *v, float *memory, double *start, h
     hds_status status = prior_encode(p->run->prior, v->images, v->count, (size_t)v->size,
                                      (size_t)v->size, latents, &encoding, error);
     *start = lap(p, ENCODE, *start);
-    prior_guided guided = { .count = v->count,
-                            .h = side,
-                            .w = side,
-                            .latents = latents,
-                            .timesteps = v->timesteps,
-                            .text = states,
-                            .negative = negative,
-                            .guidance = 30,
-                            .noise = noise };
+    prior_request guided = { .count = v->count,
+                             .h = side,
+                             .w = side,
+                             .latents = latents,
+                             .timesteps = v->timesteps,
+                             .text = states,
+                             .negative = negative,
+                             .guidance_scale = 30,
+                             .noise = noise };
     if (status == HDS_OK)
-        status = prior_predict_guided(p->run->prior, &guided, error);
+        status = prior_predict(p->run->prior, &guided, error);
     *start = lap(p, PREDICT, *start);
     if (status == HDS_OK)
         status = prior_encode_adjoint(encoding, noise, v->dimages, error);

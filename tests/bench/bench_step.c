@@ -8,7 +8,7 @@
 
 #include "../random_prior.h"
 
-#include "sds/sds.h"
+#include "guide/guide.h"
 
 #include <fcntl.h>
 #include <stdlib.h>

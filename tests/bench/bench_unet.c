@@ -5,6 +5,7 @@
 #include "bench.h"
 
 #include "diffusion/diffusion.h"
+#include "headsds/prior.h"
 
 static const unet_config sd15 = {
     .in_channels = 4,

@@ -12,38 +12,38 @@
 #include <math.h>
 #include <string.h>
 
-static void open_optimiser(fit_optimiser *o, size_t count)
+static void open_optimiser(optim_adam *o, size_t count)
 {
-    assert_int_equal(fit_optimiser_init(o, count, NULL), HDS_OK);
+    assert_int_equal(optim_adam_init(o, count, NULL), HDS_OK);
 }
 
 static void steps_are_as_by_hand(void **state)
 {
-    fit_optimiser o;
+    optim_adam o;
     float x[2] = { 1, 1 };
     open_optimiser(&o, 2);
     /* m^ = g, v^ = |g|^2 / 2 */
-    fit_optimiser_step(&o, 0.5, 0, (float[]){ 3, -4 }, NULL, x);
+    optim_adam_step(&o, 0.5, 0, (float[]){ 3, -4 }, NULL, x);
     assert_float_equal(x[0], 1 - 0.5 * 3 / sqrt(12.5), 1e-6);
     assert_float_equal(x[1], 1 + 0.5 * 4 / sqrt(12.5), 1e-6);
     /* m = 0.9 0.1 (3,-4) + 0.1 (0,10) = (0.27, 0.64), m^ = m / 0.19
      * v = 0.98 0.02 12.5 + 0.02 50 = 1.245, v^ = v / 0.0396 */
     double size = sqrt(1.245 / 0.0396), was[2] = { x[0], x[1] };
-    fit_optimiser_step(&o, 0.5, 0, (float[]){ 0, 10 }, NULL, x);
+    optim_adam_step(&o, 0.5, 0, (float[]){ 0, 10 }, NULL, x);
     assert_float_equal(x[0], was[0] - 0.5 * (0.27 / 0.19) / size, 1e-6);
     assert_float_equal(x[1], was[1] - 0.5 * (0.64 / 0.19) / size, 1e-6);
-    fit_optimiser_finish(&o);
+    optim_adam_finish(&o);
 }
 
 static void a_gradient_of_zero_only_decays(void **state)
 {
-    fit_optimiser o;
+    optim_adam o;
     float x[2] = { 1, 5 };
     open_optimiser(&o, 2);
-    fit_optimiser_step(&o, 0.5, 0.2, (float[]){ 0, 0 }, (float[]){ 1, 3 }, x);
+    optim_adam_step(&o, 0.5, 0.2, (float[]){ 0, 0 }, (float[]){ 1, 3 }, x);
     assert_float_equal(x[0], 1, 0);
     assert_float_equal(x[1], 5 - 0.5 * 0.2 * 2, 1e-6);
-    fit_optimiser_finish(&o);
+    optim_adam_finish(&o);
 }
 
 /* A constant gradient ends at 1 / decay from the start, root mean square. */
@@ -51,13 +51,13 @@ static void decay_bounds_the_change(void **state)
 {
     enum { N = 5 };
     const float start[N] = { 0.5f, -1, 2, 0, 0.25f }, gradient[N] = { 1, -2, 3, 0.5f, 4 };
-    fit_optimiser o;
+    optim_adam o;
     float x[N];
     memcpy(x, start, sizeof x);
     open_optimiser(&o, N);
     double last = 0;
     for (int k = 0; k < 400; k++) {
-        fit_optimiser_step(&o, 0.1, 0.4, gradient, start, x);
+        optim_adam_step(&o, 0.1, 0.4, gradient, start, x);
         double square = 0;
         for (int i = 0; i < N; i++)
             square += pow((double)x[i] - start[i], 2) / N;
@@ -67,19 +67,19 @@ static void decay_bounds_the_change(void **state)
     assert_float_equal(last, 1 / 0.4, 1e-3);
     for (int i = 0; i < N; i++) /* along the gradient */
         assert_float_equal((x[i] - start[i]) / (x[0] - start[0]), gradient[i], 1e-3);
-    fit_optimiser_finish(&o);
+    optim_adam_finish(&o);
 }
 
 static void the_size_of_the_gradient_does_not_matter(void **state)
 {
     float x[2][2] = { { 0, 0 }, { 0, 0 } };
     for (int k = 0; k < 2; k++) {
-        fit_optimiser o;
+        optim_adam o;
         open_optimiser(&o, 2);
         float size = k ? 4096 : 1;
         for (int i = 0; i < 20; i++)
-            fit_optimiser_step(&o, 0.1, 0.1, (float[]){ size * sinf((float)i), size }, NULL, x[k]);
-        fit_optimiser_finish(&o);
+            optim_adam_step(&o, 0.1, 0.1, (float[]){ size * sinf((float)i), size }, NULL, x[k]);
+        optim_adam_finish(&o);
     }
     assert_memory_equal(x[0], x[1], sizeof x[0]);
 }
@@ -87,17 +87,17 @@ static void the_size_of_the_gradient_does_not_matter(void **state)
 static void it_finds_the_bottom_of_a_bowl(void **state)
 {
     const float target[3] = { 2, -1, 0.5f }, curve[3] = { 1, 3, 0.3f };
-    fit_optimiser o;
+    optim_adam o;
     float x[3] = { 0 }, g[3];
     open_optimiser(&o, 3);
     for (int k = 0; k < 600; k++) {
         for (int i = 0; i < 3; i++)
             g[i] = curve[i] * (x[i] - target[i]);
-        fit_optimiser_step(&o, 0.1 * (1 - k / 600.0), 0, g, NULL, x);
+        optim_adam_step(&o, 0.1 * (1 - k / 600.0), 0, g, NULL, x);
     }
     for (int i = 0; i < 3; i++)
         assert_float_equal(x[i], target[i], 0.01);
-    fit_optimiser_finish(&o);
+    optim_adam_finish(&o);
 }
 
 int main(void)

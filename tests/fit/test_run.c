@@ -352,7 +352,7 @@ static void framing_is_of_the_base_pose(void **state)
     float *v = calloc(count, 3 * sizeof *v);
     assert_non_null(v);
     toy_ok(hds_head_model_vertices(p.model, &(hds_coefficients){ 0 }, v, &error), &error);
-    fit_framing expected = fit_framing_of(v, count);
+    view_framing expected = view_framing_of(v, count);
     p.model = t->model;
     toy_ok(fit_run_init(&plain, &p, &error), &error);
     assert_memory_equal(&posed.framing, &expected, sizeof expected);

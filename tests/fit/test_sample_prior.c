@@ -2,6 +2,7 @@
 /* The sample prior as it lies in samples/: it loads as any diffusers folder does, is small, its
  * parts agree, and its text encoder, VAE and UNet have learnt something. */
 #include "headsds/headsds.h"
+#include "headsds/prior.h"
 #include "io/io.h"
 #include "paint.h"
 

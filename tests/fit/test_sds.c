@@ -3,7 +3,8 @@
  * calls; the encoder's part by finite differences. */
 #include "toy.h"
 
-#include "sds/sds.h"
+#include "guide/guide.h"
+#include "headsds/prior.h"
 
 #include <fcntl.h>
 

@@ -121,29 +121,12 @@ static void it_is_the_same_for_every_prompt_and_seed(void **state)
     hds_prior_unref(p.prior);
 }
 
-static void the_oldest_is_forgotten(void **state)
-{
-    const toy *t = *state;
-    hds_prior *prior = load_anew(t->prior_path);
-    float found[2];
-    for (int i = 0; i < 12; i++) {
-        char name[2] = { (char)('a' + i), 0 };
-        prior_remember(prior, name, (float[]){ (float)i, 1 }, 2);
-    }
-    assert_false(prior_recall(prior, "a", found, 2));
-    assert_false(prior_recall(prior, "l", found, 1));
-    assert_true(prior_recall(prior, "l", found, 2));
-    assert_float_equal(found[0], 11, 0);
-    hds_prior_unref(prior);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(eigenvectors_turn_a_matrix_into_its_eigenvalues),
         cmocka_unit_test(whitened_gradients_are_white),
         cmocka_unit_test(it_is_the_same_for_every_prompt_and_seed),
-        cmocka_unit_test(the_oldest_is_forgotten),
     };
     return cmocka_run_group_tests(tests, toy_create, toy_destroy);
 }

@@ -3,6 +3,7 @@
 #include "fuzz.h"
 
 #include "diffusion/diffusion.h"
+#include "prior/prior.h"
 
 static void check(hds_status status, hds_error *error)
 {

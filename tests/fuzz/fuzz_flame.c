@@ -4,6 +4,7 @@
 #include "fuzz_model.h"
 
 #include "arrays.h"
+#include "headfile/headfile.h"
 
 enum { PICKLE, TEMPLATE, TEXTURE, PARTS };
 static const char mark[] = "\n====\n";
@@ -43,7 +44,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
     hds_error error = { 0 };
     split(data, size);
     fuzz_select = select_file;
-    hds_status status = head_load_flame(&m, "folder/input.pkl", &error);
+    hds_status status = headfile_load_flame(&m, "folder/input.pkl", &error);
     fuzz_check_loaded(status, &error, "folder/", m);
     return 0;
 }

@@ -3,6 +3,7 @@
 #include "fuzz_model.h"
 
 #include "arrays.h"
+#include "headfile/headfile.h"
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 {
@@ -10,7 +11,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
     hds_error error = { 0 };
     fuzz_input = data;
     fuzz_size = size;
-    hds_status status = head_load_npz(&m, "input", &error);
+    hds_status status = headfile_load_npz(&m, "input", &error);
     fuzz_check_loaded(status, &error, "input", m);
     return 0;
 }

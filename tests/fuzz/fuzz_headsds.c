@@ -4,7 +4,8 @@
 #include "fuzz_model.h"
 
 #include "arrays.h"
-#include "scene/scene.h"
+#include "asset/asset.h"
+#include "headfile/headfile.h"
 
 static hds_head_model *load_model(void)
 {
@@ -14,7 +15,7 @@ static hds_head_model *load_model(void)
     FILE *file = fopen(path, "rb");
     fuzz_input = bytes;
     fuzz_size = file ? fread(bytes, 1, sizeof bytes, file) : 0;
-    if (!file || fclose(file) || head_load_npz(&m, path, NULL))
+    if (!file || fclose(file) || headfile_load_npz(&m, path, NULL))
         abort();
     return m;
 }

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fuzz_model.h"
 
-#include "head/head_priv.h"
+#include "headfile/headfile_priv.h"
 
 #include <math.h>
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 {
-    head_obj all, positions;
+    headfile_obj all, positions;
     hds_error error = { 0 };
     fuzz_input = data;
     fuzz_size = size;
-    hds_status status = head_obj_read(&all, "input.obj", HEAD_OBJ_ALL, &error);
+    hds_status status = headfile_obj_read(&all, "input.obj", HEADFILE_OBJ_ALL, &error);
     fuzz_check(status, &error, "input.obj");
     if (status)
         return 0;
@@ -25,12 +25,12 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
         if (!isfinite((float)all.vertices[i]))
             abort();
     /* positions alone are the same */
-    if (head_obj_read(&positions, "input.obj", HEAD_OBJ_POSITIONS, &error) ||
+    if (headfile_obj_read(&positions, "input.obj", HEADFILE_OBJ_POSITIONS, &error) ||
         positions.vertex_count != all.vertex_count || positions.face_count ||
         memcmp(positions.vertices, all.vertices, 3 * all.vertex_count * sizeof *all.vertices) != 0)
         abort();
-    head_obj_finish(&positions);
-    head_obj_finish(&all);
+    headfile_obj_finish(&positions);
+    headfile_obj_finish(&all);
     fuzz_loaded++;
     return 0;
 }

@@ -43,14 +43,14 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
     if (status != error.status || (status == HDS_OK) != (tokenizer != NULL))
         abort();
     if (tokenizer) {
-        int64_t ids[HDS_TOKENS];
+        int64_t ids[TEXT_TOKENS];
         char text[256] = "";
         select_part(TEXT);
         memcpy(text, fuzz_input, fuzz_size < sizeof text ? fuzz_size : sizeof text - 1);
         status = text_tokenize(tokenizer, text, ids, NULL, &error);
         if (status != error.status)
             abort();
-        for (int i = 0; i < HDS_TOKENS && status == HDS_OK; i++)
+        for (int i = 0; i < TEXT_TOKENS && status == HDS_OK; i++)
             if (ids[i] < 0 || ids[i] >= text_tokenizer_get_size(tokenizer))
                 abort();
     }

@@ -2,6 +2,7 @@
 /* Golden pictures of the rasteriser: raster_<scene>.png. */
 #include "../raster_meshes.h"
 #include "golden.h"
+#include "view/view.h"
 
 enum { SIZE = GOLDEN_SIZE, TEXTURE = 64 };
 
@@ -61,7 +62,7 @@ static bool render(size_t scene_number, golden_scene *out, uint8_t *pixels)
     view.camera.elevation = (real)s->elevation;
     view.light_kind = s->light_kind;
     raster_light_preset(s->light, view.light_kind, view.light);
-    raster_background_random(&r, SIZE, SIZE, background);
+    view_background_random(&r, SIZE, SIZE, background);
     view.background_picture = s->picture ? background : NULL;
     uint32_t *parts = calloc(m.mesh.face_count, sizeof *parts);
     for (size_t f = 0; parts && f < m.mesh.face_count; f++)

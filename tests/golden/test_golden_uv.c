@@ -3,6 +3,7 @@
 #include "../raster_meshes.h"
 #include "golden.h"
 #include "head/head.h"
+#include "headfile/headfile.h"
 #include "image/image.h"
 
 enum { SIZE = GOLDEN_SIZE, TEXELS = SIZE * SIZE, VIEW = 256, VIEWS = 3 };
@@ -196,7 +197,7 @@ static bool draw(size_t i, golden_scene *scene_out, uint8_t *pixels)
 int main(int count, char **words)
 {
     hds_error error = { 0 };
-    if (head_load_npz(&model, HEADSDS_SOURCE "/samples/head/head.npz", &error) != HDS_OK) {
+    if (headfile_load_npz(&model, HEADSDS_SOURCE "/samples/head/head.npz", &error) != HDS_OK) {
         fprintf(stderr, "%s\n", error.message);
         return 1;
     }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reading the manifest's cases and judging outputs by their tolerance. */
+#include "headsds/prior.h"
 #include "parity.h"
 
 #include <math.h>

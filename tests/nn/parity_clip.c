@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Cases of a CLIP: both towers, projections, cosines and their gradient by internal calls; then
  * the public calls, from 8-bit pictures and texts. */
+#include "headsds/clip.h"
+#include "headsds/prior.h"
 #include "parity.h"
 
 #include <math.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* LoRAs through the public calls: the same adapter under several conventions of names must give the
  * same numbers. */
+#include "headsds/prior.h"
 #include "parity.h"
 
 #include <stdlib.h>

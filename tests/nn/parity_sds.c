@@ -2,6 +2,7 @@
 /* The worked example of score distillation, through the calls that the product uses: every stage
  * from the picture to the gradient on it. */
 #include "parity.h"
+#include "prior/prior.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -94,19 +95,19 @@ static void predict(parity *c, const worked *k, float timestep, const float *noi
             (hds_controls){ .depth = picture,
                             .depth_scale = (float)parity_parameter(c, "conditioning_scale") };
     }
-    prior_guided g = { .count = 1,
-                       .h = k->h,
-                       .w = k->w,
-                       .latents = noisy,
-                       .timesteps = &timestep,
-                       .text = states + text,
-                       .negative = states,
-                       .guidance = *parity_numbers(c, "guidance_scale"),
-                       .controls = &controls,
-                       .noise = noise,
-                       .uncond = uncond,
-                       .cond = cond };
-    parity_status(prior_predict_guided(k->prior, &g, &error), &error);
+    prior_request g = { .count = 1,
+                        .h = k->h,
+                        .w = k->w,
+                        .latents = noisy,
+                        .timesteps = &timestep,
+                        .text = states + text,
+                        .negative = states,
+                        .guidance_scale = *parity_numbers(c, "guidance_scale"),
+                        .controls = &controls,
+                        .noise = noise,
+                        .uncond = uncond,
+                        .cond = cond };
+    parity_status(prior_predict(k->prior, &g, &error), &error);
     parity_check_numbers(c, "noise_pred_uncond", uncond, k->latent);
     parity_check_numbers(c, "noise_pred_cond", cond, k->latent);
     parity_check_numbers(c, "noise_pred", noise, k->latent);

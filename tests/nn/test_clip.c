@@ -2,6 +2,7 @@
 /* A CLIP's public calls: bad folders and bad input give their error with the place and the next
  * call works; the gradient is that of finite differences, through the resizing, for any batch. Runs
  * on the small reference model of the recorded numbers. */
+#include "headsds/clip.h"
 #include "parity.h"
 
 #include <math.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The networks against recorded numbers of the reference implementation: one test for each case of
  * the manifest, each output within the manifest's tolerance, no output forgotten. */
+#include "headsds/prior.h"
 #include "parity.h"
 
 #include <stdio.h>

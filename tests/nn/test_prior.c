@@ -2,6 +2,7 @@
 /* A prior's public calls on bad input: each gives its error with the place, and the next call
  * works. Runs on the small reference model of the recorded numbers. */
 #include "parity.h"
+#include "prior/prior.h"
 
 #include <math.h>
 #include <pthread.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Head models in .npz files: what is read is what was written, and what a bad file says. */
+#include "headfile/headfile.h"
 #include "tiny_head.h"
 
 #include <math.h>
@@ -20,7 +21,7 @@ static head_model *load(const char *path)
 {
     head_model *m;
     hds_error error = { 0 };
-    if (head_load_npz(&m, path, &error))
+    if (headfile_load_npz(&m, path, &error))
         fail_msg("%s", error.message);
     return m;
 }
@@ -75,7 +76,7 @@ static void test_round_trip(void **state)
     head_model *m = load(path);
     check_tiny(m);
     char *again = io_join(*state, "b.npz");
-    assert_int_equal(head_save_npz(m, again, NULL), HDS_OK);
+    assert_int_equal(headfile_save_npz(m, again, NULL), HDS_OK);
     hds_head_model_unref(m);
     m = load(again);
     check_tiny(m);
@@ -103,7 +104,7 @@ static void test_least_model(void **state)
         assert_string_equal(m->joint_names[0], "root");
         assert_true(m->joints[0] == 0 && m->joints[1] == 0 && m->joints[2] == 0);
         assert_true(m->skin_weights[3] == 1);
-        assert_int_equal(head_save_npz(m, again, NULL), HDS_OK);
+        assert_int_equal(headfile_save_npz(m, again, NULL), HDS_OK);
         hds_head_model_unref(m);
         m = load(again);
     }
@@ -162,7 +163,7 @@ static void check_mutation(const char *folder, const mutation *change)
     char *path = tiny_write(folder, "bad.npz", arrays, count);
     head_model *m = NULL;
     hds_error error = { 0 };
-    if (head_load_npz(&m, path, &error) == HDS_OK)
+    if (headfile_load_npz(&m, path, &error) == HDS_OK)
         fail_msg("loaded, expected an error with \"%s\"", change->words);
     files_check_error(&error, HDS_ERROR_FORMAT, path, change->words);
     assert_null(m);
@@ -191,7 +192,7 @@ static void test_corrections(void **state)
         check_reals(m->joint_expression_basis, moves, JOINT);
         check_reals(m->pose_basis, turns, POSE);
         assert_memory_equal(m->base_pose, float_pose, sizeof float_pose);
-        assert_int_equal(head_save_npz(m, path, &error), HDS_OK);
+        assert_int_equal(headfile_save_npz(m, path, &error), HDS_OK);
         hds_head_model_unref(m);
     }
     hds_free(path);
@@ -213,7 +214,7 @@ static void test_corrections(void **state)
         arrays[TINY_ARRAYS] = wrong[i].array;
         path = tiny_write(*state, "wrong.npz", arrays, TINY_ARRAYS + 1);
         error = (hds_error){ 0 };
-        assert_int_equal(head_load_npz(&m, path, &error), HDS_ERROR_FORMAT);
+        assert_int_equal(headfile_load_npz(&m, path, &error), HDS_ERROR_FORMAT);
         files_check_error(&error, HDS_ERROR_FORMAT, path, wrong[i].words);
         hds_free(path);
     }
@@ -238,7 +239,7 @@ static void test_parts(void **state)
         assert_string_equal(info.part_names[0], "skin");
         assert_string_equal(info.part_names[1], "t\xC3\xB6th");
         assert_memory_equal(info.face_parts, parts, sizeof parts);
-        assert_int_equal(head_save_npz(m, path, &error), HDS_OK);
+        assert_int_equal(headfile_save_npz(m, path, &error), HDS_OK);
         hds_head_model_unref(m);
     }
     hds_free(path);
@@ -265,7 +266,7 @@ static void test_parts(void **state)
             arrays[count++] = wrong[i].parts;
         path = tiny_write(*state, "wrong.npz", arrays, count);
         error = (hds_error){ 0 };
-        assert_int_equal(head_load_npz(&m, path, &error), HDS_ERROR_FORMAT);
+        assert_int_equal(headfile_load_npz(&m, path, &error), HDS_ERROR_FORMAT);
         files_check_error(&error, HDS_ERROR_FORMAT, path, wrong[i].words);
         hds_free(path);
     }
@@ -341,7 +342,7 @@ static void test_damaged_files(void **state)
         files_write_bytes(bad, bytes, size);
         head_model *m = NULL;
         hds_error error = { 0 };
-        if (head_load_npz(&m, bad, &error)) {
+        if (headfile_load_npz(&m, bad, &error)) {
             assert_null(m);
             assert_true(error.status != HDS_OK && strstr(error.message, bad));
         } else {
@@ -364,20 +365,20 @@ static void test_validate_counts(void **state)
     head_model *m = load(path), changed = *m;
     hds_error error = { 0 };
     changed.joint_count = (size_t)-3;
-    assert_int_equal(head_validate(&changed, "m", &error), HDS_ERROR_FORMAT);
+    assert_int_equal(headfile_validate(&changed, "m", &error), HDS_ERROR_FORMAT);
     files_check_error(&error, HDS_ERROR_FORMAT, NULL, "m: -3 joints, expected 1 to");
     changed = *m;
     changed.shape_basis = NULL;
     error = (hds_error){ 0 };
-    assert_int_equal(head_validate(&changed, "m", &error), HDS_ERROR_FORMAT);
+    assert_int_equal(headfile_validate(&changed, "m", &error), HDS_ERROR_FORMAT);
     assert_string_equal(error.message, "m: shape_basis is missing");
     changed = *m;
     uint32_t far[2 * TINY_V] = { [5] = 3 };
     changed.skin_joints = far;
     error = (hds_error){ 0 };
-    assert_int_equal(head_validate(&changed, "m", &error), HDS_ERROR_FORMAT);
+    assert_int_equal(headfile_validate(&changed, "m", &error), HDS_ERROR_FORMAT);
     assert_string_equal(error.message, "m: vertex 2 hangs on joint 3, expected less than 3");
-    assert_int_equal(head_validate(m, "m", NULL), HDS_OK);
+    assert_int_equal(headfile_validate(m, "m", NULL), HDS_OK);
     hds_head_model_unref(m);
     hds_free(path);
 }
@@ -390,7 +391,7 @@ static void test_unwritable(void **state)
     char *nowhere = io_join(*state, "none/b.npz");
     head_model *m = load(path);
     hds_error error = { 0 };
-    assert_true(head_save_npz(m, nowhere, &error) != HDS_OK);
+    assert_true(headfile_save_npz(m, nowhere, &error) != HDS_OK);
     assert_non_null(strstr(error.message, "none"));
     hds_head_model_unref(m);
     hds_free(path);

@@ -4,7 +4,7 @@
  * in place of the C library's, and they keep the largest request. */
 #include "tiny_head.h"
 
-#include "head/head_priv.h"
+#include "headfile/headfile_priv.h"
 
 #include <math.h>
 #include <zip.h>
@@ -66,7 +66,7 @@ static void check_refused(const char *path, const char *words)
     head_model *m = NULL;
     hds_error error = { 0 };
     largest = 0;
-    if (head_load_npz(&m, path, &error) == HDS_OK)
+    if (headfile_load_npz(&m, path, &error) == HDS_OK)
         fail_msg("loaded, expected an error with \"%s\"", words);
     size_t asked = largest;
     files_check_error(&error, HDS_ERROR_FORMAT, path, words);
@@ -301,7 +301,7 @@ static void test_names_of_members(void **state)
         hds_free(path);
         path = write_with(*state, &l);
         head_model *m;
-        assert_int_equal(head_load_npz(&m, path, NULL), HDS_OK);
+        assert_int_equal(headfile_load_npz(&m, path, NULL), HDS_OK);
         hds_head_model_unref(m);
         hds_free(path);
     }
@@ -336,10 +336,10 @@ static void test_bytes_in_names(void **state)
 static void check_obj_refused(const char *folder, const char *text, const char *words)
 {
     char *path = files_write(folder, "a.obj", text);
-    head_obj obj;
+    headfile_obj obj;
     hds_error error = { 0 };
     largest = 0;
-    assert_int_equal(head_obj_read(&obj, path, HEAD_OBJ_ALL, &error), HDS_ERROR_FORMAT);
+    assert_int_equal(headfile_obj_read(&obj, path, HEADFILE_OBJ_ALL, &error), HDS_ERROR_FORMAT);
     size_t asked = largest;
     files_check_error(&error, HDS_ERROR_FORMAT, path, words);
     assert_true(asked < PLENTY);
@@ -368,16 +368,16 @@ static void test_polygon_of_a_million_corners(void **state)
     for (int i = 0; i < CORNERS; i++, at += 2)
         memcpy(at, (const char *const[]){ " 1", " 2", " 3" }[i % 3], 3);
     char *path = files_write(*state, "a.obj", text);
-    head_obj obj;
+    headfile_obj obj;
     largest = 0;
-    assert_int_equal(head_obj_read(&obj, path, HEAD_OBJ_ALL, NULL), HDS_OK);
+    assert_int_equal(headfile_obj_read(&obj, path, HEADFILE_OBJ_ALL, NULL), HDS_OK);
     assert_int_equal(largest, (CORNERS - 2) * 3 * sizeof *obj.faces);
     assert_int_equal(obj.face_count, CORNERS - 2);
     for (uint32_t i = 0; i < CORNERS - 2; i++) {
         const uint32_t *f = obj.faces + 3 * i;
         assert_true(f[0] == 0 && f[1] == (i + 1) % 3 && f[2] == (i + 2) % 3);
     }
-    head_obj_finish(&obj);
+    headfile_obj_finish(&obj);
     free(text);
     hds_free(path);
 }
@@ -385,10 +385,10 @@ static void test_polygon_of_a_million_corners(void **state)
 static void test_empty_obj(void **state)
 {
     char *path = files_write(*state, "a.obj", "");
-    head_obj obj;
-    assert_int_equal(head_obj_read(&obj, path, HEAD_OBJ_ALL, NULL), HDS_OK);
+    headfile_obj obj;
+    assert_int_equal(headfile_obj_read(&obj, path, HEADFILE_OBJ_ALL, NULL), HDS_OK);
     assert_true(!obj.vertex_count && !obj.uv_count && !obj.face_count);
-    head_obj_finish(&obj);
+    headfile_obj_finish(&obj);
     hds_free(path);
 }
 

@@ -2,7 +2,7 @@
 /* The OBJ reader and ICT-FaceKit folders: small ones made here, and the shared one. */
 #include "files.h"
 
-#include "head/head_priv.h"
+#include "headfile/headfile_priv.h"
 
 #include <math.h>
 
@@ -29,9 +29,9 @@ static void test_everything_a_face_can_be(void **state)
                                "f -2/-3/1 3/3/1 -1/2/1\r\n"
                                "f 1/1 2/2 3/3 5/2 4/1";
     char *path = files_write(*state, "a.obj", text);
-    head_obj obj;
+    headfile_obj obj;
     hds_error error = { 0 };
-    assert_int_equal(head_obj_read(&obj, path, HEAD_OBJ_ALL, &error), HDS_OK);
+    assert_int_equal(headfile_obj_read(&obj, path, HEADFILE_OBJ_ALL, &error), HDS_OK);
     const double vertices[] = { 0, 0, 0, 1, -0.5, 0.25, 1, 1, 0, 0, 1, 0, 0.5, 1.5, 0 };
     const float uvs[] = { 0, 0, 1, 0, 0.5f, 0 };
     const uint32_t faces[] = { 0, 1, 2, 0, 2, 3, 3, 2, 4, 0, 1, 2, 0, 2, 4, 0, 4, 3 };
@@ -45,22 +45,22 @@ static void test_everything_a_face_can_be(void **state)
     assert_memory_equal(obj.uv_faces, uv_faces, sizeof uv_faces);
     assert_int_equal(obj.part_count, 1);
     assert_string_equal(obj.part_names[0], "m");
-    head_obj_finish(&obj);
-    assert_int_equal(head_obj_read(&obj, path, HEAD_OBJ_POSITIONS, &error), HDS_OK);
+    headfile_obj_finish(&obj);
+    assert_int_equal(headfile_obj_read(&obj, path, HEADFILE_OBJ_POSITIONS, &error), HDS_OK);
     assert_int_equal(obj.vertex_count, 5);
     assert_int_equal(obj.face_count, 0);
-    head_obj_finish(&obj);
+    headfile_obj_finish(&obj);
     hds_free(path);
 }
 
 static void test_faces_without_coordinates(void **state)
 {
     char *path = files_write(*state, "b.obj", "v 0 0 0\nv 1 0 0\nv 0 1 0\nvt 0 0\nf 1//4 2//4 3\n");
-    head_obj obj;
-    assert_int_equal(head_obj_read(&obj, path, HEAD_OBJ_ALL, NULL), HDS_OK);
+    headfile_obj obj;
+    assert_int_equal(headfile_obj_read(&obj, path, HEADFILE_OBJ_ALL, NULL), HDS_OK);
     assert_int_equal(obj.face_count, 1);
     assert_null(obj.uv_faces);
-    head_obj_finish(&obj);
+    headfile_obj_finish(&obj);
     hds_free(path);
 }
 
@@ -85,9 +85,9 @@ static void test_parts(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char *path = files_write(*state, "p.obj", cases[i].text);
-        head_obj obj;
+        headfile_obj obj;
         size_t count = 0;
-        assert_int_equal(head_obj_read(&obj, path, HEAD_OBJ_ALL, NULL), HDS_OK);
+        assert_int_equal(headfile_obj_read(&obj, path, HEADFILE_OBJ_ALL, NULL), HDS_OK);
         assert_int_equal(obj.face_count, cases[i].face_count);
         for (; count < 3 && cases[i].names[count]; count++) {
             assert_true(obj.part_count > count);
@@ -98,10 +98,10 @@ static void test_parts(void **state)
             assert_memory_equal(obj.face_parts, cases[i].parts, 4 * obj.face_count);
         else
             assert_true(!obj.face_parts && !obj.part_names);
-        head_obj_finish(&obj);
-        assert_int_equal(head_obj_read(&obj, path, HEAD_OBJ_POSITIONS, NULL), HDS_OK);
+        headfile_obj_finish(&obj);
+        assert_int_equal(headfile_obj_read(&obj, path, HEADFILE_OBJ_POSITIONS, NULL), HDS_OK);
         assert_null(obj.face_parts);
-        head_obj_finish(&obj);
+        headfile_obj_finish(&obj);
         hds_free(path);
     }
 }
@@ -114,9 +114,9 @@ static void test_too_many_parts(void **state)
     for (int i = 0; i < PARTS; i++)
         length += (size_t)snprintf(text + length, sizeof text - length, "g %d\n" FACE, i);
     char *path = files_write(*state, "q.obj", text);
-    head_obj obj;
+    headfile_obj obj;
     hds_error error = { 0 };
-    assert_int_equal(head_obj_read(&obj, path, HEAD_OBJ_ALL, &error), HDS_ERROR_FORMAT);
+    assert_int_equal(headfile_obj_read(&obj, path, HEADFILE_OBJ_ALL, &error), HDS_ERROR_FORMAT);
     files_check_error(&error, HDS_ERROR_FORMAT, path,
                       ":2053: one g more, expected at most 1024 of different names");
     hds_free(path);
@@ -145,10 +145,10 @@ static void test_numbers_are_exact(void **state)
         char *text = hds_format("v %s 0 0", numbers[i]);
         char *path = files_write(*state, "c.obj", text);
         double expected = strtod(numbers[i], NULL);
-        head_obj obj;
-        assert_int_equal(head_obj_read(&obj, path, HEAD_OBJ_ALL, NULL), HDS_OK);
+        headfile_obj obj;
+        assert_int_equal(headfile_obj_read(&obj, path, HEADFILE_OBJ_ALL, NULL), HDS_OK);
         assert_memory_equal(obj.vertices, &expected, sizeof expected);
-        head_obj_finish(&obj);
+        headfile_obj_finish(&obj);
         hds_free(text);
         hds_free(path);
     }
@@ -186,9 +186,9 @@ static void test_errors_name_the_line(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char *path = files_write(*state, "d.obj", cases[i].text);
-        head_obj obj;
+        headfile_obj obj;
         hds_error error = { 0 };
-        assert_int_equal(head_obj_read(&obj, path, HEAD_OBJ_ALL, &error), HDS_ERROR_FORMAT);
+        assert_int_equal(headfile_obj_read(&obj, path, HEADFILE_OBJ_ALL, &error), HDS_ERROR_FORMAT);
         files_check_error(&error, HDS_ERROR_FORMAT, path, cases[i].words);
         assert_null(obj.vertices);
         hds_free(path);
@@ -308,21 +308,21 @@ static void test_broken_kits(void **state)
     hds_head_model *m;
     hds_error error = { 0 };
     hds_free(files_write(kit, "smile.obj", "v 0 0 0\n"));
-    assert_int_equal(head_load_ict(&m, kit, &error), HDS_ERROR_FORMAT);
+    assert_int_equal(headfile_load_ict(&m, kit, &error), HDS_ERROR_FORMAT);
     files_check_error(&error, HDS_ERROR_FORMAT, "smile.obj",
                       "1 vertices, expected 4 as in generic_neutral_mesh.obj");
     assert_null(m);
     /* Of several bad files the first in order is named, whichever thread met it. */
     error = (hds_error){ 0 };
     hds_free(files_write(kit, "identity002.obj", "v 0 0 0\nv 0 0 oops\n"));
-    assert_int_equal(head_load_ict(&m, kit, &error), HDS_ERROR_FORMAT);
+    assert_int_equal(headfile_load_ict(&m, kit, &error), HDS_ERROR_FORMAT);
     files_check_error(&error, HDS_ERROR_FORMAT, "identity002.obj:2:", "found \"oops\"");
     error = (hds_error){ 0 };
     static const char *const meshes[] = { "", "v 0 0 0\n", "v 0 0 0\nvt 0 0\n" };
     for (size_t i = 0; i < sizeof meshes / sizeof *meshes; i++) {
         error = (hds_error){ 0 };
         hds_free(files_write(kit, "generic_neutral_mesh.obj", meshes[i]));
-        assert_int_equal(head_load_ict(&m, kit, &error), HDS_ERROR_FORMAT);
+        assert_int_equal(headfile_load_ict(&m, kit, &error), HDS_ERROR_FORMAT);
         files_check_error(&error, HDS_ERROR_FORMAT, kit,
                           "generic_neutral_mesh.obj: no faces, expected a whole mesh");
         assert_null(m);
@@ -330,12 +330,12 @@ static void test_broken_kits(void **state)
     char *mesh = io_join(kit, "generic_neutral_mesh.obj");
     assert_int_equal(unlink(mesh), 0);
     error = (hds_error){ 0 };
-    assert_int_equal(head_load_ict(&m, kit, &error), HDS_ERROR_NOT_FOUND);
+    assert_int_equal(headfile_load_ict(&m, kit, &error), HDS_ERROR_NOT_FOUND);
     files_check_error(&error, HDS_ERROR_NOT_FOUND, mesh, "not found; check the path");
     assert_null(m);
     assert_int_equal(mkdir(mesh, 0777), 0);
     error = (hds_error){ 0 };
-    assert_int_equal(head_load_ict(&m, kit, &error), HDS_ERROR_OS);
+    assert_int_equal(headfile_load_ict(&m, kit, &error), HDS_ERROR_OS);
     files_check_error(&error, HDS_ERROR_OS, mesh, "is a folder, expected a file");
     hds_free(mesh);
     hds_free(kit);
@@ -468,11 +468,11 @@ static void test_shared_kit(void **state)
         assert_true(fabs(low[k] - expected[0][k]) < 1e-6);
         assert_true(fabs(high[k] - expected[1][k]) < 1e-6);
     }
-    head_obj plain;
+    headfile_obj plain;
     char *mesh = io_join(folder, "generic_neutral_mesh.obj");
-    assert_int_equal(head_obj_read(&plain, mesh, HEAD_OBJ_ALL, NULL), HDS_OK);
+    assert_int_equal(headfile_obj_read(&plain, mesh, HEADFILE_OBJ_ALL, NULL), HDS_OK);
     check_parts(m, plain.uvs);
-    head_obj_finish(&plain);
+    headfile_obj_finish(&plain);
     hds_free(mesh);
     check_offset(folder, "identity000.obj", m->shape_basis);
     check_offset(folder, "identity029.obj", m->shape_basis + 3 * ICT_VERTICES * 29);

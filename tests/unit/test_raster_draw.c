@@ -707,32 +707,6 @@ static void test_light_turn(void **state)
     assert_true(key[1] > (real)0.1 && fabs((double)key[3]) < 0.01); /* now at its own left */
 }
 
-static void test_backgrounds(void **state)
-{
-    enum { PIXELS = 24 };
-    real image[3 * PIXELS * PIXELS], picture[3 * PIXELS * PIXELS];
-    test_mesh m = test_sphere(8, 0, (real)0.1, 0);
-    raster_view view = test_view(PIXELS, RASTER_SHADED);
-    view.background_picture = picture;
-    int kinds = 0;
-    for (uint64_t seed = 0; seed < 40; seed++) {
-        rng r = rng_make(seed, 6);
-        arena a = { 0 };
-        bool even = true;
-        raster_background_random(&r, PIXELS, PIXELS, picture);
-        for (int i = 0; i < 3 * PIXELS * PIXELS; i++) {
-            assert_in_range((int)(1000 * (double)picture[i]), 0, 1000);
-            even &= picture[i] == picture[i % 3];
-        }
-        kinds |= even ? 1 : 2;
-        draw(&m, &view, &a, image);
-        assert_memory_equal(image, picture, 3 * PIXELS * sizeof *image);
-        arena_finish(&a);
-    }
-    assert_int_equal(kinds, 3);
-    test_mesh_finish(&m);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -744,7 +718,6 @@ int main(void)
         cmocka_unit_test(test_nothing_to_see), cmocka_unit_test(test_plain),
         cmocka_unit_test(test_threads),        cmocka_unit_test(test_reduce),
         cmocka_unit_test(test_far_texture),    cmocka_unit_test(test_light_turn),
-        cmocka_unit_test(test_backgrounds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,8 @@
 /* Heads out and back: what each saved file holds is compared with the head, corner by corner; what
  * cannot be saved or read says so and leaves nothing behind. The head is an egg with a UV seam. */
 #include "head/head.h"
+#include "headsds/asset.h"
+#include "headsds/render.h"
 #include "io/io.h"
 
 #include <assimp/cimport.h>

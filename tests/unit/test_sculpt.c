@@ -2,6 +2,7 @@
 /* The sculpt behind the sample head, and the head.npz that was made of it: topology, UVs, what each
  * attribute does, lids, weights, and that the components are what they are called. */
 #include "head/head.h"
+#include "headfile/headfile.h"
 #include "io/io.h"
 #include "sculpt.h"
 
@@ -310,7 +311,7 @@ static head_model *shipped(void)
 {
     head_model *m = NULL;
     hds_error error = { 0 };
-    if (head_load_npz(&m, HEADSDS_SOURCE "/samples/head/head.npz", &error) != HDS_OK)
+    if (headfile_load_npz(&m, HEADSDS_SOURCE "/samples/head/head.npz", &error) != HDS_OK)
         fail_msg("%s", error.message);
     return m;
 }

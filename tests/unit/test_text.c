@@ -17,17 +17,17 @@ static size_t check_case(const text_tokenizer *t, const json_t *entry)
 {
     const char *text = json_string_value(json_object_get(entry, "text"));
     const json_t *expected = json_object_get(entry, "ids");
-    int64_t ids[HDS_TOKENS];
+    int64_t ids[TEXT_TOKENS];
     size_t count = 0;
     hds_error error = { 0 };
     check_ok(text_tokenize(t, text, ids, &count, &error), &error);
-    assert_int_equal(json_array_size(expected), HDS_TOKENS);
+    assert_int_equal(json_array_size(expected), TEXT_TOKENS);
     json_t *before = json_object_get(entry, "n_tokens_before_truncation");
     if (count != (size_t)json_integer_value(before)) {
         print_error("\"%s\": %zu tokens\n", text, count);
         return 1;
     }
-    for (size_t i = 0; i < HDS_TOKENS; i++)
+    for (size_t i = 0; i < TEXT_TOKENS; i++)
         if (ids[i] != json_integer_value(json_array_get(expected, i))) {
             print_error("\"%s\": token %zu is %lld\n", text, i, (long long)ids[i]);
             return 1;
@@ -98,12 +98,12 @@ static void write_small(void)
 
 static void check_ids(const text_tokenizer *t, const char *text, size_t count, const int64_t *ids)
 {
-    int64_t found[HDS_TOKENS];
+    int64_t found[TEXT_TOKENS];
     size_t tokens = 0;
     hds_error error = { 0 };
     check_ok(text_tokenize(t, text, found, &tokens, &error), &error);
     assert_int_equal(tokens, count);
-    for (size_t i = 0; i < HDS_TOKENS; i++)
+    for (size_t i = 0; i < TEXT_TOKENS; i++)
         assert_int_equal(found[i], i < count ? ids[i] : 10);
 }
 
@@ -125,7 +125,7 @@ static void test_small(void **state)
               (int64_t[]){ 8, 9, 9, 9 }); /* composed: two bytes it does not know */
     check_ids(t, "a<s>b!", 6, (int64_t[]){ 8, 3, 8, 4, 10, 9 }); /* the padding's word, too */
     check_ids(t, "aa</s>", 5, (int64_t[]){ 8, 0, 3, 9, 9 });
-    int64_t ids[HDS_TOKENS];
+    int64_t ids[TEXT_TOKENS];
     char long_text[300];
     memset(long_text, 'c', sizeof long_text);
     long_text[sizeof long_text - 1] = '\0';
@@ -148,7 +148,7 @@ static void test_refused_texts(void **state)
     };
     hds_error error = { 0 };
     text_tokenizer *t = NULL;
-    int64_t ids[HDS_TOKENS];
+    int64_t ids[TEXT_TOKENS];
     write_small();
     check_ok(text_tokenizer_load(&t, scratch_folder, &error), &error);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What every module stands on: status and error, hashes, arena, threads, counter-based random
+ * numbers, a cache of arrays.
+ *
+ * Kernels from math to raster cannot fail; they are compiled twice, with `real` as float (the
+ * product) and as double (the gradient tests, -DHDS_REAL_DOUBLE). */
+#ifndef HDS_BASE_H
+#define HDS_BASE_H
+
+#include "headsds/error.h"
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef HDS_REAL_DOUBLE
+typedef double real;
+#else
+typedef float real;
+#endif
+
+/* Marks functions with plain loops that gain from wider vectors: compiled for each kind of machine,
+ * the kind is chosen when the program starts. */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define HDS_WIDE __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define HDS_WIDE
+#endif
+
+/* ---- error.c ---- */
+
+/* The one place where errors are born: set a breakpoint here. Returns `status`. The message is one
+ * line of UTF-8 whatever it repeats: control characters become spaces, ill-formed bytes "?". */
+hds_status hds_raise(hds_error *error, hds_status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Bytes of the well-formed UTF-8 character at `text`, 1 to 4: no overlong form, no surrogate,
+ * nothing above U+10FFFF. 0: there is none, or the end. */
+size_t hds_utf8_length(const char *text);
+
+/* ---- hash.c: FNV-1a ---- */
+
+#define BASE_HASH_START 14695981039346656037u
+/* The hash of what gave `hash` (of nothing: BASE_HASH_START, or a number of one's own) and `count`
+ * bytes after it. Checkpoints and .headsds files hold such numbers: they never change. */
+uint64_t base_hash(uint64_t hash, const void *bytes, size_t count);
+
+/* ---- memory.c ---- */
+
+/* Zeroed memory of count * size bytes, or NULL (also when the product overflows). */
+void *hds_alloc(size_t count, size_t size);
+void hds_free(void *memory);
+char *hds_strdup(const char *text);       /* new, or NULL; NULL of NULL */
+char *hds_format(const char *format, ...) /* new, or NULL */
+    __attribute__((format(printf, 1, 2)));
+
+/* Scratch memory that is given back all at once. Grows by blocks; a pointer stays valid until
+ * arena_leave to a mark taken before it, or arena_finish. Allocation failure: see arena_alloc. */
+typedef struct arena_block arena_block;
+typedef struct arena {
+    arena_block *block; /* newest; blocks are kept for reuse by the next round */
+    size_t used;        /* bytes used of the newest block */
+} arena;
+typedef struct arena_mark {
+    arena_block *block;
+    size_t used;
+} arena_mark;
+/* Zeroed, 64-byte aligned; NULL: out of memory. */
+void *arena_alloc(arena *a, size_t count, size_t size);
+/* The same with whatever was there: for what is written before it is read. */
+void *arena_take(arena *a, size_t count, size_t size);
+arena_mark arena_enter(const arena *a);
+void arena_leave(arena *a, arena_mark mark);
+void arena_finish(arena *a);
+
+/* ---- threads.c ---- */
+
+/* Calls body(context, i) once for each i in [0, count), on up to threads_count() threads, and
+ * returns when all are done. Results are the same for any number of threads as long as body(i)
+ * writes only what belongs to i: reduce per-chunk sums in order of chunk, with a number of chunks
+ * that does not depend on the threads. A nested call runs on the calling thread. */
+typedef void (*threads_body)(void *context, size_t index);
+void threads_parallel(size_t count, threads_body body, void *context);
+int threads_count(void);
+void threads_set_count(int count); /* 0: the number of processors this process may use */
+
+/* ---- random.c: Philox 4x32-10 (Salmon et al., SC'11) ---- */
+
+/* A random number is a function of (seed, stream, index): nothing is carried between draws, so a
+ * resumed run draws what the killed one would have drawn. */
+typedef struct rng {
+    uint64_t seed;
+    uint64_t stream; /* what the numbers are for: step, view, ... */
+    uint64_t index;  /* next draw */
+} rng;
+rng rng_make(uint64_t seed, uint64_t stream);
+uint32_t rng_u32(rng *r);
+double rng_uniform(rng *r);                        /* [0, 1) */
+double rng_range(rng *r, double low, double high); /* [low, high) */
+double rng_normal(rng *r);                         /* mean 0, variance 1 */
+uint32_t rng_below(rng *r, uint32_t count);        /* [0, count) */
+void rng_normal_fill(rng *r, float *out, size_t count);
+
+/* ---- cache.c ---- */
+
+/* Arrays of floats that took long to calculate, under names that say everything they depend on: the
+ * last few in memory, all in a folder of files: $HEADSDS_CACHE (empty: none), else headsds in
+ * $XDG_CACHE_HOME or in ~/.cache. Safe from any thread and process.
+ * -> whether `count` values were found under this name. */
+bool cache_get(const char *name, float *values, size_t count);
+void cache_put(const char *name, const float *values, size_t count); /* best effort */
+void cache_forget(void); /* what is in memory: for tests */
+
+#endif

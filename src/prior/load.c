@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A prior from the files of a latent diffusion model: a diffusers folder, or one file of weights
+ * and a folder for its configuration. */
+#include "prior_priv.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char layout[] =
+    "a diffusers folder with tokenizer, text_encoder, vae, unet, scheduler";
+
+/* A path below the prior's folder; new. */
+static char *below(const hds_prior *p, const char *part, const char *file)
+{
+    return file ? hds_format("%s/%s/%s", p->folder, part, file)
+                : hds_format("%s/%s", p->folder, part);
+}
+
+static hds_status no_memory(const hds_prior *p, hds_error *error)
+{
+    return hds_raise(error, HDS_ERROR_MEMORY, "%s: out of memory", p->path ? p->path : "prior");
+}
+
+static hds_status load_configs(hds_prior *p, hds_error *error)
+{
+    char *clip = below(p, "text_encoder", "config.json"), *vae = below(p, "vae", "config.json");
+    char *unet = below(p, "unet", "config.json"), *tokenizer = below(p, "tokenizer", NULL);
+    char *scheduler = below(p, "scheduler", "scheduler_config.json");
+    char *card = below(p, "headsds.json", NULL);
+    hds_status status = HDS_OK;
+    if (!clip || !vae || !unet || !tokenizer || !scheduler || !card)
+        status = no_memory(p, error);
+    if (status == HDS_OK)
+        status = text_tokenizer_load(&p->tokenizer, tokenizer, error);
+    if (status == HDS_OK)
+        status = clip_text_config_load(&p->clip, clip, error);
+    if (status == HDS_OK)
+        status = vae_config_load(&p->vae, vae, error);
+    if (status == HDS_OK)
+        status = unet_config_load(&p->unet, unet, error);
+    if (status == HDS_OK)
+        status = schedule_load(&p->schedule, scheduler, error);
+    if (status == HDS_OK)
+        status = prior_card_load(&p->card, card, error);
+    hds_free(clip);
+    hds_free(vae);
+    hds_free(unet);
+    hds_free(tokenizer);
+    hds_free(scheduler);
+    hds_free(card);
+    return status;
+}
+
+/* What the parts must agree on, and what these calls are made for. */
+static hds_status check_configs(const hds_prior *p, hds_error *error)
+{
+    const unet_config *u = &p->unet;
+    if (u->text_width != p->clip.width)
+        return hds_raise(error, HDS_ERROR_FORMAT,
+                         "%s: unet: \"cross_attention_dim\" is %d, expected %d, the text encoder's "
+                         "\"hidden_size\"",
+                         p->path, u->text_width, p->clip.width);
+    if (text_tokenizer_get_size(p->tokenizer) > p->clip.vocabulary)
+        return hds_raise(error, HDS_ERROR_FORMAT,
+                         "%s: tokenizer: %lld entries, expected at most %d, the text encoder's "
+                         "\"vocab_size\"",
+                         p->path, (long long)text_tokenizer_get_size(p->tokenizer),
+                         p->clip.vocabulary);
+    if (p->clip.positions < HDS_TOKENS)
+        return hds_raise(error, HDS_ERROR_FORMAT,
+                         "%s: text_encoder: \"max_position_embeddings\" is %d, expected %d",
+                         p->path, p->clip.positions, HDS_TOKENS);
+    if (u->in_channels == 2 * p->vae.latent_channels + 1)
+        return hds_raise(error, HDS_ERROR_FORMAT,
+                         "%s: unet: %d input channels: an inpainting model, which heads are not "
+                         "made with; take the model that it was made from, or an InstructPix2Pix",
+                         p->path, u->in_channels);
+    if ((u->in_channels != p->vae.latent_channels && !prior_edits(p)) ||
+        u->out_channels != p->vae.latent_channels)
+        return hds_raise(error, HDS_ERROR_FORMAT,
+                         "%s: unet: %d channels in and %d out, expected %d, the VAE's "
+                         "\"latent_channels\", and %d or twice as many in (InstructPix2Pix)",
+                         p->path, u->in_channels, u->out_channels, p->vae.latent_channels,
+                         p->vae.latent_channels);
+    if (p->vae.latent_channels != 4)
+        return hds_raise(error, HDS_ERROR_FORMAT,
+                         "%s: vae: \"latent_channels\" is %d, expected 4 (Stable Diffusion 1 and "
+                         "2)",
+                         p->path, p->vae.latent_channels);
+    if (p->vae.image_channels != 3 || p->vae.levels != 4)
+        return hds_raise(error, HDS_ERROR_FORMAT,
+                         "%s: vae: %d channels and %d levels, expected 3 and 4 (latents of an "
+                         "eighth of the picture)",
+                         p->path, p->vae.image_channels, p->vae.levels);
+    return HDS_OK;
+}
+
+/* Of a part's folder, or of the file that holds all parts. */
+static weights *load_weights(const hds_prior *p, const char *part, const char *stem,
+                             weights_adopt adopt, const void *config)
+{
+    bool single = p->path != p->folder;
+    char *place = single ? hds_format("%s: %s", p->path, part) : below(p, part, NULL);
+    weights *w = NULL;
+    if (!place)
+        tn_fail(p->cx, HDS_ERROR_MEMORY, "%s: out of memory", p->path);
+    else if (single)
+        w = weights_open(
+            p->cx, place,
+            &(weights_source){ (const char *const *)&p->path, 1, adopt, (void *)config },
+            WEIGHTS_FROZEN);
+    else
+        w = prior_part_open(p->cx, place, stem);
+    hds_free(place);
+    return w;
+}
+
+static hds_status load_networks(hds_prior *p, hds_error *error)
+{
+    static const char stem[] = "diffusion_pytorch_model";
+    p->clip_weights = load_weights(p, "text_encoder", "model", prior_adopt_text, &p->clip);
+    p->vae_weights = load_weights(p, "vae", stem, prior_adopt_vae, &p->vae);
+    p->unet_weights = load_weights(p, "unet", stem, prior_adopt_unet, &p->unet);
+    if (!tn_failed(p->cx)) {
+        weights_set_type(p->unet_weights, p->type);
+        at clip = at_root(p->cx, p->clip_weights), vae = at_root(p->cx, p->vae_weights);
+        at unet = at_root(p->cx, p->unet_weights);
+        clip_text_survey(&p->clip, &clip);
+        vae_survey(&p->vae, &vae);
+        unet_survey(&p->unet, &unet);
+    }
+    return tn_check(p->cx, error);
+}
+
+/* Sets path and folder. */
+static hds_status find_files(hds_prior *p, const hds_prior_params *params, hds_error *error)
+{
+    const char *config = params ? params->config : NULL;
+    hds_status status = HDS_OK;
+    if (!params || !params->path)
+        status = io_data_path(&p->path, "prior", error);
+    else if (!(p->path = hds_strdup(params->path)))
+        status = no_memory(p, error);
+    if (status != HDS_OK)
+        return status;
+    bool folder = io_is_folder(p->path);
+    if (!folder && !io_exists(p->path))
+        return hds_raise(error, HDS_ERROR_NOT_FOUND, "%s: no such file or folder, expected %s",
+                         p->path, layout);
+    if (folder && config)
+        return hds_raise(error, HDS_ERROR_ARGUMENT,
+                         "config is given, but %s is a folder and has its own", p->path);
+    if (!folder && !config)
+        return hds_raise(error, HDS_ERROR_ARGUMENT,
+                         "%s is one file, which holds neither tokenizer nor configuration: give "
+                         "config, a diffusers folder of the same kind of model",
+                         p->path);
+    if (!folder && !io_is_folder(config))
+        return hds_raise(error, HDS_ERROR_NOT_FOUND, "config: %s: %s, expected %s", config,
+                         io_exists(config) ? "not a folder" : "no such folder", layout);
+    p->folder = folder ? p->path : hds_strdup(config);
+    return p->folder ? HDS_OK : no_memory(p, error);
+}
+
+hds_status prior_open(hds_prior **prior, const hds_prior_params *params, hds_error *error)
+{
+    hds_prior *p = hds_alloc(1, sizeof *p);
+    *prior = NULL;
+    if (!p)
+        return hds_raise(error, HDS_ERROR_MEMORY, "prior: out of memory");
+    p->references = 1;
+    pthread_mutex_init(&p->lock, NULL);
+    hds_status status = find_files(p, params, error);
+    if (status == HDS_OK)
+        status = load_configs(p, error);
+    if (status == HDS_OK)
+        status = check_configs(p, error);
+    if (status == HDS_OK)
+        status = prior_device_open(&p->cx, &p->device, &p->type,
+                                   &(prior_device_params){ .device = params ? params->device : NULL,
+                                                           .dtype = params ? params->dtype : NULL,
+                                                           .channels = p->unet.channels[0] },
+                                   error);
+    if (status == HDS_OK)
+        status = load_networks(p, error);
+    for (size_t i = 0; status == HDS_OK && params && i < params->lora_count; i++)
+        status = prior_lora_load(p, &params->loras[i], error);
+    if (status == HDS_OK && params)
+        status = prior_controls_load(p, params, error);
+    if (status == HDS_OK)
+        *prior = p;
+    else
+        prior_close(p);
+    return status;
+}
+
+void prior_close(hds_prior *p)
+{
+    weights_destroy(&p->clip_weights);
+    weights_destroy(&p->vae_weights);
+    weights_destroy(&p->unet_weights);
+    prior_controls_finish(p);
+    tn_context_destroy(&p->cx);
+    text_tokenizer_destroy(&p->tokenizer);
+    schedule_finish(&p->schedule);
+    prior_card_finish(&p->card);
+    pthread_mutex_destroy(&p->lock);
+    if (p->folder != p->path)
+        hds_free(p->folder);
+    hds_free(p->path);
+    hds_free(p->device);
+    hds_free(p->key);
+    hds_free(p);
+}

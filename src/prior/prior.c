@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A loaded prior: what it is, turns on its tensor context, and the checks that all calls share.
+ * Calls from several threads take turns. */
+#include "prior_priv.h"
+
+#include <math.h>
+
+void hds_prior_get_info(const hds_prior *p, hds_prior_info *info)
+{
+    *info = (hds_prior_info){ .path = p->path,
+                              .text_width = p->clip.width,
+                              .latent_channels = p->vae.latent_channels,
+                              .sample_size = p->unet.sample_size,
+                              .timestep_count = p->schedule.count,
+                              .alphas_cumprod = p->schedule.alphas_cumprod,
+                              .texture_map_head = p->card.head,
+                              .texture_map_prefix = p->card.prefix,
+                              .edits = prior_edits(p),
+                              .neutral_prompt = p->card.neutral,
+                              .device = p->device,
+                              .dtype = prior_dtype_name(p->type) };
+}
+
+hds_status hds_prior_tokenize(hds_prior *p, const char *const *texts, size_t count, int64_t *ids,
+                              hds_error *error)
+{
+    hds_status status = HDS_OK;
+    for (size_t i = 0; i < count && status == HDS_OK; i++)
+        status = text_tokenize(p->tokenizer, texts[i], ids + i * HDS_TOKENS, NULL, error);
+    return status;
+}
+
+_Static_assert(HDS_TOKENS == TEXT_TOKENS, "the public header says how many tokens a text has");
+
+size_t prior_begin(hds_prior *p)
+{
+    pthread_mutex_lock(&p->lock);
+    return tn_enter(p->cx);
+}
+
+hds_status prior_end(hds_prior *p, size_t scope, hds_error *error)
+{
+    tn_leave(p->cx, scope, NULL);
+    hds_status status = tn_check(p->cx, error);
+    pthread_mutex_unlock(&p->lock);
+    return status;
+}
+
+void prior_take(hds_prior *p, const char *what, const tn *x, float *out, size_t count)
+{
+    tn_to_f32(p->cx, x, out, count);
+    if (!tn_failed(p->cx) && !tn_finite(p->cx, x))
+        tn_fail(p->cx, HDS_ERROR_FORMAT,
+                "%s: %s are not finite: the input is too large, or the weights are damaged",
+                p->path, what);
+}
+
+static hds_status check_count(size_t count, hds_error *error)
+{
+    if (count < 1 || count > 65536)
+        return hds_raise(error, HDS_ERROR_ARGUMENT, "count is %zu, expected 1 to 65536", count);
+    return HDS_OK;
+}
+
+hds_status prior_check_finite(const char *name, const float *numbers, size_t count,
+                              hds_error *error)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!isfinite(numbers[i]))
+            return hds_raise(error, HDS_ERROR_ARGUMENT,
+                             "%s: number %zu is %g, expected a finite one", name, i,
+                             (double)numbers[i]);
+    return HDS_OK;
+}
+
+hds_status prior_check_size(size_t count, size_t height, size_t width, size_t unit,
+                            hds_error *error)
+{
+    if (height < unit || width < unit || height % unit || width % unit || height > 8192 * unit ||
+        width > 8192 * unit)
+        return hds_raise(error, HDS_ERROR_ARGUMENT, "size is %zux%zu, expected multiples of %zu",
+                         width, height, unit);
+    return check_count(count, error);
+}
+
+hds_status hds_prior_encode_tokens(hds_prior *p, const int64_t *ids, size_t count, float *states,
+                                   hds_error *error)
+{
+    hds_status status = check_count(count, error);
+    for (size_t i = 0; i < count * HDS_TOKENS && status == HDS_OK; i++)
+        if (ids[i] < 0 || ids[i] >= p->clip.vocabulary)
+            status = hds_raise(error, HDS_ERROR_ARGUMENT, "token id %lld, expected 0 to %d",
+                               (long long)ids[i], p->clip.vocabulary - 1);
+    if (status != HDS_OK)
+        return status;
+    size_t scope = prior_begin(p);
+    at root = at_root(p->cx, p->clip_weights);
+    tn *y = clip_text_encode(&p->clip, &root, ids, (int64_t)count, HDS_TOKENS, 0);
+    prior_take(p, "text states", y, states, count * HDS_TOKENS * (size_t)p->clip.width);
+    return prior_end(p, scope, error);
+}
+
+bool prior_edits(const hds_prior *p)
+{
+    return p->unet.in_channels == 2 * p->vae.latent_channels;
+}
+
+tn *prior_repeat(tn_context *cx, const tn *x, int copies)
+{
+    const tn *parts[PRIOR_BRANCHES] = { x, x, x };
+    return tn_cat(cx, parts, copies, 0);
+}
+
+hds_status prior_check_timesteps(const hds_prior *p, const float *timesteps, size_t count,
+                                 hds_error *error)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!(timesteps[i] >= 0 && timesteps[i] <= (float)(p->schedule.count - 1)))
+            return hds_raise(error, HDS_ERROR_ARGUMENT, "timestep is %g, expected 0 to %d",
+                             (double)timesteps[i], p->schedule.count - 1);
+    return HDS_OK;
+}
