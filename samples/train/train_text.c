@@ -16,7 +16,7 @@
 enum { BATCH = 64 };
 
 typedef struct batch {
-    int64_t ids[BATCH * HDS_TOKENS];
+    int64_t ids[BATCH * TEXT_TOKENS];
     caption_meaning meaning[BATCH];
 } batch;
 
@@ -32,7 +32,7 @@ static hds_status draw_batch(const text_tokenizer *tokenizer, int64_t step, batc
         caption_medium medium = (caption_medium)rng_below(&r, CAPTION_MEDIA);
         float azimuth = 360 * (float)rng_uniform(&r);
         caption_write(&r, attributes, medium, azimuth, caption, sizeof caption, &b->meaning[i]);
-        hds_status status = text_tokenize(tokenizer, caption, b->ids + i * HDS_TOKENS, NULL, error);
+        hds_status status = text_tokenize(tokenizer, caption, b->ids + i * TEXT_TOKENS, NULL, error);
         if (status != HDS_OK)
             return status;
     }
@@ -43,9 +43,9 @@ static hds_status draw_batch(const text_tokenizer *tokenizer, int64_t step, batc
 static tn *text_loss(const clip_text_config *c, trainer *t, const batch *b)
 {
     int count = BATCH / t->crew->count, first = count * t->crew->rank;
-    const int64_t *ids = b->ids + first * HDS_TOKENS;
+    const int64_t *ids = b->ids + first * TEXT_TOKENS;
     at root = at_root(t->cx, t->live);
-    tn *states = clip_text_encode(c, &root, ids, count, HDS_TOKENS, 0);
+    tn *states = clip_text_encode(c, &root, ids, count, TEXT_TOKENS, 0);
     tn *end = clip_text_pool(c, &root, states, ids);
     tn *said = tn_narrow(t->cx, end, 1, 0, CAPTION_MEANINGS);
     return tn_mean_square(

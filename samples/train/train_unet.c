@@ -30,7 +30,7 @@ typedef struct session {
 
 typedef struct batch {
     float clean[BATCH * EACH], noise[BATCH * EACH], noisy[BATCH * EACH], times[BATCH];
-    int64_t ids[BATCH * HDS_TOKENS];
+    int64_t ids[BATCH * TEXT_TOKENS];
     int steps[BATCH];
 } batch;
 
@@ -53,7 +53,7 @@ static hds_status draw_batch(const session *s, batch *b, hds_error *error)
         caption_write(&r, record->sample.attributes, (caption_medium)record->sample.medium,
                       record->sample.azimuth, caption, sizeof caption, NULL);
         hds_status status =
-            text_tokenize(s->tokenizer, caption, b->ids + i * HDS_TOKENS, NULL, error);
+            text_tokenize(s->tokenizer, caption, b->ids + i * TEXT_TOKENS, NULL, error);
         if (status != HDS_OK)
             return status;
         memcpy(b->clean + i * EACH, record->latents, sizeof record->latents);
@@ -71,7 +71,7 @@ static tn *loss_of(const session *s, const batch *b)
     tn_context *cx = s->t->cx;
     int count = BATCH / s->t->crew.count, first = count * s->t->crew.rank;
     at clip = at_root(cx, s->text), unet = at_root(cx, s->trainer.live);
-    tn *text = clip_text_encode(&s->clip, &clip, b->ids + first * HDS_TOKENS, count, HDS_TOKENS, 0);
+    tn *text = clip_text_encode(&s->clip, &clip, b->ids + first * TEXT_TOKENS, count, TEXT_TOKENS, 0);
     tn *x = tn_from_f32(cx, b->noisy + first * EACH, TN_SHAPE(count, 4, SIDE, SIDE));
     tn *noise = tn_from_f32(cx, b->noise + first * EACH, TN_SHAPE(count, 4, SIDE, SIDE));
     tn *predicted = unet_forward(&s->unet, &unet, x, b->times + first, count, text);

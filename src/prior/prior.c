@@ -30,7 +30,7 @@ hds_status hds_prior_tokenize(hds_prior *p, const char *const *texts, size_t cou
     return status;
 }
 
-_Static_assert(HDS_TOKENS == TEXT_TOKENS, "the public header says how many tokens a text has");
+_Static_assert((int)HDS_TOKENS == (int)TEXT_TOKENS, "the public header says how many tokens a text has");
 
 size_t prior_begin(hds_prior *p)
 {

@@ -4,6 +4,7 @@
 #include "view/view.h"
 
 #include <math.h>
+#include <string.h>
 
 enum { GRID = 9 }; /* noise: random colours at GRID x GRID places, blended in between */
 
