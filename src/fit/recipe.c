@@ -12,78 +12,38 @@ enum { MOST_STEPS = 100000, MOST_PATH = 3 * HDS_NAME };
 #define STAGE(field) #field, .offset = offsetof(hds_stage_params, field)
 static const hds_option stage_options[] = {
     { STAGE(skip), .type = HDS_OPTION_BOOL, .help = "leave this stage out" },
-    { STAGE(variable),
-      .type = HDS_OPTION_NAME,
-      .choices = "shape texture",
+    { STAGE(variable), .type = HDS_OPTION_NAME, .choices = "shape texture",
       .help = "what the stage changes" },
-    { STAGE(texture),
-      .type = HDS_OPTION_NAME,
-      .choices = "texels",
+    { STAGE(texture), .type = HDS_OPTION_NAME, .choices = "texels",
       .help = "how the texture is made of numbers: texels are sRGB colours" },
-    { STAGE(steps),
-      .type = HDS_OPTION_INT,
-      .low = 1,
-      .high = MOST_STEPS,
+    { STAGE(steps), .type = HDS_OPTION_INT, .low = 1, .high = MOST_STEPS,
       .help = "optimisation steps" },
-    { STAGE(views),
-      .type = HDS_OPTION_INT,
-      .low = 1,
-      .high = FIT_MOST_VIEWS,
+    { STAGE(views), .type = HDS_OPTION_INT, .low = 1, .high = FIT_MOST_VIEWS,
       .help = "rendered views a step; where the texture map itself is shown, draws of noise" },
-    { STAGE(resolution),
-      .type = HDS_OPTION_INT,
-      .low = 32,
-      .high = 2048,
-      .multiple = 8,
-      .automatic = 1,
-      .help = "pixels each way of a view; 0: what the prior was trained for" },
-    { STAGE(shading),
-      .type = HDS_OPTION_NAME,
-      .choices = "grey textured",
+    { STAGE(resolution), .type = HDS_OPTION_INT, .low = 32, .high = 2048, .multiple = 8,
+      .automatic = 1, .help = "pixels each way of a view; 0: what the prior was trained for" },
+    { STAGE(shading), .type = HDS_OPTION_NAME, .choices = "grey textured",
       .help = "what covers the head in the views" },
-    { STAGE(normals),
-      .type = HDS_OPTION_FLOAT,
-      .low = 0,
-      .high = 1,
+    { STAGE(normals), .type = HDS_OPTION_FLOAT, .low = 0, .high = 1,
       .help = "share of the views that show normals as colours instead" },
-    { STAGE(azimuth_range),
-      .type = HDS_OPTION_FLOAT,
-      .low = 0,
-      .high = 180,
+    { STAGE(azimuth_range), .type = HDS_OPTION_FLOAT, .low = 0, .high = 180,
       .help = "degrees: views come from the front and up to so far to either side" },
-    { STAGE(gradient_clip),
-      .type = HDS_OPTION_FLOAT,
-      .above = true,
-      .low = 0,
-      .high = 1e9,
+    { STAGE(gradient_clip), .type = HDS_OPTION_FLOAT, .above = true, .low = 0, .high = 1e9,
       .help = "a view's gradient is scaled down to so many times the mean norm of the step's "
               "views; a large value switches it off" },
-    { STAGE(precondition),
-      .type = HDS_OPTION_NAME,
-      .choices = "none whitening pyramid",
+    { STAGE(precondition), .type = HDS_OPTION_NAME, .choices = "none whitening pyramid",
       .help = "what the gradient is multiplied by. whitening: the inverse square root of the "
               "second moment of other prompts' gradients; pyramid: gradients of views are "
               "averaged over blocks of texels of all sizes" },
-    { STAGE(optimizer),
-      .type = HDS_OPTION_NAME,
-      .choices = "adam",
+    { STAGE(optimizer), .type = HDS_OPTION_NAME, .choices = "adam",
       .help = "adam: one second moment for all values, decoupled weight decay" },
-    { STAGE(learning_rate),
-      .type = HDS_OPTION_FLOAT,
-      .above = true,
-      .low = 0,
-      .high = 100,
+    { STAGE(learning_rate), .type = HDS_OPTION_FLOAT, .above = true, .low = 0, .high = 100,
       .help = "root mean square change a step under a steady gradient; shape in standard "
               "deviations, texels in [0, 1]" },
-    { STAGE(learning_rate_schedule),
-      .type = HDS_OPTION_NAME,
+    { STAGE(learning_rate_schedule), .type = HDS_OPTION_NAME,
       .choices = "constant linear cosine tail",
       .help = "how the learning rate falls to a tenth; tail: over the last third" },
-    { STAGE(weight_decay),
-      .type = HDS_OPTION_FLOAT,
-      .low = 0,
-      .high = 1e6,
-      .former = "l2",
+    { STAGE(weight_decay), .type = HDS_OPTION_FLOAT, .low = 0, .high = 1e6, .former = "l2",
       .help = "pull toward the start: 1 / weight_decay bounds the change, in the units of "
               "learning_rate; 0: none" },
 };
@@ -91,39 +51,20 @@ static const hds_option stage_options[] = {
 
 #define GUIDANCE(field) #field, .offset = offsetof(hds_guidance, field)
 static const hds_option guidance_options[] = {
-    { GUIDANCE(kind),
-      .type = HDS_OPTION_NAME,
-      .choices = "sds",
+    { GUIDANCE(kind), .type = HDS_OPTION_NAME, .choices = "sds",
       .help = "sds: score distillation sampling" },
-    { GUIDANCE(shown),
-      .type = HDS_OPTION_NAME,
-      .choices = "auto views map",
+    { GUIDANCE(shown), .type = HDS_OPTION_NAME, .choices = "auto views map",
       .help = "what the prior sees: rendered views, or the texture map; auto: the map where the "
               "stage changes the texture and the prior knows maps of this head model" },
-    { GUIDANCE(weight),
-      .type = HDS_OPTION_FLOAT,
-      .low = 0,
-      .high = 1e6,
+    { GUIDANCE(weight), .type = HDS_OPTION_FLOAT, .low = 0, .high = 1e6,
       .help = "of this guidance's gradient in the sum" },
-    { GUIDANCE(guidance_scale),
-      .type = HDS_OPTION_FLOAT,
-      .low = 0,
-      .high = 1e5,
+    { GUIDANCE(guidance_scale), .type = HDS_OPTION_FLOAT, .low = 0, .high = 1e5,
       .help = "classifier-free guidance: eps(null) + guidance_scale (eps(text) - eps(null))" },
-    { GUIDANCE(timestep_schedule),
-      .type = HDS_OPTION_NAME,
-      .choices = "stratified uniform",
+    { GUIDANCE(timestep_schedule), .type = HDS_OPTION_NAME, .choices = "stratified uniform",
       .help = "how timesteps are drawn. stratified: the views of a step share out the range" },
-    { GUIDANCE(timestep_min),
-      .type = HDS_OPTION_FLOAT,
-      .low = 0,
-      .high = 1,
+    { GUIDANCE(timestep_min), .type = HDS_OPTION_FLOAT, .low = 0, .high = 1,
       .help = "least timestep, as a fraction of the schedule" },
-    { GUIDANCE(timestep_max),
-      .type = HDS_OPTION_FLOAT,
-      .above = true,
-      .low = 0,
-      .high = 1,
+    { GUIDANCE(timestep_max), .type = HDS_OPTION_FLOAT, .above = true, .low = 0, .high = 1,
       .help = "largest timestep, as a fraction of the schedule" },
 };
 #undef GUIDANCE
@@ -195,8 +136,7 @@ static const hds_stage_params default_stages[] = {
 };
 
 static const hds_recipe recipes[] = {
-    { "default",
-      "the built-in prior's own: shape under grey shading and normals, then the texture",
+    { "default", "the built-in prior's own: shape under grey shading and normals, then the texture",
       default_stages, sizeof default_stages / sizeof *default_stages },
 };
 enum { RECIPES = sizeof recipes / sizeof *recipes };
@@ -346,7 +286,8 @@ json_t *fit_stage_record(const hds_stage_params *s)
     json_t *record = json_object();
     int failed = !record;
     for (int i = 0; i < STAGE_OPTIONS; i++)
-        failed |= json_object_set_new(record, stage_options[i].name, value_of(&stage_options[i], s));
+        failed |=
+            json_object_set_new(record, stage_options[i].name, value_of(&stage_options[i], s));
     for (int k = 0; k < HDS_MAX_GUIDANCES && s->guidance[k].kind[0]; k++) {
         json_t *guidance = json_object();
         for (int i = 0; i < GUIDANCE_OPTIONS; i++)

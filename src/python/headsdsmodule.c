@@ -248,6 +248,8 @@ static void module_free(void *module)
 }
 
 static PyMethodDef functions[] = {
+    { "recipes", python_recipes, METH_NOARGS, python_recipes_doc },
+    { "options", python_options, METH_NOARGS, python_options_doc },
     { "generate", (PyCFunction)(void (*)(void))python_generate, METH_VARARGS | METH_KEYWORDS,
       python_generate_doc },
     { "write_png", write_png, METH_VARARGS, write_png_doc },

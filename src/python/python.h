@@ -143,6 +143,21 @@ PyObject *python_progress(const python_state *state, const hds_job_progress *pro
 /* arrays: shape, expression, offsets, rotation, translation, which it takes. */
 PyObject *python_fit(const python_state *state, PyObject *const arrays[5], const hds_fit *fit);
 
+/* Settings of a run from dicts of options; zero-initialise it, and finish it also after a failure. */
+typedef struct python_settings {
+    hds_setting *settings;
+    size_t count;
+} python_settings;
+/* Adds those of a dict (NULL: none). stage: what begins their names, or "" where the keys have it;
+ * None skips that stage. argument: for messages. */
+bool python_settings_get(python_settings *s, const char *argument, const char *stage,
+                         PyObject *object);
+void python_settings_finish(python_settings *s);
+PyObject *python_recipes(PyObject *module, PyObject *none);
+extern const char python_recipes_doc[];
+PyObject *python_options(PyObject *module, PyObject *none);
+extern const char python_options_doc[];
+
 PyObject *python_vertices(PyObject *head_model, PyObject *arguments, PyObject *keywords);
 extern const char python_vertices_doc[];
 PyObject *python_vertices_gradient(PyObject *head_model, PyObject *arguments, PyObject *keywords);
