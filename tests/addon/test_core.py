@@ -257,11 +257,17 @@ def test_settings():
     given.check()
     assert given.arguments("m", "p", "s") == {
         "prompt": "a man", "head_model": "m", "prior": "p", "seed": 3, "start": "s",
-        "geometry": None, "texture": {"steps": 7}}
+        "recipe": None, "options": {}, "geometry": None, "texture": {"steps": 7}}
+    chosen = settings.Settings("a", recipe="r", options=(("texture.views", 2),))
+    assert chosen.arguments("m", "p")["options"] == {"texture.views": 2}
+    assert chosen.arguments("m", "p")["recipe"] == "r"
     assert settings.Settings("a").arguments(None, None)["geometry"] == {}
     assert settings.Settings("a").arguments(None, None)["start"] is None
-    assert settings.preset_steps("CUSTOM", 1, 2) == (1, 2)
-    assert settings.preset_steps("STANDARD", 1, 2) == (None, None)
+    recipe = {"geometry": {"steps": 100}, "texture": {"steps": 60}}
+    assert settings.preset_steps("CUSTOM", 1, 2, recipe) == (1, 2)
+    assert settings.preset_steps("STANDARD", 1, 2, recipe) == (None, None)
+    assert settings.preset_steps("DRAFT", 1, 2, recipe) == (40, 24)
+    assert settings.preset_steps("FINE", 1, 2, recipe) == (200, 120)
 
 
 @pytest.mark.parametrize("bad, word", [(dict(prompt=" \n"), "prompt"),
@@ -283,11 +289,12 @@ class Job:
     """A job that ends when told to."""
 
     def __init__(self):
-        self.step, self.ended, self.cancelled = 0, None, False
+        self.step, self.ended, self.cancelled, self.prepared = 0, None, False, 36
 
     def progress(self):
         return types.SimpleNamespace(stage="geometry", step=self.step, step_count=10, seconds=1.0,
-                                     seconds_left=65.0)
+                                     seconds_left=65.0, prepared=self.prepared,
+                                     preparation_count=36)
 
     def preview(self):
         return f"head {self.step}"
@@ -328,6 +335,10 @@ def test_run_to_the_end():
     assert running.preview() is None, "nothing newer"
     assert running.progress.fraction == pytest.approx(0.3)
     assert running.text() == "Geometry, step 3 of 10, 1:05 left"
+    job.prepared = 12
+    running.poll()
+    assert running.text() == "Preparing geometry, 12 of 36, 1:05 left"
+    job.prepared = 36
     job.ended = "the head"
     assert running.poll() == run.DONE
     assert running.head == "the head" and running.preview() is None
