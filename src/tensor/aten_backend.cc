@@ -7,19 +7,13 @@
 
 static_assert(std::is_standard_layout<tn_context>::value, "the core reads the table of a context");
 
-static const char note[] = TN_NOTE_START "abi=" TN_TEXT(TN_BACKEND_ABI) "\ntorch=" HDS_TORCH_VERSION
-                                         "\nlibrary=" HDS_TORCH_LIBRARY "\n";
+static const char note[] = TN_NOTE_START
+    "abi=" TN_TEXT(TN_BACKEND_ABI) "\ntorch=" HDS_TORCH_VERSION "\nlibrary=" HDS_TORCH_LIBRARY "\n";
 
 #define VALUE(type, name, parameters, arguments) tn_##name,
 #define WAY(name, parameters, arguments) tn_##name,
 
-extern "C" __attribute__((visibility("default"))) const tn_backend headsds_backend = {
-    TN_BACKEND_ABI,
-    sizeof(tn_backend),
-    note,
-    tn_context_create,
-    tn_context_destroy,
-    aten_fail,
-    tn_has_cuda,
-    TN_OPERATIONS(VALUE, WAY)
-};
+extern "C" __attribute__((visibility("default")))
+const tn_backend headsds_backend = { TN_BACKEND_ABI,    sizeof(tn_backend),       note,
+                                     tn_context_create, tn_context_destroy,       aten_fail,
+                                     tn_has_cuda,       TN_OPERATIONS(VALUE, WAY) };

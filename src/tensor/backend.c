@@ -29,6 +29,7 @@
 
 static pthread_mutex_t opening = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic(const tn_backend *) opened;
+static char *library_in_use; /* set before `opened`, and never again */
 
 static const char *const libtorch_names[] = { "libtorch_cpu.so*", "libc10.so*", NULL };
 
@@ -49,8 +50,8 @@ static hds_status raise_none(const backend_search *s, hds_error *error)
     char text[700] = "";
     size_t used = 0;
     for (int i = 0; i < BACKEND_FOLDERS && s->folders[i] && used < sizeof text; i++)
-        used += (size_t)snprintf(text + used, sizeof text - used, "%s%s", i ? ", " : "",
-                                 s->folders[i]);
+        used +=
+            (size_t)snprintf(text + used, sizeof text - used, "%s%s", i ? ", " : "", s->folders[i]);
     return hds_raise(error, HDS_ERROR_NOT_FOUND,
                      "no backend for the networks, headsds_torch_<version>.so, is in %s: put it "
                      "beside the module, or name it in HEADSDS_BACKEND",
@@ -118,7 +119,8 @@ static bool load_libtorch(const char *library, hds_error *error)
                   dlerror());
         return false;
     }
-    char *cuda = hds_format("%.*slibtorch_cuda.so", (int)(backend_base(library) - library), library);
+    char *cuda =
+        hds_format("%.*slibtorch_cuda.so", (int)(backend_base(library) - library), library);
     if (cuda && access(cuda, F_OK) == 0)
         (void)dlopen(cuda, RTLD_NOW | RTLD_LOCAL);
     hds_free(cuda);
@@ -139,9 +141,11 @@ static const tn_backend *open_with(const backend_search *s, const char *library,
         if (present || load_libtorch(library, &first))
             b = open_backend(f, library, &first);
     }
-    if (!b && first.status != HDS_OK)
+    if (b)
+        library_in_use = hds_strdup(library);
+    else if (first.status != HDS_OK)
         hds_raise(error, first.status, "%s", first.message);
-    else if (!b)
+    else
         raise_other(s, library, version, whose, error);
     hds_free(version);
     return b;
@@ -153,8 +157,8 @@ static char *library_of(const backend_file *f)
     const char *name = backend_base(f->library), *end = strstr(name, ".so.");
     if (access(f->library, R_OK) == 0)
         return hds_strdup(f->library);
-    char *beside = hds_format("%.*storch/lib/%s", (int)(backend_base(f->file) - f->file), f->file,
-                              name);
+    char *beside =
+        hds_format("%.*storch/lib/%s", (int)(backend_base(f->file) - f->file), f->file, name);
     if (beside && access(beside, R_OK) == 0)
         return beside;
     hds_free(beside);
@@ -255,6 +259,11 @@ hds_status tn_context_create(tn_context **cx, int threads, hds_error *error)
     return b->context_create(cx, threads > 0 ? threads : threads_count(), error);
 }
 
+const char *tn_library(void)
+{
+    return atomic_load(&opened) ? library_in_use : NULL;
+}
+
 static inline const tn_backend *table_of(const tn_context *cx)
 {
     return ((const tn_head *)cx)->backend;
@@ -285,11 +294,11 @@ bool tn_has_cuda(void)
 #define FORWARD_VALUE(type, name, parameters, arguments)                                           \
     type tn_##name parameters                                                                      \
     {                                                                                              \
-        return table_of(cx)->name arguments;                                                             \
+        return table_of(cx)->name arguments;                                                       \
     }
 #define FORWARD_WAY(name, parameters, arguments)                                                   \
     void tn_##name parameters                                                                      \
     {                                                                                              \
-        table_of(cx)->name arguments;                                                                    \
+        table_of(cx)->name arguments;                                                              \
     }
 TN_OPERATIONS(FORWARD_VALUE, FORWARD_WAY)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which backends there are, and which libtorch: nothing here runs code of either. A backend says in
- * its note (backend_priv.h) what it is for; a libtorch is known by the files around it, as it has no
- * C function that tells its version. */
+ * its note (backend_priv.h) what it is for; a libtorch is known by the files around it, as it has
+ * no C function that tells its version. */
 #include "base/base.h"
 #include "tensor/backend_priv.h"
 

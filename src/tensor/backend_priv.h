@@ -141,10 +141,10 @@ typedef struct tn_head {
 /* ---- backend_find.c: the core's side ---- */
 
 typedef struct backend_file {
-    char *file;     /* of the backend */
-    int abi;        /* of its note */
-    char *version;  /* of libtorch: "1.13.1" */
-    char *library;  /* libtorch_cpu at build time */
+    char *file;    /* of the backend */
+    int abi;       /* of its note */
+    char *version; /* of libtorch: "1.13.1" */
+    char *library; /* libtorch_cpu at build time */
 } backend_file;
 
 enum { BACKEND_FILES = 16, BACKEND_FOLDERS = 4 };
@@ -157,7 +157,7 @@ typedef struct backend_search {
 /* The backends of HEADSDS_BACKEND, else of the usual folders. */
 hds_status backend_look(backend_search *s, hds_error *error);
 void backend_forget(backend_search *s);
-const char *backend_base(const char *path);          /* the file's name */
+const char *backend_base(const char *path);              /* the file's name */
 bool backend_same_version(const char *a, const char *b); /* in major and minor number */
 /* The version of the libtorch that `library` is a file of, or NULL; new. */
 char *backend_version_of(const backend_search *s, const char *library);

@@ -463,7 +463,8 @@ def put_together(folder):
         [sys.executable, SOURCE / "addon" / "build_zip.py", "--module",
          folder / "build" / "headsds.abi3.so", "--backend", folder / "torch" / "headsds_torch_1.so",
          "--data", folder / "data", "--license", folder / "LICENSE", "--core-license",
-         folder / "LICENSE-core", "--folder", folder / "out", "--zip", folder / "out.zip", "--depfile", folder / "out.d"],
+         folder / "LICENSE-core", "--folder", folder / "out", "--zip", folder / "out.zip",
+         "--depfile", folder / "out.d"],
         capture_output=True, text=True)
 
 
