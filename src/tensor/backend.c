@@ -238,8 +238,13 @@ static const tn_backend *backend_open(hds_error *error)
     pthread_mutex_lock(&opening);
     hds_error first = { 0 };
     b = atomic_load(&opened);
-    if (!b)
+    if (!b) {
+        waiting w = waiting_enter();
         b = open_first(&first);
+        waiting_leave(w);
+        if (b && w.crowd)
+            b->crowd(threads_count());
+    }
     atomic_store(&opened, b);
     pthread_mutex_unlock(&opening);
     if (!b)

@@ -130,6 +130,7 @@ typedef struct tn_backend {
     void (*context_destroy)(tn_context **cx);
     void (*fail)(tn_context *cx, hds_status status, const char *what);
     bool (*has_cuda)(void);
+    void (*crowd)(int threads); /* waiting.c; `threads` of the first context */
     TN_OPERATIONS(TN_VALUE_MEMBER, TN_WAY_MEMBER)
 } tn_backend;
 
@@ -163,5 +164,14 @@ bool backend_same_version(const char *a, const char *b); /* in major and minor n
 char *backend_version_of(const backend_search *s, const char *library);
 /* The file of a libtorch, or of libgomp, that the process has; new, or NULL. */
 char *backend_loaded(const char *const names[]);
+
+/* ---- waiting.c: around the loading of a libtorch ---- */
+
+typedef struct waiting {
+    bool set;   /* the environment is changed until waiting_leave */
+    bool crowd; /* libgomp was in the process before: the backend is to make it sleep early */
+} waiting;
+waiting waiting_enter(void);
+void waiting_leave(waiting w);
 
 #endif
