@@ -13,6 +13,7 @@
 #include <dlfcn.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -31,7 +32,7 @@ static const unet_config small = {
     .eps = 1e-5,
 };
 
-enum { BATCH = 8, SIDE = 16, WARM = 3, TURNS = 7 };
+enum { BATCH = 8, SIDE = 16, WARM = 2, TURNS = 3 };
 
 /* What is compared: how threads wait. */
 typedef struct waiting {
@@ -47,7 +48,7 @@ static const waiting kinds[] = {
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 static const int crowds[] = { 0, 1, 2, 4 };
-enum { CROWDS = sizeof crowds / sizeof *crowds };
+enum { CROWDS = sizeof crowds / sizeof *crowds, MOST = 4 };
 
 /* Seconds of a step, the mean of those that fit into `seconds`. */
 static double measure(double seconds)
@@ -65,7 +66,7 @@ static double measure(double seconds)
     const tn *text = tn_affine(cx, tn_zeros(cx, TN_SHAPE(BATCH, HDS_TOKENS, 64)), 1, 0.5);
     double start = 0, end = 0;
     int steps = -WARM;
-    for (; steps < 5 || end - start < seconds; steps++) {
+    for (; steps < 3 || end - start < seconds; steps++) {
         if (steps == 0)
             start = bench_now();
         size_t scope = tn_enter(cx);
@@ -82,9 +83,11 @@ static double measure(double seconds)
 static pid_t start_busy(void)
 {
     pid_t child = fork();
-    if (child == 0)
+    if (child == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
         for (;;)
             __asm__ volatile("");
+    }
     return child;
 }
 
@@ -109,6 +112,34 @@ static int by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* All kinds in turns beside `crowd` busy processes; `quiet` becomes the step of the first of all.
+ */
+static void measure_crowd(const char *self, int crowd, double *quiet)
+{
+    double took[KINDS][TURNS], share = 1 + (double)crowd / threads_count();
+    pid_t busy[MOST];
+    for (int i = 0; i < crowd; i++)
+        busy[i] = start_busy();
+    for (int t = 0; t < TURNS; t++)
+        for (int k = 0; k < KINDS; k++)
+            took[k][t] = run(self, &kinds[k], crowd ? 2 : 1);
+    for (int i = 0; i < crowd; i++) {
+        kill(busy[i], SIGKILL);
+        waitpid(busy[i], NULL, 0);
+    }
+    for (int k = 0; k < KINDS; k++) {
+        qsort(took[k], TURNS, sizeof(double), by_size);
+        double middle = took[k][TURNS / 2];
+        if (*quiet == 0)
+            *quiet = middle;
+        printf(
+            "%d busy, %-27s %7.1f ms (%.1f to %.1f), %.2f of the quiet step, %.2f of its share\n",
+            crowd, kinds[k].name, 1e3 * middle, 1e3 * took[k][0], 1e3 * took[k][TURNS - 1],
+            middle / *quiet, middle / *quiet / share);
+        fflush(stdout);
+    }
+}
+
 int main(int count, char **arguments)
 {
     if (count == 3) {
@@ -117,32 +148,8 @@ int main(int count, char **arguments)
         printf("%.9f\n", measure(atof(arguments[2])));
         return 0;
     }
-    static double took[CROWDS][KINDS][TURNS];
-    pid_t busy[4];
-    for (int c = 0; c < CROWDS; c++) {
-        for (int i = 0; i < crowds[c]; i++)
-            busy[i] = start_busy();
-        for (int t = 0; t < TURNS; t++)
-            for (int k = 0; k < KINDS; k++)
-                took[c][k][t] = run(arguments[0], &kinds[k], crowds[c] ? 2 : 1);
-        for (int i = 0; i < crowds[c]; i++) {
-            kill(busy[i], SIGKILL);
-            waitpid(busy[i], NULL, 0);
-        }
-    }
-    int processors = threads_count();
     double quiet = 0;
     for (int c = 0; c < CROWDS; c++)
-        for (int k = 0; k < KINDS; k++) {
-            qsort(took[c][k], TURNS, sizeof(double), by_size);
-            double middle = took[c][k][TURNS / 2],
-                   share = (double)(processors + crowds[c]) / processors;
-            if (!c && !k)
-                quiet = middle;
-            printf("%d busy, %-27s %7.2f ms (%.2f to %.2f), %.2f of the quiet step, %.2f of its "
-                   "share\n",
-                   crowds[c], kinds[k].name, 1e3 * middle, 1e3 * took[c][k][0],
-                   1e3 * took[c][k][TURNS - 1], middle / quiet, middle / quiet / share);
-        }
+        measure_crowd(arguments[0], crowds[c], &quiet);
     return 0;
 }
