@@ -28,6 +28,7 @@ static inline python_state *python_state_of(PyObject *self)
 /* ---- errors.c ---- */
 
 bool python_add_errors(PyObject *module, python_state *state);
+bool python_add_guard(void); /* guard.c: `import torch` beside another libtorch */
 /* Sets the exception that a status stands for; returns NULL. */
 PyObject *python_raise(const python_state *state, hds_status status, const hds_error *error);
 /* The result of a call that filled `view`, which it takes: it, or an exception. */

@@ -467,14 +467,15 @@ def test_folder_cleans_up_after_an_error(tmp_path):
 
 def put_together(folder):
     """Runs build_zip.py on a folder of samples and a module that stand for the real ones."""
-    for name in ("LICENSE", "LICENSE-core", "build/headsds.abi3.so"):
+    for name in ("LICENSE", "LICENSE-core", "build/headsds.abi3.so", "torch/headsds_torch_1.so"):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(name)
     return subprocess.run(
         [sys.executable, SOURCE / "addon" / "build_zip.py", "--module",
-         folder / "build" / "headsds.abi3.so", "--data", folder / "data", "--license",
-         folder / "LICENSE", "--core-license", folder / "LICENSE-core", "--folder", folder / "out",
-         "--zip", folder / "out.zip", "--depfile", folder / "out.d"],
+         folder / "build" / "headsds.abi3.so", "--backend", folder / "torch" / "headsds_torch_1.so",
+         "--data", folder / "data", "--license", folder / "LICENSE", "--core-license",
+         folder / "LICENSE-core", "--folder", folder / "out", "--zip", folder / "out.zip",
+         "--depfile", folder / "out.d"],
         capture_output=True, text=True)
 
 
@@ -493,8 +494,10 @@ def test_zip(tmp_path):
     names = zipfile.ZipFile(tmp_path / "out.zip").namelist()
     assert {f"headsds_addon/headsds_data/{name}" for name in needed} < set(names)
     assert {"headsds_addon/LICENSE", "headsds_addon/LICENSE-Apache-2.0"} < set(names)
+    assert {"headsds_addon/headsds.abi3.so", "headsds_addon/headsds_torch_1.so"} < set(names)
     inputs = (tmp_path / "out.d").read_text().split()
     assert str(tmp_path / "data" / "prior" / "unet") in inputs
     assert str(SOURCE / "addon" / "headsds_addon" / "ops") in inputs
     assert str(tmp_path / "build" / "headsds.abi3.so") in inputs
+    assert str(tmp_path / "torch" / "headsds_torch_1.so") in inputs
     assert str(tmp_path / "build") not in inputs
