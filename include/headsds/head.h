@@ -8,6 +8,10 @@
 
 #include "headsds/head_model.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct hds_head hds_head;
 
 /* One line of the log of a generation. */
@@ -51,5 +55,9 @@ HDS_API void hds_head_get_info(const hds_head *head, hds_head_info *info);
 /* (V,3) metres, as hds_head_model_vertices gives them, with the offsets. */
 HDS_API HDS_NODISCARD hds_status hds_head_vertices(const hds_head *head, float *vertices,
                                                    hds_error *error);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
