@@ -5,6 +5,10 @@
 
 #include "headsds/head.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* By the ending: .glb and .gltf (mesh, expressions as morph targets, texture), .obj (with .mtl and
  * .png), .headsds (everything, exact). Replaces the file only when all is written. */
 HDS_API HDS_NODISCARD hds_status hds_head_save(const hds_head *head, const char *path,
@@ -12,5 +16,9 @@ HDS_API HDS_NODISCARD hds_status hds_head_save(const hds_head *head, const char 
 /* Reads a .headsds file. model: NULL loads the model that the file names. */
 HDS_API HDS_NODISCARD hds_status hds_head_load(hds_head **head, const char *path,
                                                hds_head_model *model, hds_error *error);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -7,6 +7,10 @@
 
 #include "headsds/prior.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct hds_attention_params {
     /* As those of hds_prior_predict_noise. */
     const float *latents, *timesteps, *text;
@@ -38,5 +42,9 @@ HDS_API HDS_NODISCARD hds_status hds_prior_attention(hds_prior *prior,
                                                      const hds_attention_params *params,
                                                      hds_attention **attention, hds_error *error);
 HDS_API void hds_attention_destroy(hds_attention **attention);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -12,6 +12,10 @@
 
 #include <stddef.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct hds_clip hds_clip;
 
 typedef struct hds_clip_params {
@@ -59,5 +63,9 @@ HDS_API HDS_NODISCARD hds_status
 hds_clip_similarity_gradient(hds_clip *clip, const float *images, size_t count, size_t height,
                              size_t width, const char *const *texts, size_t text_count,
                              const float *upstream, float *dimages, hds_error *error);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

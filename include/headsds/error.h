@@ -4,6 +4,10 @@
 #ifndef HEADSDS_ERROR_H
 #define HEADSDS_ERROR_H
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #if defined(__GNUC__)
 #define HDS_NODISCARD __attribute__((warn_unused_result))
 #define HDS_API __attribute__((visibility("default")))
@@ -29,5 +33,9 @@ typedef struct hds_error {
     hds_status status;
     char message[1024]; /* UTF-8, one line, no trailing newline */
 } hds_error;
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -9,6 +9,10 @@
 #include "headsds/head_model.h"
 #include "headsds/option.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct hds_head hds_head;
 
 /* One step of a generation. */
@@ -57,5 +61,9 @@ HDS_API void hds_head_get_info(const hds_head *head, hds_head_info *info);
 /* (V,3) metres, as hds_head_model_vertices gives them, with the offsets. */
 HDS_API HDS_NODISCARD hds_status hds_head_vertices(const hds_head *head, float *vertices,
                                                    hds_error *error);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -12,6 +12,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct hds_head_model hds_head_model;
 
 typedef struct hds_head_model_params {
@@ -122,5 +126,9 @@ typedef struct hds_fit {
 HDS_API HDS_NODISCARD hds_status hds_head_model_fit(const hds_head_model *model,
                                                     const hds_fit_params *params, hds_fit *fit,
                                                     hds_error *error);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

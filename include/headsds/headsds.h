@@ -14,6 +14,7 @@
 #include "headsds/render.h"
 #include "headsds/sample.h"
 #include "headsds/uv.h"
+#include "headsds/version.h"
 #include "headsds/view.h"
 
 #endif

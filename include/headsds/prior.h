@@ -13,6 +13,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct hds_prior hds_prior;
 
 enum { HDS_TOKENS = 77 };
@@ -101,5 +105,9 @@ HDS_API HDS_NODISCARD hds_status hds_prior_predict_noise(hds_prior *prior, const
                                                          const float *timesteps, const float *text,
                                                          const hds_controls *controls, float *noise,
                                                          hds_error *error);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -6,6 +6,10 @@
 #include "headsds/head.h"
 #include "headsds/view.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef enum hds_render_mode {
     HDS_RENDER_TEXTURED,        /* for people: the texture under a key light */
     HDS_RENDER_GREY,            /* the same without texture */
@@ -33,5 +37,9 @@ typedef struct hds_render_params {
 HDS_API HDS_NODISCARD hds_status hds_head_render(const hds_head *head,
                                                  const hds_render_params *params, uint8_t *pixels,
                                                  hds_error *error);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

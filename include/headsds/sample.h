@@ -8,6 +8,10 @@
 
 #include <stdbool.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Zeros take the defaults. */
 typedef struct hds_sample_params {
     const char *prompt;
@@ -41,5 +45,9 @@ HDS_API HDS_NODISCARD hds_status hds_prior_sample(hds_prior *prior, const hds_sa
 /* The size that params ask for: what `image` must hold. */
 HDS_API void hds_sample_size(const hds_prior *prior, const hds_sample_params *params,
                              size_t *height, size_t *width);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -12,6 +12,10 @@
 
 #include <stdbool.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 enum { HDS_UV_DEFAULT_SIZE = 512, HDS_UV_LARGEST_SIZE = 8192 }; /* texels each way */
 
 typedef enum hds_uv_map {
@@ -47,5 +51,9 @@ HDS_API HDS_NODISCARD hds_status hds_head_unwrap(const hds_head *head,
 HDS_API HDS_NODISCARD hds_status hds_head_model_uv_mirror(const hds_head_model *model, int size,
                                                           float *map, bool *symmetric,
                                                           hds_error *error);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

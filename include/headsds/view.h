@@ -8,6 +8,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Where a picture is taken from: a camera that looks at the middle of the model's template. */
 typedef struct hds_camera {
     float azimuth;   /* degrees; positive sees the head's own left side */
@@ -30,5 +34,9 @@ HDS_API HDS_NODISCARD hds_status hds_cameras_draw(const char *name, uint64_t see
  */
 HDS_API int hds_light_presets(void);
 HDS_API HDS_NODISCARD hds_status hds_light_preset(int preset, float light[9], hds_error *error);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

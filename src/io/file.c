@@ -286,48 +286,73 @@ hds_status io_make_folders(const char *path, hds_error *error)
     return status;
 }
 
-/* The folder headsds_data beside the shared object or program that holds this code; new. */
-static char *data_beside(void)
+/* The path, without links, of the shared object or program that holds this code. */
+static bool find_object(char file[PATH_MAX])
 {
     Dl_info info;
-    char file[PATH_MAX];
-    const char *known = "/proc/self/exe";
-    if (dladdr((void *)(uintptr_t)&data_beside, &info) && strchr(info.dli_fname, '/'))
+    const char *self = "/proc/self/exe";
+    const char *known = self;
+    if (dladdr((void *)(uintptr_t)&find_object, &info) && strchr(info.dli_fname, '/'))
         known = info.dli_fname;
-    if (!realpath(known, file) && !realpath("/proc/self/exe", file))
-        return NULL;
-    return hds_format("%.*s/headsds_data", (int)(strrchr(file, '/') - file), file);
+    return realpath(known, file) || realpath(self, file);
+}
+
+/* Looks for folder/name. False: out of memory. */
+static bool look_in(char **path, const char *folder, const char *name)
+{
+    char *candidate = io_join(folder, name);
+    if (candidate && io_exists(candidate))
+        *path = candidate;
+    else
+        hds_free(candidate);
+    return candidate;
+}
+
+/* Looks in headsds_data and in HDS_DATADIR/headsds of every folder from that of the object up: the
+ * add-on and the build have the former, a prefix the latter. */
+static bool look_above(char **path, const char *object, const char *name)
+{
+    bool made = true;
+    for (size_t length = strlen(object); length && !*path && made;) {
+        while (length && object[--length] != '/')
+            ;
+        const char *below[] = { "headsds_data", HDS_DATADIR "/headsds" };
+        for (int i = 0; i < 2 && !*path && made; i++) {
+            char *folder = hds_format("%.*s/%s", (int)length, object, below[i]);
+            made = folder && look_in(path, folder, name);
+            hds_free(folder);
+        }
+    }
+    return made;
 }
 
 hds_status io_data_path(char **path, const char *name, hds_error *error)
 {
     const char *chosen = getenv("HEADSDS_DATA");
     bool is_chosen = chosen && *chosen;
-    char *beside = is_chosen ? NULL : data_beside();
-    const char *folders[] = { is_chosen ? chosen : beside, is_chosen ? NULL : HDS_DATA_DIR };
+    char object[PATH_MAX] = "";
     *path = NULL;
-    hds_status status = HDS_OK;
-    for (int i = 0; i < 2 && !*path && !status; i++) {
-        char *candidate = folders[i] ? io_join(folders[i], name) : NULL;
-        if (folders[i] && !candidate)
-            status = hds_raise(error, HDS_ERROR_MEMORY, "%s: out of memory", name);
-        else if (candidate && io_exists(candidate))
-            *path = candidate;
-        else
-            hds_free(candidate);
-    }
-    if (!*path && !status && is_chosen)
-        status = hds_raise(error, HDS_ERROR_NOT_FOUND,
-                           "%s: not found in %s (HEADSDS_DATA); set HEADSDS_DATA to the folder of "
-                           "the samples, or unset it",
-                           name, chosen);
-    else if (!*path && !status)
-        status = hds_raise(error, HDS_ERROR_NOT_FOUND,
-                           "%s: not found in %s nor in %s; build the samples, or set HEADSDS_DATA "
-                           "to their folder",
-                           name, beside ? beside : "headsds_data", HDS_DATA_DIR);
-    hds_free(beside);
-    return status;
+    bool made = true;
+    if (is_chosen)
+        made = look_in(path, chosen, name);
+    else if (find_object(object))
+        made = look_above(path, object, name);
+    if (!is_chosen && !*path && made)
+        made = look_in(path, HDS_INSTALLED_DATA, name);
+    if (!made)
+        return hds_raise(error, HDS_ERROR_MEMORY, "%s: out of memory", name);
+    if (*path)
+        return HDS_OK;
+    if (is_chosen)
+        return hds_raise(error, HDS_ERROR_NOT_FOUND,
+                         "%s: not found in %s (HEADSDS_DATA); set HEADSDS_DATA to the folder of "
+                         "the samples, or unset it",
+                         name, chosen);
+    return hds_raise(error, HDS_ERROR_NOT_FOUND,
+                     "%s: not found in headsds_data nor in " HDS_DATADIR "/headsds of any folder "
+                     "above %s, nor in %s; install headsds with its data, or set HEADSDS_DATA to "
+                     "the folder of the data",
+                     name, *object ? object : "the program", HDS_INSTALLED_DATA);
 }
 
 bool io_ends_with(const char *text, const char *ending)

@@ -13,6 +13,7 @@
  * One file a type; nothing here knows how heads are made. */
 #include "python.h"
 
+#include "headsds/version.h"
 #include "io/io.h"
 #include "mesh/mesh.h"
 
@@ -203,7 +204,7 @@ static int module_exec(PyObject *module)
                 add_type(module, &python_clip_spec, "Clip", &state->clip) &&
                 add_type(module, &python_head_spec, "Head", &state->head) &&
                 add_type(module, &python_job_spec, "Job", &state->job) &&
-                PyModule_AddStringConstant(module, "__version__", HDS_VERSION) == 0;
+                PyModule_AddStringConstant(module, "__version__", hds_version()) == 0;
     return made ? 0 : -1;
 }
 

@@ -35,8 +35,9 @@ char *io_join(const char *folder, const char *name); /* new, NULL: out of memory
 bool io_is_folder(const char *path);
 bool io_exists(const char *path);
 HDS_NODISCARD hds_status io_make_folders(const char *path, hds_error *error);
-/* Where the built-in sample head and prior lie: $HEADSDS_DATA, else a folder headsds_data beside
- * the shared object (or executable) that holds this code, else the folder set at build time. */
+/* Where the built-in sample head and prior lie: in $HEADSDS_DATA; else in headsds_data (the add-on,
+ * the build) or share/headsds (a prefix, wherever it was moved to) of the nearest folder above the
+ * shared object or program that holds this code; else where meson install puts them. */
 HDS_NODISCARD hds_status io_data_path(char **path /* new */, const char *name, hds_error *error);
 
 bool io_ends_with(const char *text, const char *ending); /* whatever its case */
