@@ -81,7 +81,7 @@ static int refuse(const cli_args *args, const char *given, int option)
         if (!strcmp(names[i], bare))
             return cli_wrong(args, "--%s takes no value", bare);
     char *meant = cli_suggest(bare, names, count);
-    int code = meant ? cli_wrong(args, "%s: unknown option; did you mean --%s?", given, meant)
+    int code = meant ? cli_wrong(args, "%s: unknown option, perhaps --%s", given, meant)
                      : cli_wrong(args, "%s: unknown option", given);
     hds_free(meant);
     return code;

@@ -303,7 +303,7 @@ static const cli_option *const groups[] = { own, cli_run_options, cli_prior_opti
 
 const cli_command cli_batch = {
     .name = "batch",
-    .summary = "make many heads, from a file of jobs",
+    .summary = "Make many heads, from a file of jobs",
     .usage = "FILE",
     .text =
         "FILE is a .txt with a prompt a line (blank lines and lines that begin with # are passed "

@@ -279,7 +279,7 @@ static const cli_option *const groups[] = { own, NULL };
 
 const cli_command cli_completion = {
     .name = "completion",
-    .summary = "print a script by which a shell completes this command",
+    .summary = "Print a script by which a shell completes this command",
     .usage = "bash|zsh|fish",
     .text = "That for bash is installed with the command.",
     .examples = "source <(headsds completion bash)\n"

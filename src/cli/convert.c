@@ -100,7 +100,7 @@ static const cli_option *const groups[] = { own, NULL };
 
 const cli_command cli_convert = {
     .name = "convert",
-    .summary = "write a head or a head model in other formats",
+    .summary = "Write a head or a head model in other formats",
     .usage = "IN OUT...",
     .text = "IN is a .headsds file, or a head model: a headsds or FLAME .npz, a FLAME .pkl, a "
             "HIFI3D .mat or an ICT-FaceKit folder. A head becomes .glb, .gltf, .obj or .headsds; a "

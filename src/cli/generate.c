@@ -155,7 +155,7 @@ static const cli_option *const groups[] = { own,   cli_run_options,    cli_prior
 
 const cli_command cli_generate = {
     .name = "generate",
-    .summary = "make a 3D head from a text",
+    .summary = "Make a 3D head from a text",
     .usage = "PROMPT",
     .text = "Ctrl-C ends the run after the step that is on, writes the checkpoint and exits with "
             "130; a second Ctrl-C kills.",

@@ -60,8 +60,9 @@ static void print_examples(const char *lines)
 void cli_print_help(const cli_command *command)
 {
     const cli_option *o;
-    printf("usage: headsds %s [options] %s\n\n", command->name, command->usage);
-    print_folded(command->summary, 0, 0);
+    printf("usage: headsds %s [options]%s%s\n\n", command->name, command->most ? " " : "",
+           command->usage);
+    printf("%s.\n", command->summary);
     if (command->text) {
         putchar('\n');
         print_folded(command->text, 0, 0);
@@ -78,7 +79,7 @@ void cli_print_overview(void)
     puts("usage: headsds COMMAND [options]\n\n3D heads from text.\n\ncommands:");
     for (size_t i = 0; i < cli_command_count; i++) {
         printf("  %-14s", cli_commands[i]->name);
-        print_folded(cli_commands[i]->summary, 16, 16);
+        puts(cli_commands[i]->summary);
     }
     puts("\n`headsds help COMMAND` says more, with examples; `headsds --version` the version.\n"
          "Exit codes: 0 all is written; 1 it is not, and a line says why; 2 the arguments are\n"

@@ -295,7 +295,7 @@ static const cli_option *const groups[] = { own, NULL };
 
 const cli_command cli_info = {
     .name = "info",
-    .summary = "say what a head, head model or network is",
+    .summary = "Say what a head, head model or network is",
     .usage = "FILE",
     .text = "Of a head: prompt, model, and the record of how it was made. Of a head model: counts "
             "and names. Of a network: kind and sizes, from its configuration or its tensors.",

@@ -3,6 +3,7 @@
 #include "cli_priv.h"
 
 #include "base/base.h"
+#include "headsds/version.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -32,8 +33,8 @@ static int unknown(const char *name)
     for (; count < cli_command_count && count < 16; count++)
         names[count] = cli_commands[count]->name;
     char *meant = cli_suggest(name, names, count);
-    fprintf(stderr, "headsds: error: %.60s: unknown command%s%s%s; see headsds --help\n", name,
-            meant ? "; did you mean " : "", meant ? meant : "", meant ? "?" : "");
+    fprintf(stderr, "headsds: error: %.60s: unknown command%s%s; see headsds --help\n", name,
+            meant ? ", perhaps " : "", meant ? meant : "");
     hds_free(meant);
     return CLI_WRONG;
 }
@@ -57,7 +58,7 @@ static const cli_option help_own[] = {
 static const cli_option *const help_groups[] = { help_own, NULL };
 static const cli_command cli_help = {
     .name = "help",
-    .summary = "say more about a command",
+    .summary = "Say more about a command",
     .usage = "[COMMAND]",
     .examples = "headsds help batch",
     .groups = help_groups,
@@ -77,7 +78,7 @@ static int run(int argc, char **argv)
         return CLI_WRONG;
     }
     if (!strcmp(name, "--version")) {
-        puts("headsds " HDS_VERSION);
+        printf("headsds %s\n", hds_version());
         return CLI_DONE;
     }
     if (!strcmp(name, "--help") || !strcmp(name, "-h")) {

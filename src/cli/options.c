@@ -316,7 +316,7 @@ static const cli_option *const groups[] = { own, NULL };
 
 const cli_command cli_options = {
     .name = "options",
-    .summary = "list the options of stages, and the recipes",
+    .summary = "List the options of stages, and the recipes",
     .usage = "",
     .examples = "headsds options\nheadsds options --json",
     .groups = groups,

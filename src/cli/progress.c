@@ -47,10 +47,8 @@ static void describe(const hds_job_progress *p, char text[LINE])
     if (p->state == HDS_JOB_PREPARING)
         used = (size_t)snprintf(text, LINE, "%s: preparing %d of %d", p->stage, p->prepared,
                                 p->preparation_count);
-    else if (p->state == HDS_JOB_RUNNING || p->state == HDS_JOB_DONE)
-        used = (size_t)snprintf(text, LINE, "%s: step %d of %d", p->stage, p->step, p->step_count);
     else
-        used = (size_t)snprintf(text, LINE, "loading");
+        used = (size_t)snprintf(text, LINE, "%s: step %d of %d", p->stage, p->step, p->step_count);
     if (p->seconds_left >= 0 && p->state != HDS_JOB_DONE) {
         clock_text(p->seconds_left, left);
         snprintf(text + used, LINE - used, ", %s left", left);
@@ -77,7 +75,7 @@ static void draw(cli_progress *progress, const hds_job_progress *now, const char
 void cli_progress_show(cli_progress *progress, const hds_job_progress *now)
 {
     char text[LINE];
-    if (progress->quiet || now->state == HDS_JOB_NEW || now->state > HDS_JOB_DONE)
+    if (progress->quiet || now->state <= HDS_JOB_LOADING || now->state > HDS_JOB_DONE)
         return;
     describe(now, text);
     if (on_terminal()) {

@@ -188,7 +188,7 @@ static const cli_option *const groups[] = { own, NULL };
 
 const cli_command cli_render = {
     .name = "render",
-    .summary = "make pictures of a head",
+    .summary = "Make pictures of a head",
     .usage = "[HEAD.headsds]",
     .examples = "headsds render head.headsds --azimuth 30 -o head.png\n"
                 "headsds render head.headsds --azimuth -60,0,60 --mode normals -o turn.png\n"
