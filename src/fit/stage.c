@@ -106,36 +106,7 @@ void fit_stage_finish(fit_stage *s)
     *s = (fit_stage){ 0 };
 }
 
-bool fit_stage_shows_map(const fit_stage *s, const hds_guidance *g)
-{
-    if (strcmp(g->shown, "auto"))
-        return !strcmp(g->shown, "map");
-    hds_prior_info info;
-    hds_prior_get_info(s->prior, &info);
-    const char *name = s->subject->model->name;
-    return s->variable == &s->subject->variables[FIT_TEXTURE] && info.texture_map_head && name &&
-           !strcmp(info.texture_map_head, name);
-}
-
 /* ---- the gradient ---- */
-
-hds_status fit_guide_add(fit_stage *s, const guide_step *at, guide *g, const guide_input *input,
-                         float *dimages, guide_report *report, hds_error *error)
-{
-    guide_report ignored;
-    report = report ? report : &ignored;
-    float weight = g->params.weight;
-    if (weight == 1)
-        return g->ops->gradient(g, at, input, dimages, report, error);
-    size_t count = (input->map ? 1 : input->count) * input->height * input->width * 3;
-    float *own = arena_alloc(&s->subject->scratch, count, sizeof *own);
-    if (!own)
-        return hds_raise(error, HDS_ERROR_MEMORY, "out of memory for the gradient of a guidance");
-    hds_status status = g->ops->gradient(g, at, input, own, report, error);
-    for (size_t i = 0; i < count && status == HDS_OK; i++)
-        dimages[i] += weight * own[i];
-    return status;
-}
 
 static hds_status add_views(fit_stage *s, const guide_step *at, const float *x, guide *guides,
                             int guide_count, float *dx, guide_report *report, hds_error *error)

@@ -159,6 +159,35 @@ hds_status fit_views_adjoint(fit_stage *s, const fit_views *v, const float *x, f
 
 /* ---- what guides see ---- */
 
+bool fit_stage_shows_map(const fit_stage *s, const hds_guidance *g)
+{
+    if (strcmp(g->shown, "auto"))
+        return !strcmp(g->shown, "map");
+    hds_prior_info info;
+    hds_prior_get_info(s->prior, &info);
+    const char *name = s->subject->model->name;
+    return s->variable == &s->subject->variables[FIT_TEXTURE] && info.texture_map_head && name &&
+           !strcmp(info.texture_map_head, name);
+}
+
+hds_status fit_guide_add(fit_stage *s, const guide_step *at, guide *g, const guide_input *input,
+                         float *dimages, guide_report *report, hds_error *error)
+{
+    guide_report ignored;
+    report = report ? report : &ignored;
+    float weight = g->params.weight;
+    if (weight == 1)
+        return g->ops->gradient(g, at, input, dimages, report, error);
+    size_t count = (input->map ? 1 : input->count) * input->height * input->width * 3;
+    float *own = arena_alloc(&s->subject->scratch, count, sizeof *own);
+    if (!own)
+        return hds_raise(error, HDS_ERROR_MEMORY, "out of memory for the gradient of a guidance");
+    hds_status status = g->ops->gradient(g, at, input, own, report, error);
+    for (size_t i = 0; i < count && status == HDS_OK; i++)
+        dimages[i] += weight * own[i];
+    return status;
+}
+
 /* Pixels are clamped before encoding; gradients that would push a clamped pixel further out are
  * zeroed. */
 static void clamp_images(fit_views *v, size_t count)

@@ -186,12 +186,25 @@ def test_a_job_in_a_cycle_is_collected(egg, prior):
         ({"prompt": ""}, ValueError, "prompt"),
         ({"prompt": 3}, TypeError, "str"),
         ({"geometry": {"step": 3}}, ValueError,
-         "geometry: unknown setting 'step', expected steps, views, .*timestep_max"),
-        ({"texture": {"steps": "3"}}, TypeError, r"texture\[steps\]: '3', expected an int"),
-        ({"texture": {"steps": 2.5}}, TypeError, r"texture\[steps\]: 2.5, expected an int"),
-        ({"geometry": {"l2": float("nan")}}, ValueError, r"geometry\[l2\]: nan"),
-        ({"geometry": {"views": 0}}, ValueError, r"geometry\[views\]: 0, expected .* above 0"),
-        ({"geometry": 3}, TypeError, "expected a dict of settings, or None"),
+         'geometry: unknown option "step", expected one of .*steps, views, .*timestep_max'),
+        ({"texture": {"steps": "3"}}, TypeError, r"texture\.steps: '3', expected an int"),
+        ({"texture": {"steps": 2.5}}, TypeError, r"texture\.steps: 2.5, expected an int"),
+        ({"geometry": {"weight_decay": float("nan")}}, ValueError,
+         r"geometry\.weight_decay is nan, expected a number from 0"),
+        ({"geometry": {"views": 0}}, ValueError,
+         r"geometry\.views is 0, expected a whole number from 1 to 64"),
+        ({"geometry": {"skip": 1}}, TypeError, r"geometry\.skip: 1, expected a bool"),
+        ({"geometry": {"precondition": 3}}, TypeError, "expected a str"),
+        ({"texture": {"precondition": "blur"}}, ValueError, "one of none whitening pyramid"),
+        ({"texture": {"timestep_min": 0.9}}, ValueError, "less than timestep_max"),
+        ({"geometry": 3}, TypeError, "expected a dict of options, or None"),
+        ({"options": {"steps": 3}}, ValueError, "expected STAGE.OPTION"),
+        ({"options": {"hair.steps": 3}}, ValueError, "one of the stages geometry, texture"),
+        ({"options": {"geometry.clip.weight": 3}}, ValueError, 'no guidance of this name'),
+        ({"options": {3: 3}}, ValueError, "options: unknown option 3"),
+        ({"options": [3]}, TypeError, "options: <class 'list'>, expected a dict of options"),
+        ({"recipe": "cake"}, ValueError, 'recipe is "cake", expected one of default'),
+        ({"geometry": None, "texture": None}, ValueError, "nothing is left to do"),
         ({"seed": -1}, ValueError, r"seed: -1, expected 0 to 2\*\*64 - 1"),
         ({"seed": 1 << 64}, ValueError, "seed"),
         ({"head_model": 3}, TypeError, "head_model: <class 'int'>"),
@@ -209,3 +222,56 @@ def test_wrong_arguments(egg, prior, arguments, exception, message):
 def test_settings_that_the_core_refuses(egg, prior):
     with pytest.raises(ValueError, match="resolution"):
         generate(egg, prior, geometry={"resolution": 63})
+
+
+def test_recipes_have_every_option():
+    options, recipes = headsds.options(), headsds.recipes()
+    assert next(iter(recipes)) == "default"
+    for stages in recipes.values():
+        for stage in stages.values():
+            assert set(stage) == set(options)
+            for name, value in stage.items():
+                row = options[name]
+                assert row["help"] and row["range"]
+                assert type(value).__name__ == row["type"].replace("name", "str")
+                if "choices" in row:
+                    assert value in row["choices"]
+
+
+def test_every_spelling_of_an_option_is_the_same(egg, prior):
+    given = {"head_model": egg, "prior": prior, "texture": None, "seed": 5}
+    first = headsds.generate("a", geometry={"steps": 2, "views": 2, "weight_decay": 0.3}, **given)
+    options = {"geometry.steps": 2, "geometry.views": 2, "geometry.weight_decay": 0.3}
+    second = headsds.generate("a", options=options, recipe="default", **given)
+    assert bytes(first.shape) == bytes(second.shape)
+    with pytest.warns(DeprecationWarning, match="l2 is called weight_decay now"):
+        third = headsds.generate("a", geometry={"steps": 2, "views": 2, "l2": 0.3}, **given)
+    assert bytes(first.shape) == bytes(third.shape)
+    assert second.record["stages"]["geometry"]["weight_decay"] == 0.3
+
+
+def test_the_record_says_how_a_head_was_made(egg, prior, tmp_path):
+    head = headsds.generate("a b", egg, prior, seed=7, geometry={"steps": 2}, texture=None)
+    record = head.record
+    assert record["version"] == headsds.__version__ and record["recipe"] == "default"
+    assert record["prompt"] == "a b" and record["seed"] == 7 and record["start"] is None
+    geometry = record["stages"]["geometry"]
+    guidance = geometry.pop("sds")
+    assert set(geometry) | set(guidance) == set(headsds.options())
+    assert {"unet", "vae", "text_encoder", "loras", "controlnets", "dtype", "device"} <= set(
+        record["prior"])
+    head.save(tmp_path / "x.headsds")
+    assert headsds.Head.load(tmp_path / "x.headsds", egg).record == record
+    assert headsds.Head(egg).record is None
+
+
+def test_preparation_is_counted(egg, prior):
+    seen = []
+    job = headsds.Job("a", egg, prior, geometry={"steps": 1}, texture=None)
+    job.start()
+    while job.wait(0.001) is None:
+        progress = job.progress()
+        seen.append((progress.state, progress.prepared, progress.preparation_count))
+    counts = [done for state, done, count in seen if state == "preparing"]
+    assert counts == sorted(counts)
+    assert all(count in (0, 36) for _, _, count in seen)

@@ -134,8 +134,11 @@ typedef struct fit_stage_setup {
 HDS_NODISCARD hds_status fit_stage_init(fit_stage *s, const fit_stage_setup *setup,
                                         hds_error *error);
 void fit_stage_finish(fit_stage *s);
-bool fit_stage_shows_map(const fit_stage *s, const hds_guidance *g);
 
+/* ---- views.c ---- */
+
+/* Whether a guidance of the stage sees the texture map itself. */
+bool fit_stage_shows_map(const fit_stage *s, const hds_guidance *g);
 /* The views of one step. They lie in the subject's scratch. */
 typedef struct fit_views {
     size_t count;
@@ -166,6 +169,8 @@ HDS_NODISCARD hds_status fit_guide_add(fit_stage *s, const guide_step *at, guide
 HDS_NODISCARD hds_status fit_views_guide(fit_stage *s, const guide_step *at, guide *guides,
                                          int guide_count, fit_views *v, guide_report *report,
                                          hds_error *error);
+/* ---- stage.c ---- */
+
 typedef struct fit_gradient_report {
     guide_report guide; /* of the first guide */
     bool map;           /* some of it comes from the texture map */
