@@ -66,6 +66,7 @@ struct hds_head {
     size_t texture_width, texture_height;
     hds_history *history;
     size_t history_count;
+    char *record; /* or NULL */
 };
 
 /* The model with a head's offsets, (V,3) or NULL, in its template; all else is shared, and what is
