@@ -78,8 +78,8 @@ static hds_status put_turn(render_page *page, const hds_head *head, hds_render_m
                            const char *what, hds_error *error)
 {
     static const char *const captions[AZIMUTHS] = {
-        "front", "45\xc2\xb0",  "90\xc2\xb0, its left",   "135\xc2\xb0",
-        "back",  "225\xc2\xb0", "270\xc2\xb0, its right", "315\xc2\xb0",
+        "front", "45\xc2\xb0",  "90\xc2\xb0, left side",   "135\xc2\xb0",
+        "back",  "225\xc2\xb0", "270\xc2\xb0, right side", "315\xc2\xb0",
     };
     const size_t each = (size_t)TURNTABLE_SIZE * TURNTABLE_SIZE * 3;
     hds_camera cameras[AZIMUTHS] = { 0 };

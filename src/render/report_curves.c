@@ -20,15 +20,17 @@ enum {
 typedef struct curve {
     const char *title, *help;
     size_t offset; /* of its float in hds_history */
+    bool noisy;    /* drawn with a mean */
 } curve;
 
 static const curve curves[] = {
-    { "Residual", "of the guides on the latents, root mean square",
-      offsetof(hds_history, residual) },
-    { "Gradient norm", "L2, as the optimizer was given it", offsetof(hds_history, gradient_norm) },
-    { "Coefficient norm", "root mean square of the shape, or of the change of the texture",
-      offsetof(hds_history, coefficient_norm) },
-    { "Timestep", "mean of the views, 0 to 999", offsetof(hds_history, timestep) },
+    { "Residual", "of the guides on the latents, root mean square", offsetof(hds_history, residual),
+      true },
+    { "Gradient norm", "L2, as the optimizer was given it", offsetof(hds_history, gradient_norm),
+      true },
+    { "Coefficient norm", "root mean square; of a texture, of its change",
+      offsetof(hds_history, coefficient_norm), false },
+    { "Timestep", "mean of the views, 0 to 999", offsetof(hds_history, timestep), true },
 };
 enum { CURVES = sizeof curves / sizeof *curves };
 
@@ -101,7 +103,7 @@ static axis axis_of(const curve *c, const hds_history *history, size_t count)
     if (low >= 0 && low <= high / 2)
         low = 0;
     if (low >= high)
-        high = low + fmax(fabs(low) / 10, 1e-6);
+        high = low + (low == 0 ? 1 : fabs(low) / 10);
     axis a = { .step = nice_step(high - low, 5) };
     a.low = floor(low / a.step) * a.step;
     a.high = ceil(high / a.step) * a.step;
@@ -125,6 +127,8 @@ static double x_of(double step, size_t count)
 static void put_y_axis(render_page *page, const axis *a)
 {
     double first = ceil(a->low / a->step - 1e-6);
+    render_format(page, "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%d\" y2=\"%d\"/>\n", LEFT,
+                  WIDTH - RIGHT, HEIGHT - BOTTOM, HEIGHT - BOTTOM);
     for (int i = 0; i < 12; i++) {
         double tick = (first + i) * a->step;
         if (tick > a->high + 1e-6 * a->step)
@@ -228,15 +232,16 @@ static void put_mean(render_page *page, const double *y, size_t count, size_t fi
     }
 }
 
-static void put_lines(render_page *page, const hds_history *history, const double *y, size_t count)
+static void put_lines(render_page *page, const hds_history *history, const double *y, size_t count,
+                      bool noisy)
 {
     size_t bucket = (2 * count + MOST_POINTS - 1) / MOST_POINTS;
     if (count <= MOST_POINTS)
         bucket = 1;
     for (size_t first = 0, end; first < count; first = end) {
         end = end_of_stage(history, count, first);
-        bool smooth = end - first >= SMOOTHED;
-        render_format(page, "<path class=\"%s\" d=\"", smooth ? "each behind" : "each");
+        bool smooth = noisy && end - first >= SMOOTHED;
+        render_html(page, smooth ? "<path class=\"behind\" d=\"" : "<path d=\"");
         put_each(page, y, count, first, end, bucket);
         render_html(page, "\"/>\n");
         if (smooth) {
@@ -270,7 +275,7 @@ static void put_chart(render_page *page, int number, const hds_history *history,
     put_y_axis(page, &a);
     put_x_axis(page, count);
     put_stages(page, history, count);
-    put_lines(page, history, y, count);
+    put_lines(page, history, y, count, c->noisy);
     render_html(page, "</svg></figure>\n");
     hds_free(y);
 }
@@ -311,10 +316,12 @@ void render_curves(render_page *page, const hds_history *history, size_t count)
     render_html(page, "<div class=\"curves\">\n");
     for (int i = 0; i < CURVES; i++)
         put_chart(page, i, history, count);
-    render_html(page, "</div>\n<p class=\"soft\">Thin: each step. Thick: the mean over a tenth of "
-                      "the stage around it. The table has means over the first and the last tenth "
-                      "of each stage.</p>\n<div class=\"wide\"><table class=\"full\"><thead><tr>"
-                      "<th scope=\"col\">stage</th><th scope=\"col\" class=\"number\">steps</th>");
+    render_html(page, "</div>\n<p class=\"soft\">Pale: each step; of a long run, the least and the "
+                      "greatest of several. Over it, where steps scatter, the mean over a tenth of "
+                      "the stage. The table has means over the first and the last tenth of each "
+                      "stage.</p>\n"
+                      "<div class=\"wide\"><table class=\"full\"><thead><tr><th scope=\"col\">stage"
+                      "</th><th scope=\"col\" class=\"number\">steps</th>");
     for (int i = 0; i < CURVES; i++)
         render_format(page, "<th scope=\"col\" class=\"number\">%s</th>", curves[i].title);
     render_html(page, "</tr></thead>\n<tbody>");

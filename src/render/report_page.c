@@ -159,8 +159,7 @@ static const char style_parts[] =
     "svg .stage{fill:var(--ink)}\n"
     "svg path{fill:none;stroke:var(--accent);stroke-width:1.8;stroke-linejoin:round;"
     "stroke-linecap:round}\n"
-    "svg .each{stroke-width:1}\n"
-    "svg .behind{opacity:.35}\n";
+    "svg .behind{stroke-width:1;opacity:.35}\n";
 static const char style_tables[] =
     ".wide{overflow-x:auto;margin-bottom:12px}\n"
     "table{border-collapse:collapse;font-size:14px}\n"
