@@ -12,6 +12,7 @@
 #include "headsds/head_model.h"
 #include "headsds/prior.h"
 #include "headsds/render.h"
+#include "headsds/report.h"
 #include "headsds/sample.h"
 #include "headsds/uv.h"
 #include "headsds/version.h"
