@@ -23,6 +23,8 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--module", required=True, type=pathlib.Path, help="headsds.abi3.so")
+    parser.add_argument("--backend", required=True, type=pathlib.Path, action="append",
+                        help="headsds_torch_<version>.so; may be given several times")
     parser.add_argument("--data", required=True, type=pathlib.Path,
                         help="folder with head/head.npz and prior/")
     parser.add_argument("--license", required=True, type=pathlib.Path, help="of the add-on")
@@ -51,7 +53,7 @@ def main():
 def inputs_of(options, contents):
     """The files and, so that a new file is noticed, the folders that are searched for them."""
     files = set(contents.values())
-    alone = {options.module, options.license, options.core_license}
+    alone = {options.module, *options.backend, options.license, options.core_license}
     return sorted(files | {path.parent for path in files - alone})
 
 
@@ -61,7 +63,8 @@ def collect(options):
     for path in sorted(sources.rglob("*")):
         if path.suffix in SOURCES and path.is_file():
             yield path.relative_to(sources).as_posix(), path
-    yield options.module.name, options.module
+    for path in (options.module, *options.backend):
+        yield path.name, path
     yield "LICENSE", options.license
     yield "LICENSE-Apache-2.0", options.core_license
     yield "headsds_data/head/head.npz", options.data / "head" / "head.npz"

@@ -1,36 +1,85 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From a prompt to a head: score distillation on shape coefficients, then on a UV texture.
+/* From a prompt to a head. A recipe is an array of stages; a stage says what it changes, what it
+ * looks at, what guides it, and how the gradient becomes a step. Its options are one table.
  *
  * Poole et al., "DreamFusion", 2022; Wu et al., "Text-guided 3D face synthesis" (FaceG2E), 2024. */
 #ifndef HEADSDS_GENERATE_H
 #define HEADSDS_GENERATE_H
 
 #include "headsds/head.h"
+#include "headsds/option.h"
 #include "headsds/prior.h"
 
 #include <stdbool.h>
 
-/* One stage. Zero takes the default, given here for geometry / texture; what is out of range is
- * HDS_ERROR_ARGUMENT. All numbers are finite and above 0. */
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- recipes: see docs/options.md for every field's meaning and range ---- */
+
+/* One source of gradients. */
+typedef struct hds_guidance {
+    char name[HDS_NAME];  /* by which options address it: "texture.NAME.weight" */
+    char kind[HDS_NAME];  /* "sds" */
+    char shown[HDS_NAME]; /* what it sees: "views", the texture's "map", or "auto" */
+    float weight;         /* of its gradient in the sum */
+    float guidance_scale;
+    char timestep_schedule[HDS_NAME];
+    float timestep_min, timestep_max; /* fractions of the schedule */
+} hds_guidance;
+
+typedef struct hds_regulariser {
+    char kind[HDS_NAME]; /* "": none */
+    float weight;
+} hds_regulariser;
+
+enum { HDS_MAX_GUIDANCES = 4, HDS_MAX_REGULARISERS = 4, HDS_MAX_STAGES = 8 };
 typedef struct hds_stage_params {
+    char name[HDS_NAME]; /* "geometry" */
     bool skip;
-    int steps;            /* 100 / 100; to 100000 */
-    int views;            /* pictures a step, 4; to 64. Where the prior knows texture maps of the
-                             model's layout, the texture itself is the picture, with as many draws
-                             of noise */
-    int resolution;       /* of the rendered pictures, a multiple of 8 from 32 to 2048; 0: what the
-                             prior was trained for */
-    float guidance_scale; /* classifier-free guidance: null + s (text - null); 100 / 12 */
-    float learning_rate;  /* Adam's: what a steady gradient changes a step, root mean square:
-                             coefficients in standard deviations, 0.013; texels in [0,1], 0.0055 */
-    float l2;             /* pull toward the start: 1 / l2 bounds the change, in the same units;
-                             0.4 / 3.5; a tiny value switches it off */
-    float gradient_clip;  /* a view's gradient is scaled down to so many times the mean norm, 2; a
-                             large value switches it off */
-    /* Fractions of the schedule, 0.02 to 0.4 / 0.02 to 0.8; min < max <= 1. What a shape
-     * coefficient changes is too small to be seen under more noise. */
-    float timestep_min, timestep_max;
+    char variable[HDS_NAME]; /* what is changed: "shape" or "texture" */
+    char texture[HDS_NAME];  /* how a texture is made of numbers: "texels" */
+    int steps, views, resolution;
+    char shading[HDS_NAME]; /* of the views: "grey" or "textured" */
+    float normals;          /* share of the views that show normals instead */
+    float azimuth_range;    /* degrees to either side */
+    float gradient_clip;
+    char precondition[HDS_NAME]; /* "none", "whitening" or "pyramid" */
+    char optimizer[HDS_NAME];    /* "adam" */
+    float learning_rate;
+    char learning_rate_schedule[HDS_NAME];
+    float weight_decay;
+    hds_guidance guidance[HDS_MAX_GUIDANCES]; /* the first is the one that the stage's own options
+                                                 speak of; one without a kind ends them */
+    hds_regulariser regularisers[HDS_MAX_REGULARISERS];
 } hds_stage_params;
+
+typedef struct hds_recipe {
+    const char *name, *help;
+    const hds_stage_params *stages;
+    size_t stage_count;
+} hds_recipe;
+
+/* All of them; the first is the default. */
+HDS_API const hds_recipe *hds_recipes(size_t *count);
+/* HDS_ERROR_ARGUMENT lists the names for another. */
+HDS_API HDS_NODISCARD hds_status hds_recipe_find(const hds_recipe **recipe, const char *name,
+                                                 hds_error *error);
+/* The tables of both structs. */
+HDS_API const hds_option *hds_stage_options(size_t *count);
+HDS_API const hds_option *hds_guidance_options(size_t *count);
+/* Sets one option of a recipe's stages by its path: "geometry.steps", "texture.guidance_scale" (of
+ * the first guidance), "texture.sds.guidance_scale", or the name of a regulariser. */
+HDS_API HDS_NODISCARD hds_status hds_stages_set(hds_stage_params *stages, size_t count,
+                                                const char *path, const char *value,
+                                                hds_error *error);
+
+/* ---- jobs ---- */
+
+typedef struct hds_setting {
+    const char *name, *value; /* as hds_stages_set takes them */
+} hds_setting;
 
 typedef struct hds_generate_params {
     const char *prompt;          /* not empty */
@@ -38,15 +87,17 @@ typedef struct hds_generate_params {
     hds_head_model *model;       /* NULL: the built-in sample head */
     hds_prior *prior;            /* NULL: the built-in sample prior */
     uint64_t seed;
-    hds_stage_params geometry, texture;
-    /* Where it starts, NULL: the model as it is. Its shape is where the geometry stage starts and
-     * what its l2 pulls toward, and so its texture; its expression, pose and offsets stay. Of a
-     * model with the same numbers; model may then be NULL. A reference is taken. */
+    const hds_recipe *recipe; /* NULL: the default; copied */
+    const hds_setting *settings;
+    size_t setting_count; /* changes of the recipe, in order */
+    /* Initial head, or NULL. Its shape and texture are the starting point and the target of weight
+     * decay; expression, pose and offsets are kept. It must use an identical model; `model` may
+     * then be NULL. */
     hds_head *start;
     const char *checkpoint; /* NULL: none; written beside and renamed every 25 steps and when
                                cancelled */
-    bool resume;            /* continue from the checkpoint when it is there; one of another
-                               prompt, seed, model, start or settings is refused */
+    bool resume;            /* continue from the checkpoint when it is there; one of another run is
+                               refused by what differs */
 } hds_generate_params;
 
 /* A generation on a thread of its own. Strings and arrays of the params are copied. */
@@ -58,6 +109,7 @@ HDS_API HDS_NODISCARD hds_status hds_job_start(hds_job *job, hds_error *error);
 typedef enum hds_job_state {
     HDS_JOB_NEW,
     HDS_JOB_LOADING,
+    HDS_JOB_PREPARING, /* what a stage needs before its first step, counted in prepared */
     HDS_JOB_RUNNING,
     HDS_JOB_DONE,
     HDS_JOB_CANCELLED,
@@ -65,10 +117,11 @@ typedef enum hds_job_state {
 } hds_job_state;
 typedef struct hds_job_progress {
     hds_job_state state;
-    int stage;            /* 0 geometry, 1 texture */
-    int step, step_count; /* over all stages that are not skipped */
-    double seconds;       /* since the start */
-    double seconds_left;  /* estimated; < 0: not known yet */
+    char stage[HDS_NAME];            /* the name of the stage that is due, or of the last one */
+    int step, step_count;            /* over all stages that are not skipped */
+    int prepared, preparation_count; /* steps of the preparation of this stage */
+    double seconds;                  /* since the start */
+    double seconds_left;             /* estimated; < 0: not known yet */
     hds_history last;
 } hds_job_progress;
 /* Any thread, any time. */
@@ -80,7 +133,11 @@ HDS_API hds_head *hds_job_preview(hds_job *job);
  * done. Errors: the job's own; HDS_ERROR_CANCELLED; on a time-out HDS_OK with *head NULL. */
 HDS_API HDS_NODISCARD hds_status hds_job_wait(hds_job *job, double seconds, hds_head **head,
                                               hds_error *error);
-/* Cancels a running job and waits for its thread. */
-HDS_API void hds_job_destroy(hds_job *job);
+/* Cancels a running job, waits for its thread, and sets *job to NULL. */
+HDS_API void hds_job_destroy(hds_job **job);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -7,6 +7,7 @@
 #define HEADSDS_HEAD_H
 
 #include "headsds/head_model.h"
+#include "headsds/option.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -14,14 +15,17 @@ extern "C" {
 
 typedef struct hds_head hds_head;
 
-/* One line of the log of a generation. */
+/* One step of a generation. */
 typedef struct hds_history {
-    int stage;              /* 0 geometry, 1 texture */
+    char stage[HDS_NAME];   /* the name of its stage: "geometry" */
     int step;               /* from 0 within the stage */
     float timestep;         /* mean diffusion timestep of the step's views, [0, 999] */
-    float gradient_norm;    /* of what is optimised, before clipping */
-    float coefficient_norm; /* root mean square of the shape coefficients (geometry) or of the
-                               change from the starting texture (texture) */
+    float gradient_norm;    /* L2 norm of what the optimizer was given: after gradient_clip,
+                               regularisers and preconditioner */
+    float coefficient_norm; /* root mean square of the shape coefficients where the stage changes
+                               those, else of the change of the texture since the start */
+    float residual;         /* root mean square of the guides' weighted residuals on the latents,
+                               (1 - abar) (eps_hat - eps) for SDS */
 } hds_history;
 
 typedef struct hds_head_params {
@@ -34,6 +38,7 @@ typedef struct hds_head_params {
     size_t texture_width, texture_height;
     const hds_history *history;
     size_t history_count;
+    const char *record; /* JSON: how the head was made, every option included; NULL: not known */
 } hds_head_params;
 HDS_API HDS_NODISCARD hds_status hds_head_create(hds_head **head, const hds_head_params *params,
                                                  hds_error *error);
@@ -50,6 +55,7 @@ typedef struct hds_head_info {
     size_t texture_width, texture_height;
     const hds_history *history;
     size_t history_count;
+    const char *record; /* JSON, or NULL */
 } hds_head_info;
 HDS_API void hds_head_get_info(const hds_head *head, hds_head_info *info);
 /* (V,3) metres, as hds_head_model_vertices gives them, with the offsets. */

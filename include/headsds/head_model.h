@@ -93,9 +93,9 @@ HDS_API HDS_NODISCARD hds_status hds_head_model_vertices_batch(const hds_head_mo
                                                                hds_error *error);
 
 /* The gradient of sum(dvertices * vertices) with respect to the coefficients of `count` heads, of
- * all the model has: dvertices (count, vertex_count, 3), the gradient is added to gradients[count], whose arrays
- * have shape_count, expression_count and 3 joint_count numbers. One that is NULL is left out; heads
- * that share one add up in it. */
+ * all the model has: dvertices (count, vertex_count, 3), the gradient is added to gradients[count],
+ * whose arrays have shape_count, expression_count and 3 joint_count numbers. One that is NULL is
+ * left out; heads that share one add up in it. */
 typedef struct hds_gradients {
     float *shape, *expression, *pose;
 } hds_gradients;

@@ -10,7 +10,9 @@
  *   prompt () S, shape (S) f4, expression (E) f4, pose (J,3) f4, offsets (V,3) f4 if any
  *   texture (H,W,3) u1 if any
  *   history_stage, history_step (N) i4, history_numbers (N,3) f4: timestep, gradient norm,
- *   coefficient norm */
+ *   coefficient norm; history_residual (N) f4
+ *   stage_names (K) S: what the numbers of history_stage mean; without it geometry and texture
+ *   record () S: JSON, how the head was made, if that is known */
 #include "asset/asset.h"
 
 #include "io/io.h"
@@ -21,7 +23,7 @@
 /* What reads the first only would take a sculpt for none. */
 static const char FORMAT[] = "headsds 1", WITH_OFFSETS[] = "headsds 2";
 
-enum { MOST_ARRAYS = 17, COUNTS = 6 };
+enum { MOST_ARRAYS = 20, COUNTS = 6, MOST_STAGES = 64 };
 
 static uint64_t topology_hash(const hds_head_model_info *model)
 {
@@ -51,25 +53,40 @@ static void put_text(writer *w, const char *name, const char *text)
     put(w, name, 'S', length ? (int)length : 1, text, 0, 0, 0, 0);
 }
 
-/* The log as columns; one block of memory, (N) (N) i4 and (N,3) f4. */
-static void *put_history(writer *w, const hds_head_info *head) /* new */
+/* The number of a stage's name in the list, which it is added to. */
+static int32_t stage_number(char (*names)[HDS_NAME], size_t *count, const char *name)
+{
+    size_t i = 0;
+    while (i < *count && strcmp(names[i], name))
+        i++;
+    if (i == *count && i < MOST_STAGES)
+        snprintf(names[(*count)++], HDS_NAME, "%s", name);
+    return (int32_t)(i < MOST_STAGES ? i : MOST_STAGES - 1);
+}
+
+/* The log as columns; one block of memory, (N) (N) i4, (N,3) and (N) f4. */
+static void *put_history(writer *w, const hds_head_info *head, char (*names)[HDS_NAME]) /* new */
 {
     size_t n = head->history_count;
-    int32_t *columns = hds_alloc(5 * n, sizeof *columns);
+    int32_t *columns = hds_alloc(6 * n, sizeof *columns);
     if (!columns)
         return NULL;
-    float *numbers = (float *)(columns + 2 * n);
+    float *numbers = (float *)(columns + 2 * n), *residuals = numbers + 3 * n;
+    size_t stages = 0;
     for (size_t i = 0; i < n; i++) {
         const hds_history *line = &head->history[i];
-        columns[i] = line->stage;
+        columns[i] = stage_number(names, &stages, line->stage);
         columns[n + i] = line->step;
         numbers[3 * i] = line->timestep;
         numbers[3 * i + 1] = line->gradient_norm;
         numbers[3 * i + 2] = line->coefficient_norm;
+        residuals[i] = line->residual;
     }
     put(w, "history_stage", 'i', 4, columns, 1, n, 0, 0);
     put(w, "history_step", 'i', 4, columns + n, 1, n, 0, 0);
     put(w, "history_numbers", 'f', 4, numbers, 2, n, 3, 0);
+    put(w, "history_residual", 'f', 4, residuals, 1, n, 0, 0);
+    put(w, "stage_names", 'S', HDS_NAME, names, 1, stages, 0, 0);
     return columns;
 }
 
@@ -102,7 +119,10 @@ hds_status asset_save_headsds(const hds_head *head, const char *path, hds_error 
         put(&w, "offsets", 'f', 4, info.offsets, 2, model.vertex_count, 3, 0);
     if (info.texture)
         put(&w, "texture", 'u', 1, info.texture, 3, info.texture_height, info.texture_width, 3);
-    void *columns = put_history(&w, &info);
+    if (info.record)
+        put_text(&w, "record", info.record);
+    char names[MOST_STAGES][HDS_NAME] = { "" };
+    void *columns = put_history(&w, &info, names);
     if (!columns)
         return hds_raise(error, HDS_ERROR_MEMORY, "%s: out of memory", path);
     hds_status status = io_npz_write(path, w.arrays, w.count, error);
@@ -116,7 +136,7 @@ typedef struct reader {
     io_npz npz;
     const char *path;
     hds_error *error;
-    char *model_path, *model_name, *prompt;
+    char *model_path, *model_name, *prompt, *record;
     char *model_uv_template, *model_mean_texture; /* or NULL */
     const uint64_t *counts, *topology;
     const float *shape, *expression, *pose, *base_pose;
@@ -178,6 +198,8 @@ static hds_status read_names(reader *r)
         status = need_text(r, "model_uv_template", &r->model_uv_template);
     if (status == HDS_OK && io_npz_find(&r->npz, "model_mean_texture"))
         status = need_text(r, "model_mean_texture", &r->model_mean_texture);
+    if (status == HDS_OK && io_npz_find(&r->npz, "record"))
+        status = need_text(r, "record", &r->record);
     if (status == HDS_OK)
         status = need_text(r, "prompt", &r->prompt);
     return status;
@@ -228,9 +250,25 @@ static hds_status read_numbers(reader *r)
     return status;
 }
 
+/* The name of each stage number of the history; -1: a number without one. */
+static bool name_stage(const io_array *names, int32_t stage, char name[HDS_NAME])
+{
+    static const char *const first[] = { "geometry", "texture" };
+    int64_t count = names ? names->shape[0] : 2;
+    if (stage < 0 || stage >= count)
+        return false;
+    if (names)
+        snprintf(name, HDS_NAME, "%.*s", names->itemsize,
+                 (const char *)names->data + (size_t)stage * (size_t)names->itemsize);
+    else
+        snprintf(name, HDS_NAME, "%s", first[stage]);
+    return true;
+}
+
 static hds_status read_history(reader *r)
 {
-    const io_array *stage, *step, *numbers;
+    const io_array *stage, *step, *numbers, *residual = NULL;
+    const io_array *names = io_npz_find(&r->npz, "stage_names");
     hds_status status = need(r, "history_stage", 'i', 4, 1, -1, 0, &stage);
     if (status != HDS_OK)
         return status;
@@ -238,17 +276,29 @@ static hds_status read_history(reader *r)
     if ((status = need(r, "history_step", 'i', 4, 1, n, 0, &step)) != HDS_OK ||
         (status = need(r, "history_numbers", 'f', 4, 2, n, 3, &numbers)) != HDS_OK)
         return status;
+    if (io_npz_find(&r->npz, "history_residual") &&
+        (status = need(r, "history_residual", 'f', 4, 1, n, 0, &residual)) != HDS_OK)
+        return status;
+    if (names && (names->kind != 'S' || names->dims != 1))
+        return hds_raise(r->error, HDS_ERROR_FORMAT, "%s: stage_names: expected a list of names",
+                         r->path);
     r->history_count = (size_t)n;
     r->history = hds_alloc(r->history_count, sizeof *r->history);
     if (!r->history)
         return hds_raise(r->error, HDS_ERROR_MEMORY, "%s: out of memory", r->path);
     const float *line = numbers->data;
-    for (size_t i = 0; i < r->history_count; i++, line += 3)
-        r->history[i] = (hds_history){ .stage = ((const int32_t *)stage->data)[i],
-                                       .step = ((const int32_t *)step->data)[i],
-                                       .timestep = line[0],
-                                       .gradient_norm = line[1],
-                                       .coefficient_norm = line[2] };
+    for (size_t i = 0; i < r->history_count; i++, line += 3) {
+        int32_t number = ((const int32_t *)stage->data)[i];
+        hds_history *h = &r->history[i];
+        *h = (hds_history){ .step = ((const int32_t *)step->data)[i],
+                            .timestep = line[0],
+                            .gradient_norm = line[1],
+                            .coefficient_norm = line[2],
+                            .residual = residual ? ((const float *)residual->data)[i] : 0 };
+        if (!name_stage(names, number, h->stage))
+            return hds_raise(r->error, HDS_ERROR_FORMAT, "%s: history_stage[%zu] is %d, no stage",
+                             r->path, i, (int)number);
+    }
     return HDS_OK;
 }
 
@@ -321,6 +371,7 @@ static hds_status make_head(reader *r, hds_head_model *model, hds_head **head)
         .texture_height = r->texture ? (size_t)r->texture->shape[0] : 0,
         .history = r->history,
         .history_count = r->history_count,
+        .record = r->record,
     };
     hds_error inner = { 0 };
     hds_status status = hds_head_create(head, &params, &inner);
@@ -356,6 +407,7 @@ hds_status hds_head_load(hds_head **head, const char *path, hds_head_model *mode
     hds_free(r.model_mean_texture);
     hds_free(r.model_name);
     hds_free(r.prompt);
+    hds_free(r.record);
     io_npz_close(&r.npz);
     return status;
 }

@@ -84,6 +84,13 @@ void schedule_finish(schedule *s)
     *s = (schedule){ 0 };
 }
 
+double schedule_alpha_bar(const schedule *s, float timestep)
+{
+    int low = (int)timestep, high = low + 1 < s->count ? low + 1 : low;
+    double part = (double)timestep - low;
+    return (1 - part) * s->alphas_cumprod[low] + part * s->alphas_cumprod[high];
+}
+
 void schedule_add_noise(const schedule *s, const float *x, const float *noise, const int *timesteps,
                         size_t count, size_t each, float *noisy)
 {

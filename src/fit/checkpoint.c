@@ -1,210 +1,279 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A run on disk: what is needed to continue it to the same bytes, as an .npz file. */
+/* A run on disk: its record and what is needed to continue it to the same bytes, as an .npz file.
+ *
+ * Saving and loading visit the same arrays by name: those of the run, of its variables, and of what
+ * the stage that is due keeps (optimizer, preconditioner, guides). */
 #include "fit/fit.h"
 
 #include "io/io.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-enum { MAX_ARRAYS = 12 };
+static const char format[] = "headsds checkpoint 2";
+enum { MAX_ARRAYS = 48, HISTORY_COLUMNS = 4 };
+
+/* ---- the arrays of a run ---- */
+
+static bool visit_variable(fit_variable *v, bool due, const state_visitor *to)
+{
+    char start[HDS_NAME + 8];
+    snprintf(start, sizeof start, "%s_start", v->name);
+    optim_state *o = &v->optimizer;
+    return to->array(to, v->name, 'f', sizeof *v->x, v->count, v->x) &&
+           to->array(to, start, 'f', sizeof *v->start, v->count, v->start) &&
+           (!due || (to->array(to, "moments", 'f', sizeof *o->moments, o->ops->moments * o->count,
+                               o->moments) &&
+                     to->array(to, "scalars", 'f', sizeof *o->scalars, OPTIM_SCALARS, o->scalars)));
+}
+
+/* Of a run that stands where the file does. */
+static bool visit_state(fit_run *run, const state_visitor *to)
+{
+    fit_stage *s = &run->current;
+    bool good = true;
+    for (int i = 0; i < FIT_VARIABLES && good; i++)
+        good = visit_variable(&run->subject.variables[i], s->variable == &run->subject.variables[i],
+                              to);
+    const fit_preconditioner_ops *p = s->preconditioner.ops;
+    if (good && p && p->visit)
+        good = p->visit(&s->preconditioner, s, to);
+    for (int i = 0; i < s->guide_count && good; i++)
+        if (s->guides[i].ops->visit)
+            good = s->guides[i].ops->visit(&s->guides[i], to);
+    return good;
+}
+
+/* ---- saving ---- */
 
 typedef struct list {
     io_array arrays[MAX_ARRAYS];
+    char names[MAX_ARRAYS][2 * HDS_NAME];
     size_t count;
 } list;
 
-static void add(list *l, const char *name, char kind, int itemsize, size_t count, const void *data)
+static bool add(const state_visitor *v, const char *name, char kind, size_t itemsize, size_t count,
+                void *data)
 {
-    l->arrays[l->count++] = io_array_of(name, kind, (size_t)itemsize, 1, &count, data);
+    list *l = v->context;
+    if (l->count == MAX_ARRAYS)
+        return false;
+    char *kept = l->names[l->count];
+    snprintf(kept, sizeof l->names[0], "%s", name);
+    l->arrays[l->count++] = io_array_of(kept, kind, itemsize, 1, &count, data);
+    return true;
 }
 
-static json_t *stage_settings(const hds_stage_params *p)
+/* Columns of the history, (count) and (count,4): new. */
+typedef struct columns {
+    int32_t *stage, *step;
+    float *values;
+} columns;
+
+static bool columns_init(columns *c, const fit_run *run)
 {
-    return json_pack("{s:b,s:i,s:i,s:i,s:f,s:f,s:f,s:f,s:f,s:f}", "skip", p->skip, "steps",
-                     p->steps, "views", p->views, "resolution", p->resolution, "guidance_scale",
-                     (double)p->guidance_scale, "learning_rate", (double)p->learning_rate, "l2",
-                     (double)p->l2, "gradient_clip", (double)p->gradient_clip, "timestep_min",
-                     (double)p->timestep_min, "timestep_max", (double)p->timestep_max);
+    size_t n = run->history_count;
+    *c = (columns){ hds_alloc(n, sizeof *c->stage), hds_alloc(n, sizeof *c->step),
+                    hds_alloc(n, HISTORY_COLUMNS * sizeof *c->values) };
+    bool enough = c->stage && c->step && c->values;
+    for (size_t i = 0; enough && i < n; i++) {
+        const hds_history *h = &run->history[i];
+        const float row[HISTORY_COLUMNS] = { h->timestep, h->gradient_norm, h->coefficient_norm,
+                                             h->residual };
+        while (c->stage[i] < run->settings.stage_count - 1 &&
+               strcmp(run->settings.stages[c->stage[i]].name, h->stage))
+            c->stage[i]++;
+        c->step[i] = h->step;
+        memcpy(c->values + i * HISTORY_COLUMNS, row, sizeof row);
+    }
+    return enough;
 }
 
-/* A name for what the start has beside coefficients, which the file holds; null without a start. */
-static json_t *start_of(const fit_run *run)
+static void columns_finish(columns *c)
 {
-    const hds_head *h = run->given;
-    if (!h)
-        return json_null();
-    const uint64_t extents[2] = { h->texture_width, h->texture_height };
-    uint64_t sum = base_hash(BASE_HASH_START, extents, sizeof extents);
-    if (h->offsets)
-        sum = base_hash(sum, h->offsets, 3 * h->model->vertex_count * sizeof *h->offsets);
-    if (h->texture)
-        sum = base_hash(sum, h->texture, 3 * h->texture_width * h->texture_height);
-    return json_sprintf("%016llx", (unsigned long long)sum);
+    hds_free(c->stage);
+    hds_free(c->step);
+    hds_free(c->values);
 }
 
-/* What must agree for a run to be continued, by name. */
-static json_t *settings_of(const fit_run *run)
+hds_status fit_checkpoint_save(fit_run *run, const char *path, hds_error *error)
 {
-    const fit_settings *s = &run->settings;
-    hds_prior_info prior;
-    hds_prior_get_info(run->prior, &prior);
-    return json_pack("{s:s,s:s?,s:I,s:s,s:I,s:I,s:s,s:o,s:o,s:o}", "prompt", s->prompt,
-                     "negative_prompt", s->negative_prompt, "seed", (json_int_t)s->seed, "model",
-                     run->model->name, "vertices", (json_int_t)run->model->vertex_count,
-                     "shape_count", (json_int_t)run->model->shape_count, "prior", prior.path,
-                     "geometry", stage_settings(&s->stages[FIT_GEOMETRY]), "texture",
-                     stage_settings(&s->stages[FIT_TEXTURE]), "start", start_of(run));
-}
-
-hds_status fit_checkpoint_save(const fit_run *run, const char *path, hds_error *error)
-{
-    json_t *settings = settings_of(run);
-    char *text = settings ? json_dumps(settings, JSON_SORT_KEYS) : NULL;
-    json_decref(settings);
-    if (!text)
-        return hds_raise(error, HDS_ERROR_MEMORY, "%s: out of memory", path);
-    const head_model *m = run->model;
-    int64_t place[2] = { run->stage, run->step };
-    size_t texels = run->texture ? run->texture_width * run->texture_height * 3 : 0;
-    list l = { .count = 0 };
-    add(&l, "settings", 'S', (int)strlen(text), 1, text);
-    add(&l, "place", 'i', 8, 2, place);
-    add(&l, "start", 'f', 4, m->shape_count, run->start);
-    add(&l, "shape", 'f', 4, m->shape_count, run->shape);
-    add(&l, "expression", 'f', 4, m->expression_count, run->expression);
-    add(&l, "pose", 'f', 4, 3 * m->joint_count, run->pose);
-    if (m->base_pose)
-        add(&l, "base_pose", 'f', 4, 3 * m->joint_count, m->base_pose);
-    add(&l, "texture", 'f', 4, texels, run->texture);
-    add(&l, "moment", 'f', 4, run->optimiser.count, run->optimiser.m);
-    add(&l, "second_moment", 'f', 8, 1, &run->optimiser.v);
-    add(&l, "history", 'u', 1, run->history_count * sizeof *run->history, run->history);
-    hds_status status = io_npz_write(path, l.arrays, l.count, error);
-    free(text);
+    list *l = hds_alloc(1, sizeof *l);
+    char *record = json_dumps(run->record, JSON_SORT_KEYS);
+    columns c;
+    bool good = columns_init(&c, run) && l && record;
+    const state_visitor to = { add, l };
+    int64_t place[3] = { run->stage, run->step, run->current.preconditioner.done };
+    size_t n = run->history_count;
+    if (good)
+        good = add(&to, "format", 'S', strlen(format), 1, (char *)format) &&
+               add(&to, "record", 'S', strlen(record), 1, record) &&
+               add(&to, "place", 'i', sizeof *place, 3, place) &&
+               add(&to, "history_stage", 'i', sizeof *c.stage, n, c.stage) &&
+               add(&to, "history_step", 'i', sizeof *c.step, n, c.step) &&
+               add(&to, "history_values", 'f', sizeof *c.values, n * HISTORY_COLUMNS, c.values) &&
+               visit_state(run, &to);
+    hds_status status = good ? io_npz_write(path, l->arrays, l->count, error)
+                             : hds_raise(error, HDS_ERROR_MEMORY, "%s: out of memory", path);
+    columns_finish(&c);
+    free(record);
+    hds_free(l);
     return status;
 }
 
-static hds_status read_array(const io_npz *npz, const char *name, char kind, int itemsize,
-                             size_t count, void *out, hds_error *error)
+/* ---- loading ---- */
+
+typedef struct reader {
+    const io_npz *npz;
+    hds_error *error;
+} reader;
+
+static bool read_array(const state_visitor *v, const char *name, char kind, size_t itemsize,
+                       size_t count, void *out)
 {
-    const io_array *a = io_npz_find(npz, name);
-    if (!a || a->kind != kind || a->itemsize != itemsize || a->size != count * (size_t)itemsize)
+    const reader *r = v->context;
+    const io_array *a = io_npz_find(r->npz, name);
+    if (a && a->kind == kind && (size_t)a->itemsize == itemsize && a->size == count * itemsize) {
+        if (a->size)
+            memcpy(out, a->data, a->size);
+        return true;
+    }
+    hds_raise(r->error, HDS_ERROR_FORMAT,
+              "%s: %s: expected %zu numbers; this is no checkpoint of this run", r->npz->path, name,
+              count);
+    return false;
+}
+
+static bool is_text(const io_array *a, const char *text)
+{
+    size_t length = strlen(text);
+    return a && a->kind == 'S' && a->size == length && !memcmp(a->data, text, length);
+}
+
+static hds_status check_format(const io_npz *npz, hds_error *error)
+{
+    const io_array *a = io_npz_find(npz, "format");
+    if (is_text(a, format))
+        return HDS_OK;
+    if (!a && io_npz_find(npz, "settings") && io_npz_find(npz, "place"))
         return hds_raise(error, HDS_ERROR_FORMAT,
-                         "%s: %s: expected %zu numbers; this is no checkpoint of this run",
-                         npz->path, name, count);
-    if (a->size)
-        memcpy(out, a->data, a->size);
-    return HDS_OK;
+                         "%s: a checkpoint of an older headsds, which this one can't continue; "
+                         "start without resume, or finish it with the version that wrote it",
+                         npz->path);
+    if (a && a->kind == 'S' && a->size > 18 && !memcmp(a->data, format, 18))
+        return hds_raise(error, HDS_ERROR_FORMAT,
+                         "%s: format '%.40s', expected '%s'; another version of headsds wrote it",
+                         npz->path, (const char *)a->data, format);
+    return hds_raise(error, HDS_ERROR_FORMAT, "%s: this is no headsds checkpoint", npz->path);
+}
+
+/* "prior.unet is "1f", here it is "2e""; records are trees of objects. False: they are equal. */
+static bool first_difference(const json_t *ours, json_t *theirs, const char *at, char *place,
+                             size_t size, char **a, char **b)
+{
+    if (json_is_object(ours) && json_is_object(theirs)) {
+        const char *key;
+        json_t *value;
+        json_object_foreach((json_t *)ours, key, value)
+        {
+            char path[200];
+            snprintf(path, sizeof path, "%s%s%s", at, at[0] ? "." : "", key);
+            if (strcmp(path, "prior.path") &&
+                first_difference(value, json_object_get(theirs, key), path, place, size, a, b))
+                return true;
+        }
+        return json_object_size(ours) != json_object_size(theirs);
+    }
+    if (json_equal(ours, theirs))
+        return false;
+    snprintf(place, size, "%s", at);
+    *a = json_dumps(ours, JSON_ENCODE_ANY | JSON_SORT_KEYS);
+    *b = theirs ? json_dumps(theirs, JSON_ENCODE_ANY | JSON_SORT_KEYS) : NULL;
+    return true;
 }
 
 static hds_status compare(const fit_run *run, const io_npz *npz, hds_error *error)
 {
-    const io_array *a = io_npz_find(npz, "settings");
+    const io_array *array = io_npz_find(npz, "record");
     json_t *found =
-        a && a->kind == 'S' ? json_loadb(a->data, strnlen(a->data, a->size), 0, NULL) : NULL;
+        array && array->kind == 'S' ? json_loadb(array->data, array->size, 0, NULL) : NULL;
     if (!found)
         return hds_raise(error, HDS_ERROR_FORMAT,
-                         "%s: settings: missing or damaged; this is no "
-                         "headsds checkpoint",
+                         "%s: record: missing or damaged; this is no headsds checkpoint",
                          npz->path);
-    json_t *expected = settings_of(run), *value;
-    const char *key;
+    char place[200] = "record", *ours = NULL, *theirs = NULL;
     hds_status status = HDS_OK;
-    json_object_foreach(expected, key, value)
-    {
-        char *ours = json_dumps(value, JSON_ENCODE_ANY | JSON_SORT_KEYS);
-        json_t *its = json_object_get(found, key);
-        if (!its && json_is_null(value))
-            continue; /* of before there were starts */
-        char *theirs = json_dumps(its, JSON_ENCODE_ANY | JSON_SORT_KEYS);
-        if (!ours || !theirs || strcmp(ours, theirs))
-            status =
-                hds_raise(error, HDS_ERROR_ARGUMENT,
-                          "%s: the checkpoint is of another run: its %s is %s, here it is %s; "
-                          "start without resume or give another checkpoint file",
-                          npz->path, key, theirs ? theirs : "missing", ours ? ours : "unknown");
-        free(ours);
-        free(theirs);
-    }
+    if (first_difference(run->record, found, "", place, sizeof place, &ours, &theirs))
+        status = hds_raise(error, HDS_ERROR_ARGUMENT,
+                           "%s: the checkpoint is of another run: its %s is %.200s, here it is "
+                           "%.200s; start without resume or give another checkpoint file",
+                           npz->path, place, theirs ? theirs : "missing", ours ? ours : "missing");
+    free(ours);
+    free(theirs);
     json_decref(found);
-    json_decref(expected);
     return status;
 }
 
-/* Coefficients that the run was given and the model's base pose must be those of the file. */
-static hds_status compare_start(const fit_run *run, const io_npz *npz, hds_error *error)
+/* Stands the run where the file does. */
+static hds_status restore_place(fit_run *run, const state_visitor *from, const io_npz *npz,
+                                hds_error *error)
 {
-    const head_model *m = run->model;
-    const char *const names[] = { "start", "expression", "pose", "base_pose" };
-    const float *const given[] = { run->start, run->expression, run->pose, m->base_pose };
-    const size_t counts[] = { m->shape_count, m->expression_count, 3 * m->joint_count,
-                              3 * m->joint_count };
-    for (int i = 0; i < 4; i++) {
-        const io_array *a = io_npz_find(npz, names[i]);
-        size_t size = counts[i] * sizeof(float);
-        bool may_lack = i == 3; /* a model without base pose writes none */
-        if ((a ? a->kind != 'f' || a->size != size : !may_lack) ||
-            !head_same_pose(a ? a->data : NULL, given[i], counts[i]))
-            return hds_raise(
-                error, HDS_ERROR_ARGUMENT,
-                "%s: the checkpoint is of another run: its %s coefficients are others; "
-                "start without resume or give another checkpoint file",
-                npz->path, names[i]);
-    }
-    return HDS_OK;
-}
-
-/* Where the file stands, and the optimiser of that stage. */
-static hds_status restore_place(fit_run *run, const io_npz *npz, hds_error *error)
-{
-    int64_t place[2];
-    hds_status status = read_array(npz, "place", 'i', 8, 2, place, error);
-    if (status != HDS_OK)
-        return status;
-    const hds_stage_params *p = run->settings.stages;
-    bool over = place[0] == FIT_STAGES && place[1] == 0;
-    if (!over && (place[0] < 0 || place[0] >= FIT_STAGES || p[place[0]].skip || place[1] < 0 ||
-                  place[1] >= p[place[0]].steps))
+    int64_t place[3];
+    if (!read_array(from, "place", 'i', sizeof *place, 3, place))
+        return HDS_ERROR_FORMAT;
+    const fit_settings *s = &run->settings;
+    bool over = place[0] == s->stage_count && place[1] == 0;
+    if (!over && (place[0] < 0 || place[0] >= s->stage_count || s->stages[place[0]].skip ||
+                  place[1] < 0 || place[1] >= s->stages[place[0]].steps))
         return hds_raise(error, HDS_ERROR_FORMAT, "%s: place: no stage %lld with a step %lld",
                          npz->path, (long long)place[0], (long long)place[1]);
     run->stage = (int)place[0];
     run->step = (int)place[1];
-    status = fit_run_enter_stage(run, error);
-    run->optimiser.steps = run->step;
-    return status;
-}
-
-static hds_status restore(fit_run *run, const io_npz *npz, hds_error *error)
-{
-    const head_model *m = run->model;
-    size_t texels = run->texture ? run->texture_width * run->texture_height * 3 : 0;
-    hds_status status = restore_place(run, npz, error);
-    if (status == HDS_OK)
-        status = read_array(npz, "shape", 'f', 4, m->shape_count, run->shape, error);
-    if (status == HDS_OK)
-        status = read_array(npz, "texture", 'f', 4, texels, run->texture, error);
-    if (status == HDS_OK)
-        status = read_array(npz, "moment", 'f', 4, run->optimiser.count, run->optimiser.m, error);
-    if (status == HDS_OK)
-        status = read_array(npz, "second_moment", 'f', 8, 1, &run->optimiser.v, error);
-    return status;
+    hds_status status = fit_run_enter_stage(run, error);
+    if (status != HDS_OK || over)
+        return status;
+    fit_preconditioner *p = &run->current.preconditioner;
+    if (place[2] < 0 || place[2] > p->count || (place[1] > 0 && place[2] != p->count))
+        return hds_raise(error, HDS_ERROR_FORMAT, "%s: place: %lld of %d steps of preparation",
+                         npz->path, (long long)place[2], p->count);
+    p->done = (int)place[2];
+    run->current.variable->optimizer.steps = run->step;
+    return HDS_OK;
 }
 
 /* One line for each step behind the place. */
-static hds_status restore_history(fit_run *run, const io_npz *npz, hds_error *error)
+static hds_status restore_history(fit_run *run, const state_visitor *from, hds_error *error)
 {
-    const io_array *a = io_npz_find(npz, "history");
     size_t count = (size_t)run->step;
     for (int i = 0; i < run->stage; i++)
         count += run->settings.stages[i].skip ? 0 : (size_t)run->settings.stages[i].steps;
-    if (!a || a->kind != 'u' || a->itemsize != 1 || a->size != count * sizeof *run->history)
-        return hds_raise(error, HDS_ERROR_FORMAT, "%s: history: missing or not of %zu steps",
-                         npz->path, count);
     run->history_count = count;
-    if (a->size)
-        memcpy(run->history, a->data, a->size);
-    return HDS_OK;
+    columns c;
+    bool enough = columns_init(&c, run);
+    hds_status status =
+        enough ? HDS_ERROR_FORMAT : hds_raise(error, HDS_ERROR_MEMORY, "out of memory");
+    if (enough && read_array(from, "history_stage", 'i', sizeof *c.stage, count, c.stage) &&
+        read_array(from, "history_step", 'i', sizeof *c.step, count, c.step) &&
+        read_array(from, "history_values", 'f', sizeof *c.values, count * HISTORY_COLUMNS,
+                   c.values))
+        status = HDS_OK;
+    for (size_t i = 0; i < count && status == HDS_OK; i++) {
+        const float *row = c.values + i * HISTORY_COLUMNS;
+        if (c.stage[i] < 0 || c.stage[i] >= run->settings.stage_count)
+            status = hds_raise(error, HDS_ERROR_FORMAT, "history_stage[%zu] is %d, no stage", i,
+                               (int)c.stage[i]);
+        else
+            run->history[i] = (hds_history){ .step = c.step[i],
+                                             .timestep = row[0],
+                                             .gradient_norm = row[1],
+                                             .coefficient_norm = row[2],
+                                             .residual = row[3] };
+        if (status == HDS_OK)
+            snprintf(run->history[i].stage, HDS_NAME, "%s", run->settings.stages[c.stage[i]].name);
+    }
+    columns_finish(&c);
+    return status;
 }
 
 hds_status fit_checkpoint_load(fit_run *run, const char *path, hds_error *error)
@@ -213,13 +282,17 @@ hds_status fit_checkpoint_load(fit_run *run, const char *path, hds_error *error)
     hds_status status = io_npz_open(&npz, path, 0, error);
     if (status != HDS_OK)
         return status;
-    status = compare(run, &npz, error);
+    reader r = { &npz, error };
+    const state_visitor from = { read_array, &r };
+    status = check_format(&npz, error);
     if (status == HDS_OK)
-        status = compare_start(run, &npz, error);
+        status = compare(run, &npz, error);
     if (status == HDS_OK)
-        status = restore(run, &npz, error);
+        status = restore_place(run, &from, &npz, error);
+    if (status == HDS_OK && !visit_state(run, &from))
+        status = HDS_ERROR_FORMAT;
     if (status == HDS_OK)
-        status = restore_history(run, &npz, error);
+        status = restore_history(run, &from, error);
     io_npz_close(&npz);
     return status;
 }

@@ -17,15 +17,18 @@ struct hds_job {
     /* Set at creation, then read by the thread only. */
     hds_generate_params params;
     char *prompt, *negative_prompt, *checkpoint;
+    hds_recipe recipe;
+    hds_stage_params stages[HDS_MAX_STAGES];
+    hds_setting *settings; /* with the texts of each */
     pthread_t thread;
     fit_run run;
+    fit_clock clock;
 
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t ended;
     bool started, cancel;
     hds_job_progress progress;
-    struct timespec began, stepping; /* the job, and after loading its first step */
-    int first_step;                  /* steps that a checkpoint had behind it */
+    struct timespec began;
     hds_head *preview;
     hds_error error;
 };
@@ -50,6 +53,51 @@ static hds_status copy_text(char **out, const char *text, hds_error *error)
     return HDS_OK;
 }
 
+static hds_status copy_recipe(hds_job *job, const hds_generate_params *p, hds_error *error)
+{
+    hds_status status = HDS_OK;
+    if (p->recipe) {
+        if (p->recipe->stage_count > HDS_MAX_STAGES)
+            return hds_raise(error, HDS_ERROR_ARGUMENT, "recipe %s has %zu stages, at most %d",
+                             p->recipe->name, p->recipe->stage_count, HDS_MAX_STAGES);
+        memcpy(job->stages, p->recipe->stages, p->recipe->stage_count * sizeof *job->stages);
+        char *name = NULL;
+        status = copy_text(&name, p->recipe->name, error);
+        job->recipe = (hds_recipe){ name, "", job->stages, p->recipe->stage_count };
+        job->params.recipe = &job->recipe;
+    }
+    job->settings = hds_alloc(p->setting_count, sizeof *job->settings);
+    if (!job->settings)
+        return hds_raise(error, HDS_ERROR_MEMORY, "out of memory for the job's settings");
+    job->params.settings = job->settings;
+    for (size_t i = 0; i < p->setting_count && status == HDS_OK; i++) {
+        status = copy_text((char **)&job->settings[i].name, p->settings[i].name, error);
+        if (status == HDS_OK)
+            status = copy_text((char **)&job->settings[i].value, p->settings[i].value, error);
+    }
+    return status;
+}
+
+/* What is wrong with a setting is said when the job is made. */
+static hds_status check_settings(const hds_job *job, hds_error *error)
+{
+    size_t recipes;
+    const hds_recipe *r = job->params.recipe ? job->params.recipe : hds_recipes(&recipes);
+    hds_stage_params stages[HDS_MAX_STAGES];
+    memcpy(stages, r->stages, r->stage_count * sizeof *stages);
+    hds_status status = HDS_OK;
+    bool any = false;
+    for (size_t i = 0; i < job->params.setting_count && status == HDS_OK; i++)
+        status = hds_stages_set(stages, r->stage_count, job->settings[i].name,
+                                job->settings[i].value, error);
+    for (size_t i = 0; i < r->stage_count; i++)
+        any = any || !stages[i].skip;
+    if (status == HDS_OK && !any)
+        status =
+            hds_raise(error, HDS_ERROR_ARGUMENT, "all stages are skipped: nothing is left to do");
+    return status;
+}
+
 static hds_status copy_params(hds_job *job, const hds_generate_params *p, hds_error *error)
 {
     job->params = *p;
@@ -61,6 +109,8 @@ static hds_status copy_params(hds_job *job, const hds_generate_params *p, hds_er
         status = copy_text(&job->negative_prompt, p->negative_prompt, error);
     if (status == HDS_OK)
         status = copy_text(&job->checkpoint, p->checkpoint, error);
+    if (status == HDS_OK)
+        status = copy_recipe(job, p, error);
     job->params.prompt = job->prompt;
     job->params.negative_prompt = job->negative_prompt;
     job->params.checkpoint = job->checkpoint;
@@ -73,9 +123,6 @@ hds_status hds_job_create(hds_job **out, const hds_generate_params *params, hds_
     if (blank(params->prompt))
         return hds_raise(error, HDS_ERROR_ARGUMENT,
                          "the prompt is empty: say what the head should look like");
-    if (params->geometry.skip && params->texture.skip)
-        return hds_raise(error, HDS_ERROR_ARGUMENT,
-                         "geometry and texture are both skipped: nothing is left to do");
     if (params->resume && !params->checkpoint)
         return hds_raise(error, HDS_ERROR_ARGUMENT, "resume needs the path of a checkpoint");
     hds_job *job = hds_alloc(1, sizeof *job);
@@ -88,11 +135,12 @@ hds_status hds_job_create(hds_job **out, const hds_generate_params *params, hds_
     pthread_cond_init(&job->ended, &clock);
     pthread_condattr_destroy(&clock);
     job->progress.seconds_left = -1;
+    *out = job;
     hds_status status = copy_params(job, params, error);
+    if (status == HDS_OK)
+        status = check_settings(job, error);
     if (status != HDS_OK)
-        hds_job_destroy(job);
-    else
-        *out = job;
+        hds_job_destroy(out);
     return status;
 }
 
@@ -126,33 +174,44 @@ static hds_status load(hds_job *job, hds_error *error)
     if (status == HDS_OK && !p->prior)
         status = hds_prior_load(&p->prior, &(hds_prior_params){ 0 }, error);
     if (status == HDS_OK)
-        status = fit_run_init(&job->run, p, error);
+        status = fit_run_init(&job->run, p, &fit_built_in, error);
     if (status == HDS_OK && p->resume && io_exists(p->checkpoint))
         status = fit_checkpoint_load(&job->run, p->checkpoint, error);
     return status;
 }
 
+/* Where the run stands, for other threads. */
+static void publish_place(hds_job *job)
+{
+    const fit_run *run = &job->run;
+    const fit_settings *s = &run->settings;
+    const fit_preconditioner *c = &run->current.preconditioner;
+    fit_work work[HDS_MAX_STAGES];
+    fit_run_work(run, work);
+    hds_job_progress *p = &job->progress;
+    int stage = run->stage < s->stage_count ? run->stage : s->stage_count - 1;
+    p->state = fit_run_preparing(run) ? HDS_JOB_PREPARING : HDS_JOB_RUNNING;
+    snprintf(p->stage, sizeof p->stage, "%s", s->stages[stage].name);
+    p->step = (int)run->history_count;
+    p->step_count = fit_run_total_steps(run);
+    p->prepared = c->done;
+    p->preparation_count = c->count;
+    p->seconds_left = fit_clock_left(&job->clock, work, s->stage_count);
+    if (run->history_count)
+        p->last = run->history[run->history_count - 1];
+}
+
 /* After each step: the numbers and the picture that other threads may ask for. */
 static hds_status publish(hds_job *job, hds_error *error)
 {
-    const fit_run *run = &job->run;
-    hds_head *head = NULL;
-    hds_status status = fit_run_head(run, &head, error);
+    hds_head *head = NULL, *old;
+    hds_status status = fit_run_head(&job->run, &head, error);
     if (status != HDS_OK)
         return status;
-    hds_head *old;
     pthread_mutex_lock(&job->lock);
-    hds_job_progress *p = &job->progress;
     old = job->preview;
     job->preview = head;
-    p->stage = run->stage < FIT_STAGES ? run->stage : FIT_STAGES - 1;
-    p->step = (int)run->history_count;
-    p->step_count = fit_run_total_steps(run);
-    int taken = p->step - job->first_step;
-    if (taken > 0)
-        p->seconds_left = seconds_since(&job->stepping) / taken * (p->step_count - p->step);
-    if (run->history_count)
-        p->last = run->history[run->history_count - 1];
+    publish_place(job);
     pthread_mutex_unlock(&job->lock);
     hds_head_unref(old);
     return HDS_OK;
@@ -163,31 +222,36 @@ static hds_status save_checkpoint(hds_job *job, hds_error *error)
     return job->checkpoint ? fit_checkpoint_save(&job->run, job->checkpoint, error) : HDS_OK;
 }
 
+/* One step, timed; a preview follows it unless it was one of preparation. */
+static hds_status take_step(hds_job *job, bool *done, hds_error *error)
+{
+    bool preparing = fit_run_preparing(&job->run);
+    int stage = job->run.stage;
+    struct timespec before;
+    clock_gettime(CLOCK_MONOTONIC, &before);
+    hds_status status = fit_run_step(&job->run, done, error);
+    if (status == HDS_OK && !preparing)
+        status = publish(job, error);
+    fit_clock_add(&job->clock, stage, preparing, seconds_since(&before));
+    pthread_mutex_lock(&job->lock);
+    publish_place(job);
+    pthread_mutex_unlock(&job->lock);
+    return status;
+}
+
 static hds_status run_steps(hds_job *job, hds_error *error)
 {
     hds_status status = load(job, error);
-    if (status != HDS_OK)
-        return status;
-    pthread_mutex_lock(&job->lock);
-    job->progress.state = HDS_JOB_RUNNING;
-    job->first_step = (int)job->run.history_count;
-    clock_gettime(CLOCK_MONOTONIC, &job->stepping);
-    pthread_mutex_unlock(&job->lock);
-    bool done = job->run.stage == FIT_STAGES;
-    status = publish(job, error);
-    while (status == HDS_OK && !done) {
+    if (status == HDS_OK)
+        status = publish(job, error);
+    bool done = status == HDS_OK && !job->run.current.params;
+    for (int taken = 1; status == HDS_OK && !done; taken++) {
         if (cancelled(job)) {
             status = save_checkpoint(job, error);
             return status == HDS_OK ? hds_raise(error, HDS_ERROR_CANCELLED, "cancelled") : status;
         }
-        if (!fit_whiten_ready(&job->run)) {
-            status = fit_whiten_step(&job->run, error);
-            continue;
-        }
-        status = fit_run_step(&job->run, &done, error);
-        if (status == HDS_OK)
-            status = publish(job, error);
-        if (status == HDS_OK && (done || job->run.history_count % CHECKPOINT_STEPS == 0))
+        status = take_step(job, &done, error);
+        if (status == HDS_OK && (done || taken % CHECKPOINT_STEPS == 0))
             status = save_checkpoint(job, error);
     }
     return status;
@@ -285,8 +349,10 @@ hds_status hds_job_wait(hds_job *job, double seconds, hds_head **head, hds_error
     return status;
 }
 
-void hds_job_destroy(hds_job *job)
+void hds_job_destroy(hds_job **doomed)
 {
+    hds_job *job = *doomed;
+    *doomed = NULL;
     if (!job)
         return;
     if (job->started) {
@@ -300,6 +366,12 @@ void hds_job_destroy(hds_job *job)
     hds_free(job->prompt);
     hds_free(job->negative_prompt);
     hds_free(job->checkpoint);
+    hds_free((char *)job->recipe.name);
+    for (size_t i = 0; job->settings && i < job->params.setting_count; i++) {
+        hds_free((char *)job->settings[i].name);
+        hds_free((char *)job->settings[i].value);
+    }
+    hds_free(job->settings);
     pthread_cond_destroy(&job->ended);
     pthread_mutex_destroy(&job->lock);
     hds_free(job);

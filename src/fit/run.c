@@ -1,172 +1,82 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A run: settings with their defaults, the state, and the order of stages and steps. */
+/* A run: settings with their defaults, and the order of stages and steps. */
 #include "fit/fit.h"
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-static const hds_stage_params defaults[FIT_STAGES] = {
-    [FIT_GEOMETRY] = { .steps = 100,
-                       .views = 4,
-                       .guidance_scale = 100,
-                       .learning_rate = 0.013f,
-                       .l2 = 0.4f,
-                       .gradient_clip = 2,
-                       .timestep_min = 0.02f,
-                       .timestep_max = 0.4f },
-    [FIT_TEXTURE] = { .steps = 100,
-                      .views = 4,
-                      .guidance_scale = 12,
-                      .learning_rate = 0.0055f,
-                      .l2 = 3.5f,
-                      .gradient_clip = 2,
-                      .timestep_min = 0.02f,
-                      .timestep_max = 0.8f },
-};
-static const char *const stage_names[FIT_STAGES] = { "geometry", "texture" };
+/* ---- settings ---- */
 
-static hds_status bad(hds_error *error, int stage, const char *name, double value,
-                      const char *expected)
+static hds_status copy_recipe(fit_settings *s, const hds_recipe *r, hds_error *error)
 {
-    return hds_raise(error, HDS_ERROR_ARGUMENT, "%s.%s is %g, expected %s", stage_names[stage],
-                     name, value, expected);
+    if (r->stage_count < 1 || r->stage_count > HDS_MAX_STAGES)
+        return hds_raise(error, HDS_ERROR_ARGUMENT, "recipe %s has %zu stages, expected 1 to %d",
+                         r->name, r->stage_count, HDS_MAX_STAGES);
+    s->recipe = hds_strdup(r->name);
+    s->stage_count = (int)r->stage_count;
+    memcpy(s->stages, r->stages, r->stage_count * sizeof *r->stages);
+    return s->recipe ? HDS_OK : hds_raise(error, HDS_ERROR_MEMORY, "out of memory for a recipe");
 }
 
-/* Zeros take the defaults; what is out of range is refused by name. */
-static hds_status settle(hds_stage_params *p, int stage, int sample_size, hds_error *error)
+/* What one option alone cannot tell. */
+static hds_status settle(const fit_run *run, hds_stage_params *p, hds_error *error)
 {
-    const hds_stage_params *d = &defaults[stage];
-    p->steps = p->steps ? p->steps : d->steps;
-    p->views = p->views ? p->views : d->views;
-    p->resolution = p->resolution ? p->resolution : 8 * sample_size;
-    float *values[] = { &p->guidance_scale, &p->learning_rate, &p->l2,
-                        &p->gradient_clip,  &p->timestep_min,  &p->timestep_max };
-    const float fallback[] = { d->guidance_scale, d->learning_rate, d->l2,
-                               d->gradient_clip,  d->timestep_min,  d->timestep_max };
-    static const char *const names[] = { "guidance_scale", "learning_rate", "l2",
-                                         "gradient_clip",  "timestep_min",  "timestep_max" };
-    for (int i = 0; i < 6; i++) {
-        *values[i] = *values[i] == 0 ? fallback[i] : *values[i];
-        if (!(*values[i] > 0) || isinf(*values[i]))
-            return bad(error, stage, names[i], *values[i], "a positive number");
-    }
-    if (p->steps < 1 || p->steps > 100000)
-        return bad(error, stage, "steps", p->steps, "1 to 100000");
-    char views[32];
-    snprintf(views, sizeof views, "1 to %d", FIT_MOST_VIEWS);
-    if (p->views < 1 || p->views > FIT_MOST_VIEWS)
-        return bad(error, stage, "views", p->views, views);
-    if (p->resolution < 32 || p->resolution > 2048 || p->resolution % 8)
-        return bad(error, stage, "resolution", p->resolution, "a multiple of 8 from 32 to 2048");
-    if (p->timestep_max > 1)
-        return bad(error, stage, "timestep_max", p->timestep_max, "at most 1");
-    if (p->timestep_min >= p->timestep_max)
-        return bad(error, stage, "timestep_min", p->timestep_min, "less than timestep_max");
+    hds_prior_info prior;
+    hds_prior_get_info(run->prior, &prior);
+    if (p->resolution == 0)
+        p->resolution = 8 * prior.sample_size;
+    if (p->skip)
+        return HDS_OK;
+    for (int i = 0; i < HDS_MAX_GUIDANCES && p->guidance[i].kind[0]; i++)
+        if (p->guidance[i].timestep_min >= p->guidance[i].timestep_max)
+            return hds_raise(error, HDS_ERROR_ARGUMENT,
+                             "%s.timestep_min is %g, expected less than timestep_max, %g", p->name,
+                             (double)p->guidance[i].timestep_min,
+                             (double)p->guidance[i].timestep_max);
+    if (!strcmp(p->variable, "texture") && !run->subject.texture.ops)
+        return hds_raise(error, HDS_ERROR_ARGUMENT,
+                         "%s has no UV layout, which the %s stage needs: skip that stage",
+                         run->subject.model->name, p->name);
     return HDS_OK;
 }
 
 static hds_status take_settings(fit_run *run, const hds_generate_params *params, hds_error *error)
 {
-    hds_prior_info prior;
-    hds_prior_get_info(run->prior, &prior);
     fit_settings *s = &run->settings;
+    size_t recipes;
+    const hds_recipe *recipe = params->recipe ? params->recipe : hds_recipes(&recipes);
     s->seed = params->seed;
     s->prompt = hds_strdup(params->prompt);
     s->negative_prompt = hds_strdup(params->negative_prompt);
     if (!s->prompt || (params->negative_prompt && !s->negative_prompt))
         return hds_raise(error, HDS_ERROR_MEMORY, "out of memory for the prompt");
-    s->stages[FIT_GEOMETRY] = params->geometry;
-    s->stages[FIT_TEXTURE] = params->texture;
-    hds_status status = HDS_OK;
-    for (int i = 0; i < FIT_STAGES && status == HDS_OK; i++)
-        status = settle(&s->stages[i], i, prior.sample_size, error);
-    if (status == HDS_OK && !s->stages[FIT_TEXTURE].skip && !run->model->uvs)
-        status = hds_raise(error, HDS_ERROR_ARGUMENT,
-                           "%s has no UV layout, which the texture stage needs: skip that stage",
-                           run->model->name);
+    hds_status status = copy_recipe(s, recipe, error);
+    for (size_t i = 0; i < params->setting_count && status == HDS_OK; i++)
+        status = fit_stages_set(s->stages, (size_t)s->stage_count, run->kinds,
+                                params->settings[i].name, params->settings[i].value, error);
+    for (int i = 0; i < s->stage_count && status == HDS_OK; i++)
+        status = settle(run, &s->stages[i], error);
+    if (status == HDS_OK && fit_run_total_steps(run) == 0)
+        status =
+            hds_raise(error, HDS_ERROR_ARGUMENT, "all stages are skipped: nothing is left to do");
     return status;
 }
 
-static bool copy_floats(float **out, const float *from, size_t count)
+hds_status fit_run_init(fit_run *run, const hds_generate_params *params, const fit_kinds *kinds,
+                        hds_error *error)
 {
-    *out = hds_alloc(count, sizeof **out);
-    if (*out && from)
-        memcpy(*out, from, count * sizeof **out);
-    return *out;
-}
-
-static hds_status check_start(const fit_run *run, hds_error *error)
-{
-    const head_model *m = run->model;
-    if (!run->given || head_models_agree(run->given->model, m))
-        return HDS_OK;
-    const head_model *other = run->given->model;
-    return hds_raise(
-        error, HDS_ERROR_ARGUMENT,
-        "start is a head of '%s' (%zu vertices, %zu shapes, %zu expressions), expected "
-        "one of the head model '%s' (%zu, %zu, %zu) with the same numbers",
-        other->name, other->vertex_count, other->shape_count, other->expression_count, m->name,
-        m->vertex_count, m->shape_count, m->expression_count);
-}
-
-/* Around the template with the start's offsets, in the model's base pose. */
-static hds_status take_framing(fit_run *run, hds_error *error)
-{
-    size_t count = run->model->vertex_count;
-    float *vertices = hds_alloc(count, 3 * sizeof *vertices);
-    hds_status status =
-        vertices
-            ? hds_head_model_vertices(&run->sculpted, &(hds_coefficients){ 0 }, vertices, error)
-            : hds_raise(error, HDS_ERROR_MEMORY, "out of memory for %zu vertices", count);
+    *run = (fit_run){ .kinds = kinds, .prior = hds_prior_ref(params->prior) };
+    hds_status status = fit_subject_init(&run->subject, params->model, params->start, error);
     if (status == HDS_OK)
-        run->framing = view_framing_of(vertices, count);
-    hds_free(vertices);
-    return status;
-}
-
-static hds_status take_state(fit_run *run, hds_error *error)
-{
-    const head_model *m = run->model;
-    const hds_head *h = run->given;
-    hds_status status = check_start(run, error);
-    if (status != HDS_OK)
-        return status;
-    run->history = hds_alloc((size_t)fit_run_total_steps(run), sizeof *run->history);
-    if (!copy_floats(&run->shape, h ? h->shape : NULL, m->shape_count) ||
-        !copy_floats(&run->start, h ? h->shape : NULL, m->shape_count) ||
-        !copy_floats(&run->expression, h ? h->expression : NULL, m->expression_count) ||
-        !copy_floats(&run->pose, h ? h->pose : NULL, 3 * m->joint_count) || !run->history ||
-        !head_add_offsets(m, h ? h->offsets : NULL, &run->memory, &run->sculpted))
-        return hds_raise(error, HDS_ERROR_MEMORY, "out of memory for coefficients");
-    status = take_framing(run, error);
-    return status ? status
-                  : mesh_adjacency_init(&run->adjacency, m->faces, m->face_count, m->vertex_count,
-                                        error);
-}
-
-static hds_status take_text(fit_run *run, hds_error *error)
-{
-    hds_prior_info prior;
-    hds_prior_get_info(run->prior, &prior);
-    run->knows_maps = prior.texture_map_head && run->model->name &&
-                      !strcmp(prior.texture_map_head, run->model->name);
-    return sds_text_init(&run->text, run->prior, run->settings.prompt,
-                         run->settings.negative_prompt, error);
-}
-
-hds_status fit_run_init(fit_run *run, const hds_generate_params *params, hds_error *error)
-{
-    *run = (fit_run){ .model = hds_head_model_ref(params->model),
-                      .prior = hds_prior_ref(params->prior),
-                      .given = params->start ? hds_head_ref(params->start) : NULL };
-    hds_status status = take_settings(run, params, error);
-    if (status == HDS_OK)
-        status = take_state(run, error);
-    if (status == HDS_OK)
-        status = fit_texture_init(run, error);
-    if (status == HDS_OK)
-        status = take_text(run, error);
+        status = take_settings(run, params, error);
+    if (status == HDS_OK) {
+        run->history = hds_alloc((size_t)fit_run_total_steps(run), sizeof *run->history);
+        run->record = fit_record(run);
+        if (!run->history || !run->record)
+            status = hds_raise(error, HDS_ERROR_MEMORY, "out of memory for the history");
+    }
     if (status == HDS_OK)
         status = fit_run_enter_stage(run, error);
     if (status != HDS_OK)
@@ -176,101 +86,125 @@ hds_status fit_run_init(fit_run *run, const hds_generate_params *params, hds_err
 
 void fit_run_finish(fit_run *run)
 {
-    sds_text_finish(&run->text);
-    fit_whiten_finish(&run->whitening);
-    optim_adam_finish(&run->optimiser);
-    mesh_adjacency_finish(&run->adjacency);
-    arena_finish(&run->scratch);
-    for (int i = 0; i < FIT_MOST_VIEWS; i++)
-        arena_finish(&run->view_scratch[i]);
-    arena_finish(&run->memory);
+    fit_stage_finish(&run->current);
+    fit_subject_finish(&run->subject);
     hds_free(run->settings.prompt);
     hds_free(run->settings.negative_prompt);
-    hds_free(run->start);
-    hds_free(run->shape);
-    hds_free(run->expression);
-    hds_free(run->pose);
-    hds_free(run->texture);
-    hds_free(run->start_texture);
+    hds_free(run->settings.recipe);
     hds_free(run->history);
-    hds_head_unref(run->given);
-    hds_head_model_unref(run->model);
+    json_decref(run->record);
     hds_prior_unref(run->prior);
     *run = (fit_run){ 0 };
 }
 
+/* ---- stages and steps ---- */
+
 int fit_run_total_steps(const fit_run *run)
 {
     int total = 0;
-    for (int i = 0; i < FIT_STAGES; i++)
+    for (int i = 0; i < run->settings.stage_count; i++)
         total += run->settings.stages[i].skip ? 0 : run->settings.stages[i].steps;
     return total;
 }
 
 hds_status fit_run_enter_stage(fit_run *run, hds_error *error)
 {
-    while (run->stage < FIT_STAGES && (run->settings.stages[run->stage].skip ||
-                                       run->step >= run->settings.stages[run->stage].steps)) {
+    const fit_settings *s = &run->settings;
+    while (run->stage < s->stage_count &&
+           (s->stages[run->stage].skip || run->step >= s->stages[run->stage].steps)) {
         run->stage++;
         run->step = 0;
     }
-    optim_adam_finish(&run->optimiser);
-    if (run->stage == FIT_STAGES)
+    fit_stage_finish(&run->current);
+    if (run->stage == s->stage_count)
         return HDS_OK;
-    if (run->stage == FIT_GEOMETRY)
-        return optim_adam_init(&run->optimiser, run->model->shape_count, error);
-    size_t texels = run->texture_width * run->texture_height * 3;
-    return optim_adam_init(&run->optimiser, texels, error);
+    const fit_stage_setup setup = { .kinds = run->kinds,
+                                    .params = &s->stages[run->stage],
+                                    .index = run->stage,
+                                    .subject = &run->subject,
+                                    .prior = run->prior,
+                                    .prompt = s->prompt,
+                                    .negative_prompt = s->negative_prompt };
+    return fit_stage_init(&run->current, &setup, error);
+}
+
+bool fit_run_preparing(const fit_run *run)
+{
+    const fit_preconditioner *p = &run->current.preconditioner;
+    return run->current.params && p->done < p->count;
 }
 
 hds_status fit_run_step(fit_run *run, bool *done, hds_error *error)
 {
-    *done = run->stage == FIT_STAGES;
+    fit_stage *s = &run->current;
+    *done = !s->params;
     if (*done)
         return HDS_OK;
-    hds_history *log = &run->history[run->history_count];
-    *log = (hds_history){ .stage = run->stage, .step = run->step };
-    hds_status status = run->stage == FIT_GEOMETRY ? fit_geometry_step(run, log, error)
-                                                   : fit_texture_step(run, log, error);
+    if (fit_run_preparing(run))
+        return s->preconditioner.ops->prepare(&s->preconditioner, s, error);
+    const guide_step at = { run->settings.seed, run->stage, run->step, s->params->steps };
+    hds_status status = fit_stage_step(s, &at, &run->history[run->history_count], error);
     if (status != HDS_OK)
         return status;
     run->history_count++;
     run->step++;
-    if (run->step == run->settings.stages[run->stage].steps)
+    if (run->step == s->params->steps)
         status = fit_run_enter_stage(run, error);
-    *done = run->stage == FIT_STAGES;
+    *done = !run->current.params;
     return status;
 }
 
-hds_status fit_run_head(const fit_run *run, hds_head **head, hds_error *error)
+void fit_run_work(const fit_run *run, fit_work *work)
 {
-    const head_model *m = run->model;
-    size_t texels = run->texture ? run->texture_width * run->texture_height * 3 : 0;
-    uint8_t *texture = NULL;
-    if (texels) {
-        texture = hds_alloc(texels, 1);
-        if (!texture)
-            return hds_raise(error, HDS_ERROR_MEMORY, "out of memory for the texture");
-        for (size_t i = 0; i < texels; i++)
-            texture[i] = (uint8_t)lrintf(255 * fminf(fmaxf(run->texture[i], 0), 1));
+    for (int i = 0; i < run->settings.stage_count; i++) {
+        const hds_stage_params *p = &run->settings.stages[i];
+        bool due = run->current.params && i == run->stage;
+        bool map = due && run->current.guide_count &&
+                   fit_stage_shows_map(&run->current, &run->current.guides[0].params);
+        const fit_preconditioner *c = &run->current.preconditioner;
+        work[i] = (fit_work){ .step = fit_stage_work(p, map) };
+        work[i].preparation_step = work[i].step;
+        if (!p->skip && i >= run->stage)
+            work[i].steps = p->steps - (i == run->stage ? run->step : 0);
+        if (due)
+            work[i].preparations = c->count - c->done;
     }
+}
+
+hds_status fit_run_head(fit_run *run, hds_head **head, hds_error *error)
+{
+    fit_subject *u = &run->subject;
+    const head_model *m = u->model;
+    size_t texels = u->texture.ops ? fit_subject_texel_count(u) : 0;
+    arena_mark mark = arena_enter(&u->scratch);
+    float *colours = texels ? fit_subject_texels(u) : NULL;
+    uint8_t *pixels = texels ? arena_take(&u->scratch, texels, 1) : NULL;
+    char *record = json_dumps(run->record, JSON_SORT_KEYS);
+    hds_status status = HDS_OK;
+    if ((texels && (!colours || !pixels)) || !record)
+        status = hds_raise(error, HDS_ERROR_MEMORY, "out of memory for the texture");
+    for (size_t i = 0; i < texels && status == HDS_OK; i++)
+        pixels[i] = (uint8_t)lrintf(255 * fminf(fmaxf(colours[i], 0), 1));
     hds_head_params params = {
-        .model = run->model,
+        .model = u->model,
         .prompt = run->settings.prompt,
-        .coefficients = { .shape = run->shape,
+        .coefficients = { .shape = u->variables[FIT_SHAPE].x,
                           .shape_count = m->shape_count,
-                          .expression = run->expression,
+                          .expression = u->expression,
                           .expression_count = m->expression_count,
-                          .pose = run->pose,
+                          .pose = u->pose,
                           .pose_count = 3 * m->joint_count },
-        .offsets = run->given ? run->given->offsets : NULL,
-        .texture = texture,
-        .texture_width = run->texture_width,
-        .texture_height = run->texture_height,
+        .offsets = u->given ? u->given->offsets : NULL,
+        .texture = pixels,
+        .texture_width = (size_t)u->texture.width,
+        .texture_height = (size_t)u->texture.height,
         .history = run->history,
         .history_count = run->history_count,
+        .record = record,
     };
-    hds_status status = hds_head_create(head, &params, error);
-    hds_free(texture);
+    if (status == HDS_OK)
+        status = hds_head_create(head, &params, error);
+    free(record);
+    arena_leave(&u->scratch, mark);
     return status;
 }

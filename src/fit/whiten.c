@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What any prompt does to shape coefficients, so that a run can follow what its own prompt does.
+/* Whitening: shape gradients are preconditioned by the inverse square root of the second moment of
+ * other prompts' gradients.
  *
- * Before the geometry stage the gradients g of a fixed list of other prompts are taken at the
- * start, and W = F^(-1/2) with F = mean g g^T, shrunk toward its diagonal. The stage descends along
- * W g: directions in which every prompt pushes, because they show strongly in pictures or because
- * the prior leans that way, no longer drown those that set this prompt apart. It is the whitening
- * of Fisher's linear discriminant (1936), with prompts as classes, and Adam's division by the root
- * of the second moment, with other prompts' gradients and the whole matrix in place of its own. */
+ * Before the stage the gradients g of a fixed list of other prompts are taken at the start, and
+ * W = F^(-1/2) with F = mean g g^T, shrunk toward its diagonal. The stage descends along W g:
+ * directions in which every prompt pushes, because they show strongly in pictures or because the
+ * prior leans that way, no longer drown those that set this prompt apart. It is the whitening of
+ * Fisher's linear discriminant (1936), with prompts as classes, and Adam's division by the root of
+ * the second moment, with other prompts' gradients and the whole matrix in place of its own. */
 #include "fit/fit.h"
 
-#include "base/base.h"
-#include "diffusion/diffusion.h"
 #include "math/math.h"
+#include "prior/prior.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* Plain words for parts of a face, in pairs: what shape can say. */
 static const char *const prompts[] = {
@@ -38,78 +42,113 @@ enum { PROMPTS = sizeof prompts / sizeof *prompts };
 static const uint64_t probe_seed = 36;
 static const double shrinkage = 0.2, damping = 0.005;
 
-/* A name for what the matrix depends on; new. */
-static char *key_of(const fit_run *run)
+typedef struct whitening {
+    double *moment; /* (S,S) the mean of g g^T so far */
+    float *matrix;  /* (S,S) once all prompts are done */
+    char *key;      /* the name of the matrix in the cache */
+} whitening;
+
+/* What the matrix does not depend on. */
+static const char *const irrelevant[] = {
+    "skip",          "steps",        "precondition",          "optimizer",
+    "learning_rate", "weight_decay", "learning_rate_schedule"
+};
+
+/* A name for what the matrix depends on; new, NULL: out of memory. */
+static char *key_of(const fit_stage *s)
 {
-    const head_model *m = &run->sculpted;
-    const fit_settings *s = &run->settings;
-    const hds_stage_params *p = &s->stages[FIT_GEOMETRY];
-    uint64_t hash = BASE_HASH_START;
-    const void *const parts[] = { m->vertices,     m->shape_basis, run->start,
-                                  run->expression, run->pose,      m->base_pose };
-    const size_t sizes[] = { 3 * m->vertex_count * sizeof *m->vertices,
-                             m->shape_count * 3 * m->vertex_count * sizeof *m->shape_basis,
-                             m->shape_count * sizeof *run->start,
-                             m->expression_count * sizeof *run->expression,
-                             3 * m->joint_count * sizeof *run->pose,
-                             m->base_pose ? 3 * m->joint_count * sizeof *m->base_pose : 0 };
-    for (size_t k = 0; k < sizeof parts / sizeof *parts; k++)
-        hash = base_hash(hash, parts[k], sizes[k]);
-    return hds_format("whitening %llx %d %d %a %a %a %a %s", (unsigned long long)hash, p->views,
-                      p->resolution, (double)p->guidance_scale, (double)p->gradient_clip,
-                      (double)p->timestep_min, (double)p->timestep_max,
-                      s->negative_prompt ? s->negative_prompt : "(neutral)");
+    const fit_subject *u = s->subject;
+    const head_model *m = &u->sculpted;
+    uint64_t hash = head_model_hash(m);
+    hash = base_hash(hash, s->variable->start, s->variable->count * sizeof(float));
+    hash = base_hash(hash, u->expression, m->expression_count * sizeof *u->expression);
+    hash = base_hash(hash, u->pose, 3 * m->joint_count * sizeof *u->pose);
+    for (int i = 0; i < PROMPTS; i++)
+        hash = base_hash(hash, prompts[i], strlen(prompts[i]) + 1);
+    json_t *stage = fit_stage_record(s->params), *prior = prior_record(s->prior);
+    for (size_t i = 0; i < sizeof irrelevant / sizeof *irrelevant; i++)
+        json_object_del(stage, irrelevant[i]);
+    char *options = stage ? json_dumps(stage, JSON_SORT_KEYS | JSON_COMPACT) : NULL;
+    char *networks = prior ? json_dumps(prior, JSON_SORT_KEYS | JSON_COMPACT) : NULL;
+    char *key =
+        options && networks
+            ? hds_format("whitening 2 %016llx %d %s %s %s", (unsigned long long)hash, s->index,
+                         options, networks, s->negative_prompt ? s->negative_prompt : "(neutral)")
+            : NULL;
+    free(options);
+    free(networks);
+    json_decref(stage);
+    json_decref(prior);
+    return key;
 }
 
-bool fit_whiten_ready(const fit_run *run)
+static void finish(fit_preconditioner *p)
 {
-    return run->stage != FIT_GEOMETRY || run->whitening.matrix;
-}
-
-void fit_whiten_finish(fit_whitening *w)
-{
+    whitening *w = p->state;
+    if (!w)
+        return;
     hds_free(w->matrix);
     hds_free(w->moment);
     hds_free(w->key);
-    *w = (fit_whitening){ 0 };
+    hds_free(w);
+}
+
+static hds_status no_memory(size_t n, hds_error *error)
+{
+    return hds_raise(error, HDS_ERROR_MEMORY, "out of memory for %zu coefficients", n);
+}
+
+static hds_status init(fit_preconditioner *p, fit_stage *s, hds_error *error)
+{
+    size_t n = s->variable->count;
+    if (s->variable != &s->subject->variables[FIT_SHAPE])
+        return hds_raise(error, HDS_ERROR_ARGUMENT,
+                         "%s.precondition is whitening, which is for the variable shape",
+                         s->params->name);
+    whitening *w = p->state = hds_alloc(1, sizeof *w);
+    if (!w)
+        return no_memory(n, error);
+    w->key = key_of(s);
+    w->moment = hds_alloc(n * n, sizeof *w->moment);
+    w->matrix = hds_alloc(n * n, sizeof *w->matrix);
+    if (!w->key || !w->moment || !w->matrix)
+        return no_memory(n, error);
+    p->count = PROMPTS;
+    p->done = cache_get(w->key, w->matrix, n * n) ? PROMPTS : 0;
+    return HDS_OK;
 }
 
 /* The gradient of one of the prompts at the start. */
-static hds_status probe(fit_run *run, float *gradient, hds_error *error)
+static hds_status probe(fit_preconditioner *p, fit_stage *s, float *gradient, hds_error *error)
 {
-    sds_text own = run->text;
-    float *shape = run->shape;
-    uint64_t seed = run->settings.seed;
-    int step = run->step;
-    hds_status status = sds_text_init(&run->text, run->prior, prompts[run->whitening.done],
-                                      run->settings.negative_prompt, error);
-    if (status == HDS_OK) {
-        arena_mark mark = arena_enter(&run->scratch);
-        fit_views views;
-        run->shape = run->start;
-        run->settings.seed = probe_seed;
-        run->step = run->whitening.done;
-        status = fit_views_draw(run, NULL, &views, error);
-        if (status == HDS_OK)
-            status = fit_views_distil(run, &views, error);
-        if (status == HDS_OK)
-            status = fit_geometry_adjoint(run, &views, gradient, error);
-        arena_leave(&run->scratch, mark);
-        sds_text_finish(&run->text);
+    guide guides[HDS_MAX_GUIDANCES];
+    int count = 0;
+    hds_status status = HDS_OK;
+    for (; count < s->guide_count && status == HDS_OK; count += status == HDS_OK) {
+        const guide_setup setup = { s->prior, prompts[p->done], s->negative_prompt, count };
+        status = guide_init(&guides[count], s->guides[count].ops, &s->guides[count].params, &setup,
+                            error);
     }
-    run->text = own;
-    run->shape = shape;
-    run->settings.seed = seed;
-    run->step = step;
+    const guide_step step = { probe_seed, s->index, p->done, s->params->steps };
+    arena_mark mark = arena_enter(&s->subject->scratch);
+    fit_gradient_report report;
+    if (status == HDS_OK)
+        status = fit_stage_gradient(s, &step, s->variable->start, guides, count, gradient, &report,
+                                    error);
+    arena_leave(&s->subject->scratch, mark);
+    for (int i = 0; i < count; i++)
+        guide_finish(&guides[i]);
     return status;
 }
 
 /* moment -> matrix = V (lambda + damping mean(lambda))^(-1/2) V^T */
-static bool invert_root(fit_whitening *w, size_t n)
+static bool invert_root(whitening *w, size_t n)
 {
     double *v = hds_alloc(n * n, sizeof *v), *f = hds_alloc(n * n, sizeof *f), mean = 0;
-    float *matrix = hds_alloc(n * n, sizeof *matrix);
-    if (v && f && matrix) {
+    float *matrix = w->matrix;
+    bool enough = v && f;
+    if (enough) {
+        memset(matrix, 0, n * n * sizeof *matrix);
         for (size_t i = 0; i < n * n; i++)
             f[i] = w->moment[i] * (i % (n + 1) ? 1 - shrinkage : 1);
         for (size_t i = 0; i < n; i++)
@@ -122,60 +161,59 @@ static bool invert_root(fit_whitening *w, size_t n)
                 for (size_t j = 0; j < n; j++)
                     matrix[i * n + j] += (float)(scale * v[i * n + k] * v[j * n + k]);
         }
-        w->matrix = matrix;
-    } else {
-        hds_free(matrix);
     }
     hds_free(v);
     hds_free(f);
-    return w->matrix;
+    return enough;
 }
 
-static hds_status begin(fit_run *run, size_t n, hds_error *error)
+static hds_status prepare(fit_preconditioner *p, fit_stage *s, hds_error *error)
 {
-    fit_whitening *w = &run->whitening;
-    w->key = key_of(run);
-    w->moment = hds_alloc(n * n, sizeof *w->moment);
-    float *kept = hds_alloc(n * n, sizeof *kept);
-    hds_status status = HDS_OK;
-    if (!w->key || !w->moment || !kept)
-        status = hds_raise(error, HDS_ERROR_MEMORY, "out of memory for %zu coefficients", n);
-    else if (cache_get(w->key, kept, n * n))
-        w->matrix = kept;
-    if (!w->matrix)
-        hds_free(kept);
-    return status;
-}
-
-hds_status fit_whiten_step(fit_run *run, hds_error *error)
-{
-    fit_whitening *w = &run->whitening;
-    size_t n = run->model->shape_count;
-    hds_status status = w->moment ? HDS_OK : begin(run, n, error);
-    if (status != HDS_OK || w->matrix)
-        return status;
+    whitening *w = p->state;
+    size_t n = s->variable->count;
     float *gradient = hds_alloc(n, sizeof *gradient);
-    status = gradient ? probe(run, gradient, error)
-                      : hds_raise(error, HDS_ERROR_MEMORY, "out of memory for %zu coefficients", n);
+    hds_status status = gradient ? probe(p, s, gradient, error) : no_memory(n, error);
     for (size_t i = 0; i < n && status == HDS_OK; i++)
         for (size_t j = 0; j < n; j++)
             w->moment[i * n + j] += (double)gradient[i] * gradient[j] / PROMPTS;
     hds_free(gradient);
-    if (status == HDS_OK && ++w->done == PROMPTS) {
+    if (status == HDS_OK && ++p->done == PROMPTS) {
         if (!invert_root(w, n))
-            return hds_raise(error, HDS_ERROR_MEMORY, "out of memory for %zu coefficients", n);
+            return no_memory(n, error);
         cache_put(w->key, w->matrix, n * n);
     }
     return status;
 }
 
-void fit_whiten_apply(const fit_run *run, const float *gradient, float *whitened)
+static hds_status apply(const fit_preconditioner *p, fit_stage *s, bool map, float *gradient,
+                        hds_error *error)
 {
-    size_t n = run->model->shape_count;
+    const whitening *w = p->state;
+    size_t n = s->variable->count;
+    float *whitened = arena_take(&s->subject->scratch, n, sizeof *whitened);
+    if (!whitened)
+        return no_memory(n, error);
     for (size_t i = 0; i < n; i++) {
         double sum = 0;
         for (size_t j = 0; j < n; j++)
-            sum += (double)run->whitening.matrix[i * n + j] * gradient[j];
+            sum += (double)w->matrix[i * n + j] * gradient[j];
         whitened[i] = (float)sum;
     }
+    memcpy(gradient, whitened, n * sizeof *gradient);
+    return HDS_OK;
 }
+
+static bool visit(fit_preconditioner *p, fit_stage *s, const state_visitor *v)
+{
+    whitening *w = p->state;
+    size_t n = s->variable->count;
+    return v->array(v, "whitening_moment", 'f', sizeof *w->moment, n * n, w->moment) &&
+           v->array(v, "whitening_matrix", 'f', sizeof *w->matrix, n * n, w->matrix);
+}
+
+const fit_preconditioner_ops fit_whitening = { .name = "whitening",
+                                               .init = init,
+                                               .prepare = prepare,
+                                               .apply = apply,
+                                               .visit = visit,
+                                               .finish = finish };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Score distillation on a batch of pictures. */
+/* Score distillation on a batch of images, and the guide of that kind. */
 #include "guide/guide.h"
 
 #include "diffusion/diffusion.h"
@@ -8,66 +8,6 @@
 #include <math.h>
 #include <string.h>
 
-static hds_status encode(sds_text *text, hds_prior *prior, const char *const texts[2 * SDS_SIDES],
-                         hds_error *error)
-{
-    hds_prior_info info;
-    hds_prior_get_info(prior, &info);
-    int64_t ids[2 * SDS_SIDES * HDS_TOKENS];
-    *text = (sds_text){ .states = (size_t)HDS_TOKENS * (size_t)info.text_width };
-    text->sides = hds_alloc(2 * SDS_SIDES * text->states, sizeof(float));
-    if (!text->sides)
-        return hds_raise(error, HDS_ERROR_MEMORY, "out of memory for the prompt's states");
-    text->negatives = text->sides + SDS_SIDES * text->states;
-    hds_status status = hds_prior_tokenize(prior, texts, 2 * SDS_SIDES, ids, error);
-    if (status == HDS_OK)
-        status = hds_prior_encode_tokens(prior, ids, 2 * SDS_SIDES, text->sides, error);
-    if (status != HDS_OK)
-        sds_text_finish(text);
-    return status;
-}
-
-/* The prompt as captions say it of that side; new. */
-static char *said_of(sds_side side, const hds_prior_info *info, const char *prompt)
-{
-    static const char *const views[] = { "front view", "side view", "back view" };
-    const char *prefix = info->texture_map_prefix ? info->texture_map_prefix : "";
-    return side == SDS_MAP ? hds_format("%s%s", prefix, prompt)
-                           : hds_format("%s, %s", prompt, views[side]);
-}
-
-hds_status sds_text_init(sds_text *text, hds_prior *prior, const char *prompt, const char *negative,
-                         hds_error *error)
-{
-    hds_prior_info info;
-    hds_prior_get_info(prior, &info);
-    const char *null = negative ? negative : info.neutral_prompt ? NULL : "";
-    char *texts[2 * SDS_SIDES];
-    bool complete = true;
-    for (sds_side i = 0; i < SDS_SIDES; i++) {
-        texts[i] = said_of(i, &info, prompt);
-        texts[SDS_SIDES + i] = null ? hds_strdup(null) : said_of(i, &info, info.neutral_prompt);
-        complete = complete && texts[i] && texts[SDS_SIDES + i];
-    }
-    hds_status status = complete ? encode(text, prior, (const char *const *)texts, error)
-                                 : hds_raise(error, HDS_ERROR_MEMORY, "out of memory for prompts");
-    for (int i = 0; i < 2 * SDS_SIDES; i++)
-        hds_free(texts[i]);
-    return status;
-}
-
-void sds_text_finish(sds_text *text)
-{
-    hds_free(text->sides);
-    *text = (sds_text){ 0 };
-}
-
-sds_side sds_side_of(float azimuth)
-{
-    float a = fabsf(remainderf(azimuth, 360));
-    return a <= 45 ? SDS_FRONT : a > 135 ? SDS_BACK : SDS_SIDE;
-}
-
 /* What a step works in: `each` numbers a latent. */
 typedef struct work {
     size_t each;
@@ -75,19 +15,12 @@ typedef struct work {
     float *text, *negative;                     /* (count, states) */
 } work;
 
-static float alpha_bar(const hds_prior_info *info, float timestep)
-{
-    int t = (int)timestep;
-    t = t < 0 ? 0 : t >= info->timestep_count ? info->timestep_count - 1 : t;
-    return info->alphas_cumprod[t];
-}
-
-static void add_noise(const hds_prior_info *info, const sds_batch *b, work *w)
+static void add_noise(hds_prior *prior, const guide_batch *b, work *w)
 {
     for (size_t i = 0; i < b->count; i++) {
         rng r = rng_make(b->seed, b->stream + i);
         rng_normal_fill(&r, w->noise + i * w->each, w->each);
-        float abar = alpha_bar(info, b->timesteps[i]);
+        float abar = prior_alpha_bar(prior, b->timesteps[i]);
         float signal = sqrtf(abar), spread = sqrtf(1 - abar);
         for (size_t k = i * w->each; k < (i + 1) * w->each; k++)
             w->noisy[k] = signal * w->latents[k] + spread * w->noise[k];
@@ -95,31 +28,34 @@ static void add_noise(const hds_prior_info *info, const sds_batch *b, work *w)
 }
 
 /* (1 - abar_t) (eps_hat - eps), in place of the prediction. Returns how many views were finite. */
-static size_t weigh(const hds_prior_info *info, const sds_batch *b, work *w)
+static size_t weigh(hds_prior *prior, const guide_batch *b, work *w, double *residual)
 {
     size_t finite = 0;
+    double square = 0;
     for (size_t i = 0; i < b->count; i++) {
-        float weight = 1 - alpha_bar(info, b->timesteps[i]), sum = 0;
+        float weight = 1 - prior_alpha_bar(prior, b->timesteps[i]), sum = 0;
         float *g = w->predicted + i * w->each;
         for (size_t k = 0; k < w->each; k++) {
             g[k] = weight * (g[k] - w->noise[i * w->each + k]);
             sum += g[k] * g[k];
         }
-        if (isfinite(sum))
+        if (isfinite(sum)) {
             finite++;
-        else
+            square += (double)sum / (double)w->each;
+        } else {
             memset(g, 0, w->each * sizeof *g);
+        }
     }
+    if (residual)
+        *residual = sqrt(square / (double)b->count);
     return finite;
 }
 
 /* w->latents -> the weighted residuals in w->predicted. */
-static hds_status residuals(hds_prior *prior, const sds_text *text, const sds_batch *b, work *w,
-                            hds_error *error)
+static hds_status residuals(hds_prior *prior, const guide_text *text, const guide_batch *b, work *w,
+                            double *residual, hds_error *error)
 {
-    hds_prior_info info;
-    hds_prior_get_info(prior, &info);
-    add_noise(&info, b, w);
+    add_noise(prior, b, w);
     for (size_t i = 0; i < b->count; i++) {
         memcpy(w->text + i * text->states, text->sides + (size_t)b->sides[i] * text->states,
                text->states * sizeof(float));
@@ -136,7 +72,7 @@ static hds_status residuals(hds_prior *prior, const sds_text *text, const sds_ba
                              .guidance_scale = b->guidance_scale,
                              .noise = w->predicted };
     hds_status status = prior_predict(prior, &guided, error);
-    if (status == HDS_OK && !weigh(&info, b, w))
+    if (status == HDS_OK && !weigh(prior, b, w, residual))
         status =
             hds_raise(error, HDS_ERROR_INTERNAL,
                       "the guided prediction overflows in every view: lower the guidance scale, "
@@ -145,7 +81,7 @@ static hds_status residuals(hds_prior *prior, const sds_text *text, const sds_ba
     return status;
 }
 
-static hds_status work_init(work *w, hds_prior *prior, const sds_text *text, const sds_batch *b,
+static hds_status work_init(work *w, hds_prior *prior, const guide_text *text, const guide_batch *b,
                             hds_error *error)
 {
     hds_prior_info info;
@@ -164,8 +100,8 @@ static hds_status work_init(work *w, hds_prior *prior, const sds_text *text, con
     return HDS_OK;
 }
 
-hds_status sds_gradient(hds_prior *prior, const sds_text *text, const sds_batch *batch,
-                        float *dimages, hds_error *error)
+hds_status guide_sds_views(hds_prior *prior, const guide_text *text, const guide_batch *batch,
+                           float *dimages, double *residual, hds_error *error)
 {
     work w;
     hds_status status = work_init(&w, prior, text, batch, error);
@@ -176,7 +112,7 @@ hds_status sds_gradient(hds_prior *prior, const sds_text *text, const sds_batch 
     status = prior_encode(prior, batch->images, batch->count, batch->height, batch->width,
                           w.latents, &encoding, error);
     if (status == HDS_OK)
-        status = residuals(prior, text, batch, &w, error);
+        status = residuals(prior, text, batch, &w, residual, error);
     if (status == HDS_OK)
         status = prior_encode_adjoint(encoding, w.predicted, dimages, error);
     prior_encoding_destroy(&encoding);
@@ -186,8 +122,8 @@ hds_status sds_gradient(hds_prior *prior, const sds_text *text, const sds_batch 
 
 /* The decoder's derivative along g at z, by a central difference of a tenth of the latents' unit
  * deviation. -> dimage (height,width,3) */
-static hds_status decode_along(hds_prior *prior, const sds_batch *b, const float *z, const float *g,
-                               size_t count, float *dimage, hds_error *error)
+static hds_status decode_along(hds_prior *prior, const guide_batch *b, const float *z,
+                               const float *g, size_t count, float *dimage, hds_error *error)
 {
     static const double decoder_step = 0.1;
     size_t numbers = b->height * b->width * 3;
@@ -219,8 +155,8 @@ static hds_status decode_along(hds_prior *prior, const sds_batch *b, const float
     return status;
 }
 
-hds_status sds_decoded_gradient(hds_prior *prior, const sds_text *text, const sds_batch *batch,
-                                float *dimage, hds_error *error)
+hds_status guide_sds_map(hds_prior *prior, const guide_text *text, const guide_batch *batch,
+                         float *dimage, double *residual, hds_error *error)
 {
     work w;
     hds_status status = work_init(&w, prior, text, batch, error);
@@ -231,7 +167,7 @@ hds_status sds_decoded_gradient(hds_prior *prior, const sds_text *text, const sd
     for (size_t i = 1; i < batch->count; i++)
         memcpy(w.latents + i * w.each, w.latents, w.each * sizeof *w.latents);
     if (status == HDS_OK)
-        status = residuals(prior, text, batch, &w, error);
+        status = residuals(prior, text, batch, &w, residual, error);
     if (status == HDS_OK) {
         float *mean = w.noise; /* no longer needed */
         memset(mean, 0, w.each * sizeof *mean);
@@ -242,3 +178,60 @@ hds_status sds_decoded_gradient(hds_prior *prior, const sds_text *text, const sd
     hds_free(w.latents);
     return status;
 }
+
+/* ---- the guide ---- */
+
+static hds_status init(guide *g, const guide_setup *setup, hds_error *error)
+{
+    guide_text *text = hds_alloc(1, sizeof *text);
+    if (!text)
+        return hds_raise(error, HDS_ERROR_MEMORY, "out of memory for the prompt");
+    g->state = text;
+    return guide_text_init(text, setup->prior, setup->prompt, setup->negative_prompt, error);
+}
+
+static void finish(guide *g)
+{
+    if (g->state)
+        guide_text_finish(g->state);
+    hds_free(g->state);
+}
+
+static hds_status gradient(guide *g, const guide_step *step, const guide_input *in, float *dimages,
+                           guide_report *report, hds_error *error)
+{
+    hds_prior_info info;
+    hds_prior_get_info(g->prior, &info);
+    uint64_t offset = (uint64_t)g->index << 56;
+    size_t numbers = (in->map ? 1 : in->count) * in->height * in->width * 3;
+    float *timesteps = hds_alloc(in->count, sizeof *timesteps);
+    float *own = hds_alloc(numbers, sizeof *own);
+    hds_status status = HDS_OK;
+    if (!timesteps || !own)
+        status = hds_raise(error, HDS_ERROR_MEMORY, "out of memory for the gradient of %zu views",
+                           in->count);
+    if (status == HDS_OK) {
+        guide_timesteps(&g->params, step, offset, info.timestep_count, in->count, timesteps);
+        guide_batch batch = { .count = in->count,
+                              .height = in->height,
+                              .width = in->width,
+                              .images = in->images,
+                              .sides = in->sides,
+                              .timesteps = timesteps,
+                              .seed = step->seed,
+                              .stream = guide_stream(step, 0, true) + offset,
+                              .guidance_scale = g->params.guidance_scale };
+        status = (in->map ? guide_sds_map : guide_sds_views)(g->prior, g->state, &batch, own,
+                                                             &report->residual, error);
+    }
+    report->timestep = 0;
+    for (size_t i = 0; i < in->count && status == HDS_OK; i++)
+        report->timestep += timesteps[i] / (double)in->count;
+    for (size_t i = 0; i < numbers && status == HDS_OK; i++)
+        dimages[i] += own[i];
+    hds_free(timesteps);
+    hds_free(own);
+    return status;
+}
+
+const guide_ops guide_sds = { .name = "sds", .init = init, .gradient = gradient, .finish = finish };

@@ -59,12 +59,13 @@ hds_status hds_head_create(hds_head **head, const hds_head_params *params, hds_e
     h->expression = hds_alloc(m->expression_count, sizeof *h->expression);
     h->pose = hds_alloc(m->joint_count, 3 * sizeof *h->pose);
     h->history = copy(params->history, h->history_count, sizeof *h->history);
+    h->record = hds_strdup(params->record);
     if (params->offsets)
         h->offsets = copy(params->offsets, m->vertex_count, 3 * sizeof *h->offsets);
     if (texture)
         h->texture = copy(texture, h->texture_width * h->texture_height, 3);
     if (!h->prompt || !h->shape || !h->expression || !h->pose || !h->history ||
-        (params->offsets && !h->offsets) || (texture && !h->texture))
+        (params->record && !h->record) || (params->offsets && !h->offsets) || (texture && !h->texture))
         status = hds_raise(error, HDS_ERROR_MEMORY, "no memory for a head");
     else
         status = head_expand_coefficients(m, &params->coefficients, h->shape, h->expression,
@@ -94,6 +95,7 @@ void hds_head_unref(hds_head *h)
     hds_free(h->offsets);
     hds_free(h->texture);
     hds_free(h->history);
+    hds_free(h->record);
     hds_free(h);
 }
 
@@ -111,6 +113,7 @@ void hds_head_get_info(const hds_head *h, hds_head_info *info)
         .texture_height = h->texture_height,
         .history = h->history,
         .history_count = h->history_count,
+        .record = h->record,
     };
 }
 

@@ -111,3 +111,30 @@ bool head_models_agree(const head_model *a, const head_model *b)
             equal(a->skin_weights, b->skin_weights, a->vertex_count * a->skin_count,
                   sizeof *a->skin_weights));
 }
+
+static uint64_t add(uint64_t hash, const void *array, size_t count, size_t size)
+{
+    uint64_t digest = array ? base_digest(array, count * size) : 0;
+    return base_hash(hash, &digest, sizeof digest);
+}
+
+uint64_t head_model_hash(const head_model *m)
+{
+    size_t row = 3 * m->vertex_count * sizeof(real), joints = 3 * m->joint_count * sizeof(real);
+    uint64_t h = BASE_HASH_START;
+    h = add(h, m->vertices, 1, row);
+    h = add(h, m->faces, m->face_count, 3 * sizeof *m->faces);
+    h = add(h, m->uvs, m->uv_count, 2 * sizeof *m->uvs);
+    h = add(h, m->uv_faces, m->face_count, 3 * sizeof *m->uv_faces);
+    h = add(h, m->shape_basis, m->shape_count, row);
+    h = add(h, m->expression_basis, m->expression_count, row);
+    h = add(h, m->joints, 1, joints);
+    h = add(h, m->joint_shape_basis, m->shape_count, joints);
+    h = add(h, m->joint_expression_basis, m->expression_count, joints);
+    h = add(h, m->pose_basis, 9 * (m->joint_count - 1), row);
+    h = add(h, m->base_pose, 3 * m->joint_count, sizeof *m->base_pose);
+    h = add(h, m->joint_parents, m->joint_count, sizeof *m->joint_parents);
+    h = add(h, m->skin_joints, m->vertex_count * m->skin_count, sizeof *m->skin_joints);
+    h = add(h, m->skin_weights, m->vertex_count * m->skin_count, sizeof *m->skin_weights);
+    return add(h, m->mean_texture, m->texture_width * m->texture_height, 3);
+}

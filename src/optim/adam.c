@@ -6,34 +6,22 @@
 
 static const double beta1 = 0.9, beta2 = 0.98;
 
-hds_status optim_adam_init(optim_adam *o, size_t count, hds_error *error)
+static void step(optim_state *o, double rate, double decay, const float *gradient,
+                 const float *start, float *x)
 {
-    *o = (optim_adam){ .count = count, .m = hds_alloc(count, sizeof *o->m) };
-    if (!o->m)
-        return hds_raise(error, HDS_ERROR_MEMORY, "out of memory for the optimiser's state");
-    return HDS_OK;
-}
-
-void optim_adam_finish(optim_adam *o)
-{
-    hds_free(o->m);
-    *o = (optim_adam){ 0 };
-}
-
-void optim_adam_step(optim_adam *o, double rate, double decay, const float *gradient,
-                     const float *start, float *x)
-{
-    double square = 0;
+    float *m = o->moments;
+    double square = 0, *second = &o->scalars[0];
     for (size_t i = 0; i < o->count; i++) {
         square += (double)gradient[i] * gradient[i] / (double)o->count;
-        o->m[i] = (float)(beta1 * o->m[i] + (1 - beta1) * gradient[i]);
+        m[i] = (float)(beta1 * m[i] + (1 - beta1) * gradient[i]);
     }
-    o->steps++;
-    o->v = beta2 * o->v + (1 - beta2) * square;
-    double v = o->v / (1 - pow(beta2, o->steps)), unbias = 1 / (1 - pow(beta1, o->steps));
+    *second = beta2 * *second + (1 - beta2) * square;
+    double v = *second / (1 - pow(beta2, o->steps)), unbias = 1 / (1 - pow(beta1, o->steps));
     double factor = v > 0 ? unbias / sqrt(v) : 0;
     for (size_t i = 0; i < o->count; i++) {
         double offset = x[i] - (start ? start[i] : 0);
-        x[i] -= (float)(rate * (factor * o->m[i] + decay * offset));
+        x[i] -= (float)(rate * (factor * m[i] + decay * offset));
     }
 }
+
+const optim_ops optim_adam = { .name = "adam", .moments = 1, .step = step };

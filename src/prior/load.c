@@ -200,6 +200,11 @@ void prior_close(hds_prior *p)
     weights_destroy(&p->vae_weights);
     weights_destroy(&p->unet_weights);
     prior_controls_finish(p);
+    for (prior_lora *l = p->loras, *next; l; l = next) {
+        next = l->next;
+        hds_free(l);
+    }
+    json_decref(p->record);
     tn_context_destroy(&p->cx);
     text_tokenizer_destroy(&p->tokenizer);
     schedule_finish(&p->schedule);

@@ -224,6 +224,20 @@ static hds_status apply(hds_prior *p, network of, weights *w, const hds_lora *lo
     return tn_check(p->cx, error);
 }
 
+/* For the record of what was added. */
+static hds_status note_lora(hds_prior *p, const hds_lora *lora, hds_error *error)
+{
+    const io_tensors *file = weights_keep(p->unet_weights, lora->path);
+    prior_lora *l = file ? hds_alloc(1, sizeof *l) : NULL;
+    if (!file)
+        return tn_check(p->cx, error);
+    if (!l)
+        return hds_raise(error, HDS_ERROR_MEMORY, "%s: out of memory", lora->path);
+    *l = (prior_lora){ p->loras, weights_file_hash(file), lora->scale };
+    p->loras = l;
+    return HDS_OK;
+}
+
 hds_status prior_lora_load(hds_prior *p, const hds_lora *lora, hds_error *error)
 {
     strangers s = { .count = 0 };
@@ -242,5 +256,5 @@ hds_status prior_lora_load(hds_prior *p, const hds_lora *lora, hds_error *error)
     if (status == HDS_OK && !used)
         status =
             hds_raise(error, HDS_ERROR_FORMAT, "%s: holds no tensors, expected a LoRA", lora->path);
-    return status;
+    return status == HDS_OK ? note_lora(p, lora, error) : status;
 }

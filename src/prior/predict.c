@@ -9,20 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* abar at a timestep that may lie between two of training's. */
-static double alpha_bar(const schedule *s, float timestep)
-{
-    int low = (int)timestep, high = low + 1 < s->count ? low + 1 : low;
-    double part = (double)timestep - low;
-    return (1 - part) * s->alphas_cumprod[low] + part * s->alphas_cumprod[high];
-}
-
 /* The network's output for latents (count,each) -> the noise, in place. */
 static void to_noise(const hds_prior *p, const prior_request *r, size_t each, float *output)
 {
     for (size_t i = 0; i < r->count && p->schedule.velocity; i++)
-        sampler_noise(true, alpha_bar(&p->schedule, r->timesteps[i]), r->latents + i * each,
-                      output + i * each, each, output + i * each);
+        sampler_noise(true, schedule_alpha_bar(&p->schedule, r->timesteps[i]),
+                      r->latents + i * each, output + i * each, each, output + i * each);
 }
 
 /* All branches as one batch: [text], [neither, text] or [neither, image, both]. */

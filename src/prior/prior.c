@@ -30,7 +30,8 @@ hds_status hds_prior_tokenize(hds_prior *p, const char *const *texts, size_t cou
     return status;
 }
 
-_Static_assert((int)HDS_TOKENS == (int)TEXT_TOKENS, "the public header says how many tokens a text has");
+_Static_assert((int)HDS_TOKENS == (int)TEXT_TOKENS,
+               "the public header says how many tokens a text has");
 
 size_t prior_begin(hds_prior *p)
 {
@@ -119,4 +120,9 @@ hds_status prior_check_timesteps(const hds_prior *p, const float *timesteps, siz
             return hds_raise(error, HDS_ERROR_ARGUMENT, "timestep is %g, expected 0 to %d",
                              (double)timesteps[i], p->schedule.count - 1);
     return HDS_OK;
+}
+
+float prior_alpha_bar(const hds_prior *p, float timestep)
+{
+    return (float)schedule_alpha_bar(&p->schedule, timestep);
 }

@@ -16,6 +16,13 @@ typedef struct prior_control {
     weights *weights; /* NULL: not loaded */
 } prior_control;
 
+/* A LoRA that was added. */
+typedef struct prior_lora {
+    struct prior_lora *next;
+    uint64_t hash;
+    float scale;
+} prior_lora;
+
 struct hds_prior {
     /* registry.c */
     size_t references;
@@ -36,6 +43,8 @@ struct hds_prior {
     tn_context *cx;
     weights *clip_weights, *vae_weights, *unet_weights;
     prior_control controls[PRIOR_CONTROLS]; /* depth, texture */
+    prior_lora *loras;                      /* the last one first */
+    json_t *record;                         /* prior_record, once it was asked for */
 };
 
 HDS_NODISCARD hds_status prior_open(hds_prior **prior, const hds_prior_params *params,

@@ -391,6 +391,17 @@ static PyObject *get_history(PyObject *self, void *closure)
     return python_history(python_state_of(self), info.history, info.history_count);
 }
 
+static PyObject *get_record(PyObject *self, void *closure)
+{
+    hds_head_info info = info_of(self);
+    if (!info.record)
+        Py_RETURN_NONE;
+    PyObject *json = PyImport_ImportModule("json");
+    PyObject *record = json ? PyObject_CallMethod(json, "loads", "s", info.record) : NULL;
+    Py_XDECREF(json);
+    return record;
+}
+
 static PyMethodDef head_methods[] = {
     { "load", (PyCFunction)(void (*)(void))head_load, METH_VARARGS | METH_KEYWORDS | METH_CLASS,
       load_doc },
@@ -415,6 +426,10 @@ static PyGetSetDef head_getters[] = {
       NULL },
     { "texture", get_texture, NULL, "(H, W, 3) uint8 sRGB, row 0 at v = 1; or None.", NULL },
     { "history", get_history, NULL, "A tuple of HistoryEntry, a step each.", NULL },
+    { "record", get_record, NULL,
+      "How it was made, a dict: version, recipe with every option, seed, prompt, hashes of the\n"
+      "head model and of the prior's weights, dtype, device; None where that is not known.",
+      NULL },
     { NULL, NULL, NULL, NULL, NULL },
 };
 

@@ -18,23 +18,27 @@ class Cancelled(Error): ...
 _Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 _Floats = Buffer | Sequence[float]
 _Integers = Buffer | Sequence[int]
-_Stage = Mapping[str, float] | None
+_Option = bool | int | float | str
+_Stage = Mapping[str, _Option] | None
 
 class HistoryEntry(NamedTuple):
-    stage: Literal["geometry", "texture"]
+    stage: str
     step: int
     timestep: float
     gradient_norm: float
     coefficient_norm: float
+    residual: float
 
 class Progress(NamedTuple):
-    state: Literal["new", "loading", "running", "done", "cancelled", "failed"]
-    stage: Literal["geometry", "texture"]
+    state: Literal["new", "loading", "preparing", "running", "done", "cancelled", "failed"]
+    stage: str
     step: int
     step_count: int
     seconds: float
     seconds_left: float | None
     last: HistoryEntry
+    prepared: int
+    preparation_count: int
 
 class Fit(NamedTuple):
     shape: memoryview
@@ -282,6 +286,8 @@ class Head:
     def texture(self) -> memoryview | None: ...
     @property
     def history(self) -> tuple[HistoryEntry, ...]: ...
+    @property
+    def record(self) -> dict[str, Any] | None: ...
 
 @final
 class Job:
@@ -299,6 +305,8 @@ class Job:
         on_progress: Callable[[Progress], Any] | None = None,
         checkpoint: _Path | None = None,
         resume: bool = False,
+        recipe: str | None = None,
+        options: Mapping[str, _Option] = {},
     ) -> Job: ...
     def start(self) -> None: ...
     def progress(self) -> Progress: ...
@@ -319,7 +327,11 @@ def generate(
     on_progress: Callable[[Progress], Any] | None = None,
     checkpoint: _Path | None = None,
     resume: bool = False,
+    recipe: str | None = None,
+    options: Mapping[str, _Option] = {},
 ) -> Head: ...
+def recipes() -> dict[str, dict[str, dict[str, _Option]]]: ...
+def options() -> dict[str, dict[str, Any]]: ...
 def cameras(name: str, count: int, seed: int = 0) -> dict[str, list[float]]: ...
 def write_png(path: _Path, image: Buffer, /) -> None: ...
 def match_topology(

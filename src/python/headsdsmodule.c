@@ -196,7 +196,8 @@ static bool add_type(PyObject *module, PyType_Spec *spec, const char *name, PyTy
 static int module_exec(PyObject *module)
 {
     python_state *state = PyModule_GetState(module);
-    bool made = python_add_errors(module, state) && python_add_records(module, state) &&
+    bool made = python_add_guard() && python_add_errors(module, state) &&
+                python_add_records(module, state) &&
                 add_type(module, &python_array_spec, NULL, &state->array) &&
                 add_type(module, &python_head_model_spec, "HeadModel", &state->head_model) &&
                 add_type(module, &python_prior_spec, "Prior", &state->prior) &&
@@ -249,6 +250,8 @@ static void module_free(void *module)
 }
 
 static PyMethodDef functions[] = {
+    { "recipes", python_recipes, METH_NOARGS, python_recipes_doc },
+    { "options", python_options, METH_NOARGS, python_options_doc },
     { "generate", (PyCFunction)(void (*)(void))python_generate, METH_VARARGS | METH_KEYWORDS,
       python_generate_doc },
     { "write_png", write_png, METH_VARARGS, write_png_doc },

@@ -21,89 +21,12 @@ static const double SLICE = 0.05; /* seconds; also how soon an interrupt is seen
 
 /* ---- arguments ---- */
 
-static const struct setting {
-    const char *name;
-    bool whole;
-    size_t offset;
-} settings[] = {
-    { "steps", true, offsetof(hds_stage_params, steps) },
-    { "views", true, offsetof(hds_stage_params, views) },
-    { "resolution", true, offsetof(hds_stage_params, resolution) },
-    { "guidance_scale", false, offsetof(hds_stage_params, guidance_scale) },
-    { "learning_rate", false, offsetof(hds_stage_params, learning_rate) },
-    { "l2", false, offsetof(hds_stage_params, l2) },
-    { "gradient_clip", false, offsetof(hds_stage_params, gradient_clip) },
-    { "timestep_min", false, offsetof(hds_stage_params, timestep_min) },
-    { "timestep_max", false, offsetof(hds_stage_params, timestep_max) },
-};
-enum { SETTINGS = sizeof settings / sizeof *settings };
-
-static bool set_value(hds_stage_params *stage, const char *stage_name,
-                      const struct setting *setting, PyObject *value)
-{
-    char *field = (char *)stage + setting->offset;
-    double number = PyFloat_AsDouble(value);
-    if (PyErr_Occurred() || (setting->whole && !PyIndex_Check(value))) {
-        PyErr_Clear();
-        PyErr_Format(PyExc_TypeError, "%s[%s]: %R, expected %s", stage_name, setting->name, value,
-                     setting->whole ? "an int" : "a number");
-        return false;
-    }
-    if (!(number > 0) || !isfinite(number) || number > INT32_MAX) {
-        PyErr_Format(PyExc_ValueError,
-                     "%s[%s]: %R, expected a number above 0; leave it out for the default",
-                     stage_name, setting->name, value);
-        return false;
-    }
-    if (setting->whole)
-        *(int *)field = (int)number;
-    else
-        *(float *)field = (float)number;
-    return true;
-}
-
-static bool unknown_key(const char *stage_name, PyObject *key)
-{
-    char allowed[256] = "";
-    size_t used = 0;
-    for (size_t i = 0; i < SETTINGS; i++) {
-        size_t length = strlen(settings[i].name);
-        memcpy(allowed + used, i ? ", " : "", i ? 2 : 0);
-        used += i ? 2 : 0;
-        memcpy(allowed + used, settings[i].name, length + 1);
-        used += length;
-    }
-    PyErr_Format(PyExc_ValueError, "%s: unknown setting %R, expected %s", stage_name, key, allowed);
-    return false;
-}
-
-/* A dict of settings; None skips the stage; NULL (not given) is all defaults. */
-static bool get_stage(hds_stage_params *stage, const char *stage_name, PyObject *object)
-{
-    if (!object)
-        return true;
-    if (object == Py_None) {
-        stage->skip = true;
-        return true;
-    }
-    if (!PyDict_Check(object)) {
-        PyErr_Format(PyExc_TypeError, "%s: %R, expected a dict of settings, or None to skip it",
-                     stage_name, (PyObject *)Py_TYPE(object));
-        return false;
-    }
-    PyObject *key, *value;
-    for (Py_ssize_t at = 0; PyDict_Next(object, &at, &key, &value);) {
-        size_t i = 0;
-        while (i < SETTINGS && !(PyUnicode_Check(key) &&
-                                 PyUnicode_CompareWithASCIIString(key, settings[i].name) == 0))
-            i++;
-        if (i == SETTINGS)
-            return unknown_key(stage_name, key);
-        if (!set_value(stage, stage_name, &settings[i], value))
-            return false;
-    }
-    return true;
-}
+typedef struct job_arguments {
+    hds_generate_params params;
+    python_settings settings;
+    PyObject *model, *start_model, *on_progress; /* borrowed */
+    PyObject *path;                              /* owned, or NULL */
+} job_arguments;
 
 bool python_seed_get(PyObject *object, uint64_t *seed)
 {
@@ -137,51 +60,70 @@ static hds_job *make_job(const python_state *state, const hds_generate_params *p
 }
 
 /* What the arguments of Job() and of generate() ask for. */
-static PyObject *create(const python_state *state, PyObject *arguments, PyObject *keywords,
-                        const char *format)
+/* The arguments of Job() and of generate(); python_settings_finish(settings) afterwards. */
+static bool take_arguments(const python_state *state, PyObject *arguments, PyObject *keywords,
+                           const char *format, job_arguments *a)
 {
     static char *names[] = { "prompt",      "head_model", "prior",   "negative_prompt",
                              "seed",        "geometry",   "texture", "start",
-                             "on_progress", "checkpoint", "resume",  NULL };
-    PyObject *model = NULL, *prior = NULL, *seed = NULL, *geometry = NULL, *texture = NULL;
-    PyObject *start = NULL, *on_progress = Py_None, *checkpoint = Py_None, *path = NULL;
-    PyObject *start_model = NULL;
-    hds_generate_params params = { .prompt = NULL };
+                             "on_progress", "checkpoint", "resume",  "recipe",
+                             "options",     NULL };
+    PyObject *prior = NULL, *seed = NULL, *geometry = NULL, *texture = NULL, *options = NULL;
+    PyObject *start = NULL, *checkpoint = Py_None;
+    const char *recipe = NULL;
+    hds_error error = { .status = HDS_OK };
+    hds_generate_params *p = &a->params;
     int resume = 0;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, format, names, &params.prompt, &model,
-                                     &prior, &params.negative_prompt, &seed, &geometry, &texture,
-                                     &start, &on_progress, &checkpoint, &resume) ||
-        !python_head_model_get(state, model, "head_model", &params.model) ||
-        !python_prior_get(state, prior, "prior", &params.prior) ||
-        !python_head_get(state, start, "start", &params.start, &start_model) ||
-        !python_seed_get(seed, &params.seed) ||
-        !get_stage(&params.geometry, "geometry", geometry) ||
-        !get_stage(&params.texture, "texture", texture))
-        return NULL;
-    if (on_progress != Py_None && !PyCallable_Check(on_progress))
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, format, names, &p->prompt, &a->model,
+                                     &prior, &p->negative_prompt, &seed, &geometry, &texture,
+                                     &start, &a->on_progress, &checkpoint, &resume, &recipe,
+                                     &options) ||
+        !python_head_model_get(state, a->model, "head_model", &p->model) ||
+        !python_prior_get(state, prior, "prior", &p->prior) ||
+        !python_head_get(state, start, "start", &p->start, &a->start_model) ||
+        !python_seed_get(seed, &p->seed) ||
+        !python_settings_get(&a->settings, "geometry", "geometry", geometry) ||
+        !python_settings_get(&a->settings, "texture", "texture", texture) ||
+        !python_settings_get(&a->settings, "options", "", options))
+        return false;
+    if (recipe && hds_recipe_find(&p->recipe, recipe, &error) != HDS_OK)
+        return python_raise(state, error.status, &error);
+    if (a->on_progress != Py_None && !PyCallable_Check(a->on_progress))
         return PyErr_Format(PyExc_TypeError, "on_progress: %R, expected a function or None",
-                            (PyObject *)Py_TYPE(on_progress));
-    if (checkpoint != Py_None && !PyUnicode_FSConverter(checkpoint, &path))
-        return NULL;
-    params.checkpoint = path ? PyBytes_AsString(path) : NULL;
-    params.resume = resume != 0;
-    hds_job *job = make_job(state, &params);
-    Py_XDECREF(path);
+                            (PyObject *)Py_TYPE(a->on_progress));
+    if (checkpoint != Py_None && !PyUnicode_FSConverter(checkpoint, &a->path))
+        return false;
+    p->checkpoint = a->path ? PyBytes_AsString(a->path) : NULL;
+    p->resume = resume != 0;
+    p->settings = a->settings.settings;
+    p->setting_count = a->settings.count;
+    return true;
+}
+
+static PyObject *create(const python_state *state, PyObject *arguments, PyObject *keywords,
+                        const char *format)
+{
+    job_arguments a = { .on_progress = Py_None };
+    hds_job *job = NULL;
+    if (take_arguments(state, arguments, keywords, format, &a))
+        job = make_job(state, &a.params);
+    Py_XDECREF(a.path);
+    python_settings_finish(&a.settings);
     job_object *self = job ? PyObject_GC_New(job_object, state->job) : NULL;
     if (!self) {
-        hds_job_destroy(job);
+        hds_job_destroy(&job);
         return NULL;
     }
     self->job = job;
-    self->on_progress = on_progress == Py_None ? NULL : Py_NewRef(on_progress);
-    self->model = params.model ? Py_NewRef(model) : Py_XNewRef(start_model);
+    self->on_progress = a.on_progress == Py_None ? NULL : Py_NewRef(a.on_progress);
+    self->model = a.params.model ? Py_NewRef(a.model) : Py_XNewRef(a.start_model);
     PyObject_GC_Track(self);
     return (PyObject *)self;
 }
 
 static PyObject *job_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
 {
-    return create(PyType_GetModuleState(type), arguments, keywords, "s|OO$zOOOOOOp:Job");
+    return create(PyType_GetModuleState(type), arguments, keywords, "s|OO$zOOOOOOpzO:Job");
 }
 
 static int job_traverse(PyObject *self, visitproc visit, void *arg)
@@ -206,7 +148,7 @@ static void job_dealloc(PyObject *self)
     PyObject_GC_UnTrack(self);
     hds_job *job = ((job_object *)self)->job;
     Py_BEGIN_ALLOW_THREADS
-    hds_job_destroy(job);
+    hds_job_destroy(&job);
     Py_END_ALLOW_THREADS
     job_clear(self);
     PyObject_GC_Del(self);
@@ -228,7 +170,7 @@ static bool report(job_object *self, hds_job_progress *last)
     hds_job_progress progress;
     hds_job_get_progress(self->job, &progress);
     bool same = progress.state == last->state && progress.step == last->step &&
-                progress.stage == last->stage;
+                progress.prepared == last->prepared && !strcmp(progress.stage, last->stage);
     *last = progress;
     if (same || !self->on_progress)
         return true;
@@ -346,16 +288,16 @@ static PyObject *job_wait(PyObject *self, PyObject *arguments, PyObject *keyword
 const char python_generate_doc[] = PyDoc_STR(
 "generate($module, /, prompt, head_model=None, prior=None, *, negative_prompt=None, seed=0,\n"
 "         geometry={}, texture={}, start=None, on_progress=None, checkpoint=None,\n"
-"         resume=False)\n--\n\n"
+"         resume=False, recipe=None, options={})\n--\n\n"
 "Make a Head from a prompt: score distillation on shape, then on the texture.\n\n"
 "prompt: not empty; the head moves toward it and away from negative_prompt; None is the prior's\n"
 "neutral prompt. head_model, prior: None takes the built-in samples. seed: 0 to 2**64 - 1; equal\n"
 "seeds give equal heads.\n"
-"geometry, texture: settings of the two stages, any of steps, views, resolution (a multiple of\n"
-"8), guidance_scale, learning_rate, l2, gradient_clip, timestep_min and timestep_max (fractions\n"
-"of the schedule); {} is all defaults, None skips the stage.\n"
+"recipe: a name of recipes(); None takes the default. options: {'STAGE.OPTION': value} changes of\n"
+"it; options() has all of them with their ranges. geometry, texture: the same for the stages of\n"
+"these names, without 'STAGE.': geometry={'steps': 50}; None skips the stage.\n"
 "start: a Head to start from, on this head model: its shape and its texture are where the stages\n"
-"start and what their l2 pulls toward, its expression, pose and offsets stay as they are.\n"
+"start and the target of weight_decay, its expression, pose and offsets stay as they are.\n"
 "on_progress: called with a Progress from the calling thread, at most 20 times a second.\n"
 "checkpoint: a file to keep the state in; with resume=True the run goes on from it when it is\n"
 "there.\n\n"
@@ -365,7 +307,7 @@ const char python_generate_doc[] = PyDoc_STR(
 PyObject *python_generate(PyObject *module, PyObject *arguments, PyObject *keywords)
 {
     const python_state *state = PyModule_GetState(module);
-    PyObject *job = create(state, arguments, keywords, "s|OO$zOOOOOOp:generate");
+    PyObject *job = create(state, arguments, keywords, "s|OO$zOOOOOOpzO:generate");
     if (!job)
         return NULL;
     PyObject *started = job_start(job, NULL);
@@ -389,7 +331,7 @@ static PyMethodDef job_methods[] = {
 
 PyDoc_STRVAR(job_doc,
 "Job(prompt, head_model=None, prior=None, *, negative_prompt=None, seed=0, geometry={}, texture={},\n"
-"    start=None, on_progress=None, checkpoint=None, resume=False)\n--\n\n"
+"    start=None, on_progress=None, checkpoint=None, resume=False, recipe=None, options={})\n--\n\n"
 "A generation on a thread of its own; the arguments are those of generate().\n\n"
 "start() begins, progress() and preview() look, cancel() ends it, wait() gives the Head. When the\n"
 "object goes, a running job is cancelled.");

@@ -28,6 +28,7 @@ static inline python_state *python_state_of(PyObject *self)
 /* ---- errors.c ---- */
 
 bool python_add_errors(PyObject *module, python_state *state);
+bool python_add_guard(void); /* guard.c: `import torch` beside another libtorch */
 /* Sets the exception that a status stands for; returns NULL. */
 PyObject *python_raise(const python_state *state, hds_status status, const hds_error *error);
 /* The result of a call that filled `view`, which it takes: it, or an exception. */
@@ -142,6 +143,21 @@ PyObject *python_history(const python_state *state, const hds_history *lines, si
 PyObject *python_progress(const python_state *state, const hds_job_progress *progress);
 /* arrays: shape, expression, offsets, rotation, translation, which it takes. */
 PyObject *python_fit(const python_state *state, PyObject *const arrays[5], const hds_fit *fit);
+
+/* Settings of a run from dicts of options; zero-initialise it, and finish it also after a failure. */
+typedef struct python_settings {
+    hds_setting *settings;
+    size_t count;
+} python_settings;
+/* Adds those of a dict (NULL: none). stage: what begins their names, or "" where the keys have it;
+ * None skips that stage. argument: for messages. */
+bool python_settings_get(python_settings *s, const char *argument, const char *stage,
+                         PyObject *object);
+void python_settings_finish(python_settings *s);
+PyObject *python_recipes(PyObject *module, PyObject *none);
+extern const char python_recipes_doc[];
+PyObject *python_options(PyObject *module, PyObject *none);
+extern const char python_options_doc[];
 
 PyObject *python_vertices(PyObject *head_model, PyObject *arguments, PyObject *keywords);
 extern const char python_vertices_doc[];

@@ -3,29 +3,32 @@
 #include "python.h"
 
 static PyStructSequence_Field history_fields[] = {
-    { "stage", "'geometry' or 'texture'" },
+    { "stage", "name of the stage, 'geometry' or 'texture' in the default recipe" },
     { "step", "from 0 within the stage" },
     { "timestep", "mean diffusion timestep of the step's views, 0 to 999" },
-    { "gradient_norm", "norm of the gradient of what is optimised, before clipping" },
+    { "gradient_norm", "L2 norm of what the optimizer was given" },
     { "coefficient_norm", "root mean square of the shape coefficients, or of the change of the "
                           "texture" },
+    { "residual", "root mean square of the weighted residual on the latents" },
     { NULL, NULL },
 };
 static PyStructSequence_Desc history_desc = { "headsds.HistoryEntry", "One step of a generation.",
-                                              history_fields, 5 };
+                                              history_fields, 6 };
 
 static PyStructSequence_Field progress_fields[] = {
-    { "state", "'new', 'loading', 'running', 'done', 'cancelled' or 'failed'" },
-    { "stage", "'geometry' or 'texture'" },
+    { "state", "'new', 'loading', 'preparing', 'running', 'done', 'cancelled' or 'failed'" },
+    { "stage", "name of the stage that is due" },
     { "step", "steps done, over all stages" },
     { "step_count", "steps of all stages" },
     { "seconds", "since the start" },
     { "seconds_left", "estimated; None: not known yet" },
     { "last", "HistoryEntry of the last step" },
+    { "prepared", "steps done of the preparation of this stage" },
+    { "preparation_count", "steps of that preparation" },
     { NULL, NULL },
 };
 static PyStructSequence_Desc progress_desc = { "headsds.Progress", "Where a generation is.",
-                                               progress_fields, 7 };
+                                               progress_fields, 9 };
 
 static PyStructSequence_Field fit_fields[] = {
     { "shape", "(S,) float32, standard deviations" },
@@ -71,18 +74,15 @@ static PyObject *record(PyTypeObject *type, PyObject *values[], Py_ssize_t count
     return NULL;
 }
 
-static PyObject *stage_name(int stage)
-{
-    return PyUnicode_FromString(stage == 0 ? "geometry" : "texture");
-}
-
 static PyObject *history_entry(const python_state *state, const hds_history *line)
 {
-    PyObject *values[] = { stage_name(line->stage), PyLong_FromLong(line->step),
+    PyObject *values[] = { PyUnicode_FromString(line->stage),
+                           PyLong_FromLong(line->step),
                            PyFloat_FromDouble((double)line->timestep),
                            PyFloat_FromDouble((double)line->gradient_norm),
-                           PyFloat_FromDouble((double)line->coefficient_norm) };
-    return record(state->history, values, 5);
+                           PyFloat_FromDouble((double)line->coefficient_norm),
+                           PyFloat_FromDouble((double)line->residual) };
+    return record(state->history, values, 6);
 }
 
 PyObject *python_history(const python_state *state, const hds_history *lines, size_t count)
@@ -100,19 +100,20 @@ PyObject *python_history(const python_state *state, const hds_history *lines, si
 
 PyObject *python_progress(const python_state *state, const hds_job_progress *progress)
 {
-    static const char *const states[] = {
-        "new", "loading", "running", "done", "cancelled", "failed"
-    };
+    static const char *const states[] = { "new",  "loading",   "preparing", "running",
+                                          "done", "cancelled", "failed" };
     PyObject *left = progress->seconds_left < 0 ? Py_NewRef(Py_None)
                                                 : PyFloat_FromDouble(progress->seconds_left);
     PyObject *values[] = { PyUnicode_FromString(states[progress->state]),
-                           stage_name(progress->stage),
+                           PyUnicode_FromString(progress->stage),
                            PyLong_FromLong(progress->step),
                            PyLong_FromLong(progress->step_count),
                            PyFloat_FromDouble(progress->seconds),
                            left,
-                           history_entry(state, &progress->last) };
-    return record(state->progress, values, 7);
+                           history_entry(state, &progress->last),
+                           PyLong_FromLong(progress->prepared),
+                           PyLong_FromLong(progress->preparation_count) };
+    return record(state->progress, values, 9);
 }
 
 PyObject *python_fit(const python_state *state, PyObject *const arrays[5], const hds_fit *fit)

@@ -9,7 +9,6 @@ extern "C" {
 #include <ATen/Parallel.h>
 
 #include <algorithm>
-#include <cstdarg>
 #include <cstdio>
 #include <cstring>
 #include <new>
@@ -65,7 +64,8 @@ hds_status tn_context_create(tn_context **cx, int threads, hds_error *error)
     *cx = nullptr;
     try {
         std::unique_ptr<tn_context> made(new tn_context);
-        made->threads = threads > 0 ? threads : threads_count();
+        made->backend = &headsds_backend;
+        made->threads = threads;
         aten_memory_enter();
         *cx = made.release();
     } catch (...) {
@@ -99,13 +99,8 @@ bool tn_failed(const tn_context *cx)
     return cx->error.status != HDS_OK;
 }
 
-void tn_fail(tn_context *cx, hds_status status, const char *format, ...)
+void aten_fail(tn_context *cx, hds_status status, const char *what)
 {
-    char what[900];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(what, sizeof what, format, arguments);
-    va_end(arguments);
     hds_raise(&cx->error, status, "%s", what);
 }
 
@@ -181,25 +176,11 @@ at::ScalarType aten_type(tn_type type)
     return types[type];
 }
 
-size_t tn_type_size(tn_type type)
-{
-    return type == TN_FLOAT32 ? 4 : 2;
-}
-
 tn_type tn_set_precision(tn_context *cx, tn_type precision)
 {
     tn_type was = cx->precision;
     cx->precision = precision;
     return was;
-}
-
-bool tn_has_bfloat16(void)
-{
-#ifdef __x86_64__
-    return __builtin_cpu_supports("avx512bf16");
-#else
-    return false;
-#endif
 }
 
 static bool answers(const at::Device &device)

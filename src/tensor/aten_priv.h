@@ -4,7 +4,7 @@
 #ifndef HDS_ATEN_PRIV_H
 #define HDS_ATEN_PRIV_H
 
-#include "tensor/tensor.h"
+#include "backend_priv.h"
 
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
@@ -26,6 +26,7 @@ struct aten_scope {
 };
 
 struct tn_context {
+    const tn_backend *backend = nullptr; // as in tn_head
     hds_error error = {};
     std::vector<aten_scope> scopes;
     std::vector<std::unique_ptr<tn>> scoped;
@@ -38,6 +39,8 @@ struct tn_context {
     const void *place = nullptr;
 };
 
+extern "C" const tn_backend headsds_backend; /* aten_backend.cc */
+extern "C" void aten_fail(tn_context *cx, hds_status status, const char *what);
 /* Turns the exception in flight into the sticky error; called from a catch block only. */
 void aten_caught(tn_context *cx, const char *operation);
 /* aten_memory.cc: large blocks that this thread's operations free are kept while a context lives.

@@ -257,11 +257,17 @@ def test_settings():
     given.check()
     assert given.arguments("m", "p", "s") == {
         "prompt": "a man", "head_model": "m", "prior": "p", "seed": 3, "start": "s",
-        "geometry": None, "texture": {"steps": 7}}
+        "recipe": None, "options": {}, "geometry": None, "texture": {"steps": 7}}
+    chosen = settings.Settings("a", recipe="r", options=(("texture.views", 2),))
+    assert chosen.arguments("m", "p")["options"] == {"texture.views": 2}
+    assert chosen.arguments("m", "p")["recipe"] == "r"
     assert settings.Settings("a").arguments(None, None)["geometry"] == {}
     assert settings.Settings("a").arguments(None, None)["start"] is None
-    assert settings.preset_steps("CUSTOM", 1, 2) == (1, 2)
-    assert settings.preset_steps("STANDARD", 1, 2) == (None, None)
+    recipe = {"geometry": {"steps": 100}, "texture": {"steps": 60}}
+    assert settings.preset_steps("CUSTOM", 1, 2, recipe) == (1, 2)
+    assert settings.preset_steps("STANDARD", 1, 2, recipe) == (None, None)
+    assert settings.preset_steps("DRAFT", 1, 2, recipe) == (40, 24)
+    assert settings.preset_steps("FINE", 1, 2, recipe) == (200, 120)
 
 
 @pytest.mark.parametrize("bad, word", [(dict(prompt=" \n"), "prompt"),
@@ -283,11 +289,12 @@ class Job:
     """A job that ends when told to."""
 
     def __init__(self):
-        self.step, self.ended, self.cancelled = 0, None, False
+        self.step, self.ended, self.cancelled, self.prepared = 0, None, False, 36
 
     def progress(self):
         return types.SimpleNamespace(stage="geometry", step=self.step, step_count=10, seconds=1.0,
-                                     seconds_left=65.0)
+                                     seconds_left=65.0, prepared=self.prepared,
+                                     preparation_count=36)
 
     def preview(self):
         return f"head {self.step}"
@@ -328,6 +335,10 @@ def test_run_to_the_end():
     assert running.preview() is None, "nothing newer"
     assert running.progress.fraction == pytest.approx(0.3)
     assert running.text() == "Geometry, step 3 of 10, 1:05 left"
+    job.prepared = 12
+    running.poll()
+    assert running.text() == "Preparing geometry, 12 of 36, 1:05 left"
+    job.prepared = 36
     job.ended = "the head"
     assert running.poll() == run.DONE
     assert running.head == "the head" and running.preview() is None
@@ -456,14 +467,15 @@ def test_folder_cleans_up_after_an_error(tmp_path):
 
 def put_together(folder):
     """Runs build_zip.py on a folder of samples and a module that stand for the real ones."""
-    for name in ("LICENSE", "LICENSE-core", "build/headsds.abi3.so"):
+    for name in ("LICENSE", "LICENSE-core", "build/headsds.abi3.so", "torch/headsds_torch_1.so"):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(name)
     return subprocess.run(
         [sys.executable, SOURCE / "addon" / "build_zip.py", "--module",
-         folder / "build" / "headsds.abi3.so", "--data", folder / "data", "--license",
-         folder / "LICENSE", "--core-license", folder / "LICENSE-core", "--folder", folder / "out",
-         "--zip", folder / "out.zip", "--depfile", folder / "out.d"],
+         folder / "build" / "headsds.abi3.so", "--backend", folder / "torch" / "headsds_torch_1.so",
+         "--data", folder / "data", "--license", folder / "LICENSE", "--core-license",
+         folder / "LICENSE-core", "--folder", folder / "out", "--zip", folder / "out.zip",
+         "--depfile", folder / "out.d"],
         capture_output=True, text=True)
 
 
@@ -482,8 +494,10 @@ def test_zip(tmp_path):
     names = zipfile.ZipFile(tmp_path / "out.zip").namelist()
     assert {f"headsds_addon/headsds_data/{name}" for name in needed} < set(names)
     assert {"headsds_addon/LICENSE", "headsds_addon/LICENSE-Apache-2.0"} < set(names)
+    assert {"headsds_addon/headsds.abi3.so", "headsds_addon/headsds_torch_1.so"} < set(names)
     inputs = (tmp_path / "out.d").read_text().split()
     assert str(tmp_path / "data" / "prior" / "unet") in inputs
     assert str(SOURCE / "addon" / "headsds_addon" / "ops") in inputs
     assert str(tmp_path / "build" / "headsds.abi3.so") in inputs
+    assert str(tmp_path / "torch" / "headsds_torch_1.so") in inputs
     assert str(tmp_path / "build") not in inputs

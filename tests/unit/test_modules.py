@@ -22,7 +22,7 @@ BOTH = {'texture', 'fit', 'learn'}
 PUBLIC = {'error.h': 'base', 'option.h': 'base', 'version.h': 'base', 'head_model.h': 'head',
           'head.h': 'head', 'view.h': 'view', 'render.h': 'render', 'report.h': 'render',
           'uv.h': 'render', 'asset.h': 'asset', 'prior.h': 'prior', 'sample.h': 'prior',
-          'attention.h': 'prior', 'clip.h': 'prior', 'generate.h': 'fit', 'headsds.h': 'python'}
+          'attention.h': 'prior', 'clip.h': 'prior', 'generate.h': 'guide', 'headsds.h': 'python'}
 
 
 def module_order(source):

@@ -31,6 +31,12 @@ def module():
                             "install the add-on from the zip that the build makes") from error
 
 
+def recipe(name=""):
+    """{stage: {option: value}} of a recipe, "" for the default."""
+    recipes = module().recipes()
+    return recipes[name] if name else next(iter(recipes.values()))
+
+
 def model(path=""):
     """The head model at `path`, "" for the built-in sample head; loaded once."""
     with _lock:

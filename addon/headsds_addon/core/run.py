@@ -21,11 +21,13 @@ _alive = set()                  # also runs that nobody follows any more: their 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the job is; step counts all its stages."""
+    """How far the job is; step counts all its stages, prepared what this stage needs before."""
     stage: str = "geometry"
     step: int = 0
     step_count: int = 0
     seconds_left: float = None
+    prepared: int = 0
+    preparation_count: int = 0
 
     @property
     def fraction(self):
@@ -78,7 +80,8 @@ class Run:
             self._end(error)
             return
         now = self._job.progress()
-        self.progress = Progress(now.stage, now.step, now.step_count, now.seconds_left)
+        self.progress = Progress(now.stage, now.step, now.step_count, now.seconds_left,
+                                 now.prepared, now.preparation_count)
         if head is not None:
             self.head = head
             self.state = CANCELLED if self.cancelling else DONE
@@ -133,6 +136,9 @@ def describe(progress):
     if progress.step_count == 0:
         return "Preparing"
     left = "" if progress.seconds_left is None else f", {clock(progress.seconds_left)} left"
+    if progress.prepared < progress.preparation_count:
+        return (f"Preparing {progress.stage}, {progress.prepared} of "
+                f"{progress.preparation_count}{left}")
     return f"{progress.stage.capitalize()}, step {progress.step} of {progress.step_count}{left}"
 
 

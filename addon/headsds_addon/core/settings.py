@@ -3,12 +3,12 @@
 
 from dataclasses import dataclass
 
-# name: (label, description, geometry steps, texture steps); None is the core's own default.
+# name: (label, description, share of the recipe's steps)
 PRESETS = {
-    "DRAFT": ("Draft", "A first look, with fewer than half of Standard's steps", 40, 40),
-    "STANDARD": ("Standard", "As many steps as headsds takes unless told otherwise", None, None),
-    "FINE": ("Fine", "Twice Standard's steps", 200, 200),
-    "CUSTOM": ("Custom", "Numbers of your own; 0 leaves a stage out", None, None),
+    "DRAFT": ("Draft", "A first look, with fewer than half of Standard's steps", 0.4),
+    "STANDARD": ("Standard", "As many steps as headsds takes unless told otherwise", 1.0),
+    "FINE": ("Fine", "Twice Standard's steps", 2.0),
+    "CUSTOM": ("Custom", "Numbers of your own; 0 leaves a stage out", 1.0),
 }
 
 
@@ -23,6 +23,8 @@ class Settings:
     prior_path: str = ""
     prior_config: str = ""
     loras: tuple = ()           # of (path, scale)
+    recipe: str = ""            # "" for the default
+    options: tuple = ()         # of ("STAGE.OPTION", value)
     device: str = "auto"
     dtype: str = "auto"
 
@@ -44,14 +46,18 @@ class Settings:
     def arguments(self, model, prior, start=None):
         """Keyword arguments of headsds.Job."""
         return {"prompt": self.prompt, "head_model": model, "prior": prior, "seed": self.seed,
-                "start": start, "geometry": _stage(self.geometry_steps), "texture": _stage(self.texture_steps)}
+                "start": start, "recipe": self.recipe or None, "options": dict(self.options),
+                "geometry": _stage(self.geometry_steps), "texture": _stage(self.texture_steps)}
 
 
-def preset_steps(preset, geometry_steps, texture_steps):
-    """Steps of a preset; the two numbers are those of CUSTOM."""
+def preset_steps(preset, geometry_steps, texture_steps, recipe):
+    """Steps of a preset for a recipe of headsds.recipes(); the two numbers are those of CUSTOM."""
     if preset == "CUSTOM":
         return geometry_steps, texture_steps
-    return PRESETS[preset][2:]
+    if preset == "STANDARD":
+        return None, None
+    share = PRESETS[preset][2]
+    return tuple(round(share * recipe[stage]["steps"]) for stage in ("geometry", "texture"))
 
 
 def _stage(steps):

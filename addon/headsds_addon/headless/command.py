@@ -31,6 +31,22 @@ def lora(text):
         return text, 1.0            # the file's name has an equals sign
 
 
+def setting(text):
+    """"STAGE.OPTION=VALUE" -> (name, value); the value's type is that of the option's default."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r}, expected STAGE.OPTION=VALUE")
+    default = engine.module().options().get(name.rpartition(".")[2], {}).get("type", "name")
+    try:
+        return name, {"int": int, "float": float, "bool": _bool}.get(default, str)(value)
+    except (KeyError, ValueError) as error:
+        raise argparse.ArgumentTypeError(f"{name} is {value!r}, expected {default}") from error
+
+
+def _bool(text):
+    return {"true": True, "false": False}[text]
+
+
 def parse(arguments):
     """argparse's result; wrong ones leave with 2 and say what is expected."""
     parser = argparse.ArgumentParser(
@@ -42,6 +58,11 @@ def parse(arguments):
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--geometry-steps", type=int, metavar="N", help="0 leaves the stage out")
     parser.add_argument("--texture-steps", type=int, metavar="N", help="0 leaves the stage out")
+    parser.add_argument("--recipe", default="", metavar="NAME", help="default: the first one that "
+                        "headsds options lists")
+    parser.add_argument("--set", action="append", default=[], dest="options", type=setting,
+                        metavar="STAGE.OPTION=VALUE", help="changes an option of the recipe "
+                        "(docs/options.md); may be given several times")
     parser.add_argument("--head-model", default="", metavar="PATH",
                         help="default: the built-in sample head")
     parser.add_argument("--prior", default="", metavar="PATH",
@@ -81,7 +102,8 @@ def _complain(message, code):
 def _work(options):
     settings = core_settings.Settings(
         prompt=options.prompt, seed=options.seed, geometry_steps=options.geometry_steps,
-        texture_steps=options.texture_steps, model_path=options.head_model,
+        texture_steps=options.texture_steps, recipe=options.recipe,
+        options=tuple(options.options), model_path=options.head_model,
         prior_path=options.prior, prior_config=options.prior_config, loras=tuple(options.lora),
         device=options.device, dtype=options.dtype)
     settings.check()

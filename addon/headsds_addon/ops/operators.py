@@ -6,7 +6,7 @@ import time
 import bpy
 
 from ..core import engine, settings as core_settings
-from . import materials, meshes, preview, session
+from . import materials, meshes, options, preview, session
 
 PACKAGE = __package__.rpartition(".")[0]
 TICK = 0.1                      # seconds between looks at the job
@@ -18,14 +18,14 @@ def preferences(context):
 
 
 def read_settings(context):
-    """The panel's fields and the preferences as Settings."""
+    """The panel's fields, the advanced options that were set, and the preferences as Settings."""
     panel = context.scene.headsds
     prefs = preferences(context)
     geometry, texture = core_settings.preset_steps(panel.quality, panel.geometry_steps,
-                                                   panel.texture_steps)
+                                                   panel.texture_steps, engine.recipe())
     return core_settings.Settings(
         prompt=panel.prompt, seed=panel.seed, geometry_steps=geometry, texture_steps=texture,
-        model_path=bpy.path.abspath(prefs.head_model), prior_path=bpy.path.abspath(prefs.prior),
+        options=options.chosen(panel.advanced), model_path=bpy.path.abspath(prefs.head_model), prior_path=bpy.path.abspath(prefs.prior),
         prior_config=bpy.path.abspath(prefs.prior_config),
         loras=((bpy.path.abspath(prefs.lora), prefs.lora_scale),) if prefs.lora else (),
         device=prefs.device.strip() or "auto", dtype=prefs.dtype)

@@ -120,7 +120,9 @@ class Session:
         if head is None:
             return
         preview.show_key(obj, self._vertices(obj, head))
-        if self.run.progress.stage == "texture" and head.texture is not None:
+        stages = engine.recipe(self.settings.recipe)
+        changed = stages[self.run.progress.stage]["variable"] == "texture"
+        if changed and head.texture is not None:
             preview.show_texture(obj, self.model, self._order, head.texture)
 
     def _finish(self, obj):

@@ -3,9 +3,10 @@
 
 import bpy
 
-from . import panel, preferences, properties
+from . import advanced, panel, preferences, properties
 
-classes = (preferences.HeadsdsPreferences, properties.HeadsdsSettings, panel.HEADSDS_PT_panel)
+classes = (preferences.HeadsdsPreferences, panel.HEADSDS_PT_panel, advanced.HEADSDS_PT_advanced,
+           advanced.HEADSDS_OT_reset_options)
 
 
 def register():

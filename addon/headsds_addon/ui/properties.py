@@ -5,7 +5,7 @@ import bpy
 from bpy.props import EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
 
 from ..core import settings
-from ..ops import session
+from ..ops import options, session
 
 
 class HeadsdsSettings(bpy.types.PropertyGroup):
@@ -14,9 +14,9 @@ class HeadsdsSettings(bpy.types.PropertyGroup):
     quality: EnumProperty(
         name="Quality", default="STANDARD",
         items=[(key, label, text) for key, (label, text, *_) in settings.PRESETS.items()])
-    geometry_steps: IntProperty(name="Geometry", default=150, min=0,
+    geometry_steps: IntProperty(name="Geometry", default=100, min=0,
                                 description="Steps for the shape; 0 leaves it as it is")
-    texture_steps: IntProperty(name="Texture", default=150, min=0,
+    texture_steps: IntProperty(name="Texture", default=100, min=0,
                                description="Steps for the texture; 0 makes none")
 
 
@@ -24,7 +24,15 @@ def _fraction(self):
     return 100.0 * session.current.run.progress.fraction if session.running() else 0.0
 
 
+_groups = []
+
+
 def register():
+    group = options.make_group()
+    HeadsdsSettings.__annotations__["advanced"] = PointerProperty(type=group)
+    _groups[:] = [group, HeadsdsSettings]
+    for group in _groups:
+        bpy.utils.register_class(group)
     bpy.types.Scene.headsds = PointerProperty(type=HeadsdsSettings)
     bpy.types.WindowManager.headsds_progress = FloatProperty(
         name="Progress", subtype="PERCENTAGE", min=0.0, max=100.0, precision=0, get=_fraction)
@@ -33,3 +41,5 @@ def register():
 def unregister():
     del bpy.types.WindowManager.headsds_progress
     del bpy.types.Scene.headsds
+    for group in reversed(_groups):
+        bpy.utils.unregister_class(group)

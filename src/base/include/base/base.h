@@ -38,12 +38,15 @@ hds_status hds_raise(hds_error *error, hds_status status, const char *format, ..
  * nothing above U+10FFFF. 0: there is none, or the end. */
 size_t hds_utf8_length(const char *text);
 
-/* ---- hash.c: FNV-1a ---- */
+/* ---- hash.c ---- */
 
 #define BASE_HASH_START 14695981039346656037u
 /* The hash of what gave `hash` (of nothing: BASE_HASH_START, or a number of one's own) and `count`
  * bytes after it. Checkpoints and .headsds files hold such numbers: they never change. */
 uint64_t base_hash(uint64_t hash, const void *bytes, size_t count);
+
+/* The same purpose at the speed of memory, for files of weights; equal bytes, equal digest. */
+uint64_t base_digest(const void *bytes, size_t count);
 
 /* ---- memory.c ---- */
 

@@ -180,6 +180,8 @@ typedef struct schedule {
 } schedule;
 HDS_NODISCARD hds_status schedule_load(schedule *s, const char *path, hds_error *error);
 void schedule_finish(schedule *s);
+/* abar at a timestep that may lie between two of training's. */
+double schedule_alpha_bar(const schedule *s, float timestep);
 /* noisy = sqrt(abar_t) x + sqrt(1 - abar_t) noise, `each` numbers for each of `count` timesteps */
 void schedule_add_noise(const schedule *s, const float *x, const float *noise, const int *timesteps,
                         size_t count, size_t each, float *noisy);

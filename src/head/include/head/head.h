@@ -66,6 +66,7 @@ struct hds_head {
     size_t texture_width, texture_height;
     hds_history *history;
     size_t history_count;
+    char *record; /* JSON, or NULL */
 };
 
 /* The model with a head's offsets, (V,3) or NULL, in its template; all else is shared, and what is
@@ -75,6 +76,8 @@ HDS_NODISCARD bool head_add_offsets(const head_model *m, const float *offsets, a
 /* hds_head_model_vertices with offsets, (V,3) or NULL. */
 HDS_NODISCARD hds_status head_vertices(const head_model *m, const hds_coefficients *coefficients,
                                        const float *offsets, float *vertices, hds_error *error);
+/* A hash of everything that coefficients, offsets and texture of a head of the model mean. */
+uint64_t head_model_hash(const head_model *m);
 /* Whether coefficients and offsets of the one mean the same of the other. */
 bool head_models_agree(const head_model *a, const head_model *b);
 

@@ -68,6 +68,11 @@ size_t weights_count(const weights *w);
 const char *weights_name(const weights *w, size_t i); /* borrowed */
 tn *weights_tensor(weights *w, size_t i);             /* borrowed */
 tn *weights_find(weights *w, const char *name);       /* borrowed, or NULL */
+/* A hash of all weights of the files, as they lie there: names, shapes, dtypes and bytes, in
+ * whatever order; what was added (weights_add_product) does not count. */
+uint64_t weights_hash(const weights *w);
+/* Likewise of the tensors of one file. */
+uint64_t weights_file_hash(const io_tensors *file);
 /* Calls probe(context, path, output) at the end of every module that uses these weights: for
  * finding a first difference. NULL: no longer. */
 typedef void (*weights_probe)(void *context, const char *path, const tn *output);

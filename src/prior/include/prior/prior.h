@@ -62,6 +62,16 @@ HDS_NODISCARD hds_status prior_encode_adjoint(prior_encoding *encoding, const fl
                                               float *dimages, hds_error *error);
 void prior_encoding_destroy(prior_encoding **encoding);
 
+/* ---- prior.c ---- */
+
+/* abar at a timestep, which may be fractional */
+float prior_alpha_bar(const hds_prior *prior, float timestep);
+/* What a result depends on: {"unet": hash, "vae": hash, "text_encoder": hash, "schedule": hash,
+ * "loras": [{"hash", "scale"}], "controlnets": {name: hash}, "dtype", "device": "cpu" or "cuda"}.
+ * Hashes are of the weights' names, shapes and bytes, wherever the files lie. New; NULL: out of
+ * memory. */
+json_t *prior_record(hds_prior *prior);
+
 /* ---- predict.c ---- */
 
 /* One evaluation of the UNet on `count` latents. With `negative`, classifier-free guidance in one

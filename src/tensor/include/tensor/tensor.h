@@ -26,8 +26,10 @@ typedef struct tn tn;
 
 /* ---- context, scopes, errors (aten_context.cc) ---- */
 
-/* threads: for tensor operations; 0: the number of processors this process may use. */
+/* The first call opens a backend and its libtorch (backend.c), or says why it cannot.
+ * threads: for tensor operations; 0: the number of processors this process may use. */
 HDS_NODISCARD hds_status tn_context_create(tn_context **cx, int threads, hds_error *error);
+const char *tn_library(void); /* the file of the libtorch in use; NULL: none has been opened */
 void tn_context_destroy(tn_context **cx); /* owned tensors must have been released before */
 
 /* Moves the sticky error, if there is one, to the caller's and makes the context usable again. */
