@@ -68,7 +68,8 @@ class Installed(unittest.TestCase):
 
     def start_python(self, ok=True):
         code = ("import headsds; model = headsds.HeadModel.load(); prior = headsds.Prior.load(); "
-                "print(headsds.__version__, headsds.__file__); print(open('/proc/self/maps').read())")
+                "print(headsds.__version__, headsds.__file__); "
+                "print(open('/proc/self/maps').read())")
         return run(os.environ["PYTHON"], "-B", "-c", code, ok=ok, cwd=self.scratch,
                    env={"PYTHONPATH": str(self.find("headsds.abi3.so").parent)})
 
