@@ -67,8 +67,9 @@ class Installed(unittest.TestCase):
                    env={"LD_LIBRARY_PATH": str(self.find("libheadsds.so").parent)})
 
     def start_python(self, ok=True):
-        code = ("import headsds; print(headsds.__version__, headsds.__file__); "
-                "headsds.HeadModel.load(); headsds.Prior.load()")
+        code = ("import headsds; model = headsds.HeadModel.load(); prior = headsds.Prior.load(); "
+                "print(headsds.__version__, headsds.__file__); "
+                "print(open('/proc/self/maps').read())")
         return run(os.environ["PYTHON"], "-B", "-c", code, ok=ok, cwd=self.scratch,
                    env={"PYTHONPATH": str(self.find("headsds.abi3.so").parent)})
 
@@ -79,8 +80,10 @@ class Installed(unittest.TestCase):
         self.assertIn(f"headsds {VERSION}: a picture", self.start("cpp"))
 
     def test_python(self):
-        version, path = self.start_python().split()
-        self.assertEqual((version, path), (VERSION, str(self.find("headsds.abi3.so"))))
+        first, maps = self.start_python().split("\n", 1)
+        self.assertEqual(first, f"{VERSION} {self.find('headsds.abi3.so')}")
+        self.assertIn(f"{self.root}/{PREFIX}/share/headsds/prior/", maps)
+        self.assertNotIn(os.environ["BUILD"], maps)
         self.assertTrue(self.find("headsds.pyi").is_file())
 
     def test_pkg_config(self):
