@@ -28,6 +28,7 @@ static int check(run *r, hds_error *error)
     r->params.prompt = args->words[0];
     r->params.negative_prompt = cli_get(args, "negative-prompt");
     r->params.checkpoint = cli_get(args, "checkpoint");
+    r->params.report = cli_get(args, "report");
     r->params.resume = cli_has(args, "resume");
     r->progress.quiet = cli_has(args, "quiet");
     if (!cli_get_whole(args, "seed", 0, &r->params.seed))
@@ -58,6 +59,8 @@ static hds_status load(run *r, hds_error *error)
     hds_status status = HDS_OK;
     for (size_t i = 0; i < r->output_count && status == HDS_OK; i++)
         status = cli_check_writable(r->outputs[i], error);
+    if (status == HDS_OK && r->params.report)
+        status = cli_check_writable(r->params.report, error);
     if (status == HDS_OK && (model || !start))
         status = cli_load_model(&r->loaded, model, error);
     if (status == HDS_OK && start)
@@ -88,11 +91,11 @@ static json_t *result(const run *r)
     json_t *outputs = json_array();
     for (size_t i = 0; i < r->output_count; i++)
         json_array_append_new(outputs, json_string(r->outputs[i]));
-    return json_pack("{s:o, s:s, s:s, s:s, s:i, s:f, s:o}", "outputs", outputs, "prompt",
-                     info.prompt, "seed", cli_get(r->args, "seed") ? cli_get(r->args, "seed") : "0",
-                     "recipe", r->params.recipe->name, "steps", (int)info.history_count, "seconds",
-                     r->seconds, "record",
-                     info.record ? json_loads(info.record, 0, NULL) : json_null());
+    return json_pack(
+        "{s:o, s:s?, s:s, s:s, s:s, s:i, s:f, s:o}", "outputs", outputs, "report", r->params.report,
+        "prompt", info.prompt, "seed", cli_get(r->args, "seed") ? cli_get(r->args, "seed") : "0",
+        "recipe", r->params.recipe->name, "steps", (int)info.history_count, "seconds", r->seconds,
+        "record", info.record ? json_loads(info.record, 0, NULL) : json_null());
 }
 
 static int finish(run *r, hds_status status, const hds_error *error)
@@ -148,6 +151,8 @@ static const cli_option files[] = {
     { "checkpoint", 0, "FILE", "written every 25 steps, and when the run is interrupted", CLI_FILE,
       NULL },
     { "resume", 0, NULL, "continue from the checkpoint when it is there", CLI_ANY, NULL },
+    { "report", 0, "FILE.html", "one page on the run: options, pictures, curves, times", CLI_FILE,
+      NULL },
     { .name = NULL },
 };
 static const cli_option *const groups[] = { own,   cli_run_options,    cli_prior_options,

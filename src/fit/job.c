@@ -16,13 +16,15 @@ enum { CHECKPOINT_STEPS = 25 };
 struct hds_job {
     /* Set at creation, then read by the thread only. */
     hds_generate_params params;
-    char *prompt, *negative_prompt, *checkpoint;
+    char *prompt, *negative_prompt, *checkpoint, *report;
     hds_recipe recipe;
     hds_stage_params stages[HDS_MAX_STAGES];
     hds_setting *settings; /* with the texts of each */
     pthread_t thread;
     fit_run run;
     fit_clock clock;
+    fit_gallery gallery;
+    fit_seen seen;
 
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t ended;
@@ -110,10 +112,13 @@ static hds_status copy_params(hds_job *job, const hds_generate_params *p, hds_er
     if (status == HDS_OK)
         status = copy_text(&job->checkpoint, p->checkpoint, error);
     if (status == HDS_OK)
+        status = copy_text(&job->report, p->report, error);
+    if (status == HDS_OK)
         status = copy_recipe(job, p, error);
     job->params.prompt = job->prompt;
     job->params.negative_prompt = job->negative_prompt;
     job->params.checkpoint = job->checkpoint;
+    job->gallery.path = job->params.report = job->report;
     return status;
 }
 
@@ -152,7 +157,7 @@ static bool cancelled(hds_job *job)
     return cancel;
 }
 
-/* A checkpoint that cannot be written is an error now, not after the first steps. */
+/* A file that cannot be written is an error now, not after the first steps. */
 static hds_status try_to_write(const char *path, hds_error *error)
 {
     char *temporary = NULL;
@@ -167,6 +172,8 @@ static hds_status load(hds_job *job, hds_error *error)
 {
     hds_generate_params *p = &job->params;
     hds_status status = p->checkpoint ? try_to_write(p->checkpoint, error) : HDS_OK;
+    if (status == HDS_OK && p->report)
+        status = try_to_write(p->report, error);
     if (!p->model && p->start)
         p->model = hds_head_model_ref(p->start->model);
     if (status == HDS_OK && !p->model)
@@ -214,6 +221,7 @@ static hds_status publish(hds_job *job, hds_error *error)
     publish_place(job);
     pthread_mutex_unlock(&job->lock);
     hds_head_unref(old);
+    fit_gallery_keep(&job->gallery, &job->run, head, &job->seen);
     return HDS_OK;
 }
 
@@ -229,6 +237,8 @@ static hds_status take_step(hds_job *job, bool *done, hds_error *error)
     int stage = job->run.stage;
     struct timespec before;
     clock_gettime(CLOCK_MONOTONIC, &before);
+    if (job->run.current.params)
+        job->run.current.seen = fit_gallery_watch(&job->gallery, &job->run, &job->seen);
     hds_status status = fit_run_step(&job->run, done, error);
     if (status == HDS_OK && !preparing)
         status = publish(job, error);
@@ -242,6 +252,7 @@ static hds_status take_step(hds_job *job, bool *done, hds_error *error)
 static hds_status run_steps(hds_job *job, hds_error *error)
 {
     hds_status status = load(job, error);
+    job->gallery.loading = seconds_since(&job->began);
     if (status == HDS_OK)
         status = publish(job, error);
     bool done = status == HDS_OK && !job->run.current.params;
@@ -254,6 +265,8 @@ static hds_status run_steps(hds_job *job, hds_error *error)
         if (status == HDS_OK && (done || taken % CHECKPOINT_STEPS == 0))
             status = save_checkpoint(job, error);
     }
+    if (status == HDS_OK && job->report)
+        status = fit_gallery_write(&job->gallery, &job->run, &job->clock, job->preview, error);
     return status;
 }
 
@@ -263,6 +276,8 @@ static void *job_thread(void *argument)
     hds_error error = { 0 };
     hds_status status = run_steps(job, &error);
     fit_run_finish(&job->run);
+    fit_gallery_finish(&job->gallery);
+    fit_seen_finish(&job->seen);
     pthread_mutex_lock(&job->lock);
     job->error = error;
     job->progress.state = status == HDS_OK                ? HDS_JOB_DONE
@@ -366,6 +381,7 @@ void hds_job_destroy(hds_job **doomed)
     hds_free(job->prompt);
     hds_free(job->negative_prompt);
     hds_free(job->checkpoint);
+    hds_free(job->report);
     hds_free((char *)job->recipe.name);
     for (size_t i = 0; job->settings && i < job->params.setting_count; i++) {
         hds_free((char *)job->settings[i].name);

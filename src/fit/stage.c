@@ -143,6 +143,7 @@ static hds_status add_map(fit_stage *s, const guide_step *at, const float *x, gu
                                 .map = true,
                                 .images = map,
                                 .sides = sides };
+    fit_note_seen(s, &input);
     hds_status status = fit_guide_add(s, at, g, &input, dmap, report, error);
     if (status != HDS_OK)
         return status;

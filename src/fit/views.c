@@ -220,6 +220,18 @@ static void clip(fit_views *v, size_t each, double limit)
                 v->dimages[k] *= (real)(limit * mean / norms[i]);
 }
 
+void fit_note_seen(fit_stage *s, const guide_input *input)
+{
+    size_t count = input->map ? 1 : input->count, each = 3 * input->height * input->width;
+    if (!s->seen)
+        return;
+    fit_seen_finish(s->seen);
+    *s->seen = (fit_seen){ count, input->height, input->width,
+                           hds_alloc(count * each, sizeof(float)) };
+    if (s->seen->images)
+        memcpy(s->seen->images, input->images, count * each * sizeof(float));
+}
+
 hds_status fit_views_guide(fit_stage *s, const guide_step *at, guide *guides, int guide_count,
                            fit_views *v, guide_report *report, hds_error *error)
 {
@@ -230,6 +242,7 @@ hds_status fit_views_guide(fit_stage *s, const guide_step *at, guide *guides, in
                                 .width = (size_t)v->size,
                                 .images = v->images,
                                 .sides = v->sides };
+    fit_note_seen(s, &input);
     hds_status status = HDS_OK;
     for (int i = 0; i < guide_count && status == HDS_OK; i++)
         if (!fit_stage_shows_map(s, &guides[i].params))

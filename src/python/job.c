@@ -25,7 +25,7 @@ typedef struct job_arguments {
     hds_generate_params params;
     python_settings settings;
     PyObject *model, *start_model, *on_progress; /* borrowed */
-    PyObject *path;                              /* owned, or NULL */
+    PyObject *checkpoint, *report;               /* bytes, owned, or NULL */
 } job_arguments;
 
 bool python_seed_get(PyObject *object, uint64_t *seed)
@@ -59,17 +59,26 @@ static hds_job *make_job(const python_state *state, const hds_generate_params *p
     return job;
 }
 
-/* What the arguments of Job() and of generate() ask for. */
+/* *path of a path-like object, of *bytes; both NULL of None. */
+static bool take_path(PyObject *object, PyObject **bytes, const char **path)
+{
+    if (object == Py_None)
+        return true;
+    if (!PyUnicode_FSConverter(object, bytes))
+        return false;
+    *path = PyBytes_AsString(*bytes);
+    return true;
+}
+
 /* The arguments of Job() and of generate(); python_settings_finish(settings) afterwards. */
 static bool take_arguments(const python_state *state, PyObject *arguments, PyObject *keywords,
                            const char *format, job_arguments *a)
 {
-    static char *names[] = { "prompt",      "head_model", "prior",   "negative_prompt",
-                             "seed",        "geometry",   "texture", "start",
-                             "on_progress", "checkpoint", "resume",  "recipe",
-                             "options",     NULL };
+    static char *names[] = { "prompt",   "head_model", "prior",   "negative_prompt", "seed",
+                             "geometry", "texture",    "start",   "on_progress",     "checkpoint",
+                             "resume",   "recipe",     "options", "report",          NULL };
     PyObject *prior = NULL, *seed = NULL, *geometry = NULL, *texture = NULL, *options = NULL;
-    PyObject *start = NULL, *checkpoint = Py_None;
+    PyObject *start = NULL, *checkpoint = Py_None, *report = Py_None;
     const char *recipe = NULL;
     hds_error error = { .status = HDS_OK };
     hds_generate_params *p = &a->params;
@@ -77,7 +86,7 @@ static bool take_arguments(const python_state *state, PyObject *arguments, PyObj
     if (!PyArg_ParseTupleAndKeywords(arguments, keywords, format, names, &p->prompt, &a->model,
                                      &prior, &p->negative_prompt, &seed, &geometry, &texture,
                                      &start, &a->on_progress, &checkpoint, &resume, &recipe,
-                                     &options) ||
+                                     &options, &report) ||
         !python_head_model_get(state, a->model, "head_model", &p->model) ||
         !python_prior_get(state, prior, "prior", &p->prior) ||
         !python_head_get(state, start, "start", &p->start, &a->start_model) ||
@@ -91,9 +100,9 @@ static bool take_arguments(const python_state *state, PyObject *arguments, PyObj
     if (a->on_progress != Py_None && !PyCallable_Check(a->on_progress))
         return PyErr_Format(PyExc_TypeError, "on_progress: %R, expected a function or None",
                             (PyObject *)Py_TYPE(a->on_progress));
-    if (checkpoint != Py_None && !PyUnicode_FSConverter(checkpoint, &a->path))
+    if (!take_path(checkpoint, &a->checkpoint, &p->checkpoint) ||
+        !take_path(report, &a->report, &p->report))
         return false;
-    p->checkpoint = a->path ? PyBytes_AsString(a->path) : NULL;
     p->resume = resume != 0;
     p->settings = a->settings.settings;
     p->setting_count = a->settings.count;
@@ -107,7 +116,8 @@ static PyObject *create(const python_state *state, PyObject *arguments, PyObject
     hds_job *job = NULL;
     if (take_arguments(state, arguments, keywords, format, &a))
         job = make_job(state, &a.params);
-    Py_XDECREF(a.path);
+    Py_XDECREF(a.checkpoint);
+    Py_XDECREF(a.report);
     python_settings_finish(&a.settings);
     job_object *self = job ? PyObject_GC_New(job_object, state->job) : NULL;
     if (!self) {
@@ -123,7 +133,7 @@ static PyObject *create(const python_state *state, PyObject *arguments, PyObject
 
 static PyObject *job_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
 {
-    return create(PyType_GetModuleState(type), arguments, keywords, "s|OO$zOOOOOOpzO:Job");
+    return create(PyType_GetModuleState(type), arguments, keywords, "s|OO$zOOOOOOpzOO:Job");
 }
 
 static int job_traverse(PyObject *self, visitproc visit, void *arg)
@@ -288,7 +298,7 @@ static PyObject *job_wait(PyObject *self, PyObject *arguments, PyObject *keyword
 const char python_generate_doc[] = PyDoc_STR(
 "generate($module, /, prompt, head_model=None, prior=None, *, negative_prompt=None, seed=0,\n"
 "         geometry={}, texture={}, start=None, on_progress=None, checkpoint=None,\n"
-"         resume=False, recipe=None, options={})\n--\n\n"
+"         resume=False, recipe=None, options={}, report=None)\n--\n\n"
 "Make a Head from a prompt: score distillation on shape, then on the texture.\n\n"
 "prompt: not empty; the head moves toward it and away from negative_prompt; None is the prior's\n"
 "neutral prompt. head_model, prior: None takes the built-in samples. seed: 0 to 2**64 - 1; equal\n"
@@ -300,14 +310,15 @@ const char python_generate_doc[] = PyDoc_STR(
 "start and the target of weight_decay, its expression, pose and offsets stay as they are.\n"
 "on_progress: called with a Progress from the calling thread, at most 20 times a second.\n"
 "checkpoint: a file to keep the state in; with resume=True the run goes on from it when it is\n"
-"there.\n\n"
+"there.\n"
+"report: an HTML file to write when the run has ended: prompt, options, pictures, curves, times.\n\n"
 "Other Python threads run meanwhile. An exception of on_progress, or an interrupt, cancels the\n"
 "run and comes through. Raises ValueError, FormatError, OSError, Cancelled, Error.");
 
 PyObject *python_generate(PyObject *module, PyObject *arguments, PyObject *keywords)
 {
     const python_state *state = PyModule_GetState(module);
-    PyObject *job = create(state, arguments, keywords, "s|OO$zOOOOOOpzO:generate");
+    PyObject *job = create(state, arguments, keywords, "s|OO$zOOOOOOpzOO:generate");
     if (!job)
         return NULL;
     PyObject *started = job_start(job, NULL);
@@ -331,7 +342,8 @@ static PyMethodDef job_methods[] = {
 
 PyDoc_STRVAR(job_doc,
 "Job(prompt, head_model=None, prior=None, *, negative_prompt=None, seed=0, geometry={}, texture={},\n"
-"    start=None, on_progress=None, checkpoint=None, resume=False, recipe=None, options={})\n--\n\n"
+"    start=None, on_progress=None, checkpoint=None, resume=False, recipe=None, options={},\n"
+"    report=None)\n--\n\n"
 "A generation on a thread of its own; the arguments are those of generate().\n\n"
 "start() begins, progress() and preview() look, cancel() ends it, wait() gives the Head. When the\n"
 "object goes, a running job is cancelled.");

@@ -10,7 +10,7 @@ top=$(cd "$(dirname "$0")/../.." && pwd)
 build=${HEADSDS_FUZZ_BUILD:-"$top/build-fuzz"}
 inputs=${1:-10000}
 [ -f "$build/build.ninja" ] || CC=clang meson setup "$build" "$top" -Dfuzz=enabled \
-    -Dtorch=disabled -Dscene=disabled -Dpython=disabled \
+    -Dtorch=disabled -Dassimp=disabled -Dpython=disabled \
     -Db_sanitize=address,undefined -Db_lundef=false
 ninja -C "$build" fuzzers
 

@@ -12,6 +12,7 @@
 #include "guide/guide.h"
 #include "head/head.h"
 #include "headsds/generate.h"
+#include "headsds/report.h"
 #include "mesh/mesh.h"
 #include "optim/optim.h"
 #include "texture/texture.h"
@@ -108,6 +109,13 @@ json_t *fit_stage_record(const hds_stage_params *s);
 
 /* ---- stage.c: knows no stage by name ---- */
 
+/* What the guides of one step saw, for people; images are owned. */
+typedef struct fit_seen {
+    size_t count, height, width;
+    float *images; /* (count,height,width,3) */
+} fit_seen;
+void fit_seen_finish(fit_seen *seen);
+
 struct fit_stage {
     const hds_stage_params *params;
     int index; /* in the recipe */
@@ -120,6 +128,7 @@ struct fit_stage {
     const fit_regulariser_ops *regularisers[HDS_MAX_REGULARISERS];
     fit_variable *variable; /* what is changed */
     fit_preconditioner preconditioner;
+    fit_seen *seen; /* filled by the steps, or NULL */
 };
 typedef struct fit_stage_setup {
     const fit_kinds *kinds;
@@ -169,6 +178,9 @@ HDS_NODISCARD hds_status fit_guide_add(fit_stage *s, const guide_step *at, guide
 HDS_NODISCARD hds_status fit_views_guide(fit_stage *s, const guide_step *at, guide *guides,
                                          int guide_count, fit_views *v, guide_report *report,
                                          hds_error *error);
+/* Copies what guides are shown to s->seen, where that is wanted. */
+void fit_note_seen(fit_stage *s, const guide_input *input);
+
 /* ---- stage.c ---- */
 
 typedef struct fit_gradient_report {
@@ -238,6 +250,24 @@ int fit_run_total_steps(const fit_run *run);
 void fit_run_work(const fit_run *run, fit_work *work);
 /* The head as it is now. */
 HDS_NODISCARD hds_status fit_run_head(fit_run *run, hds_head **head, hds_error *error);
+
+/* ---- report.c: what a job keeps for its report ---- */
+
+enum { FIT_EVOLUTION = 10, FIT_MOST_SEEN = 2 * HDS_MAX_STAGES };
+typedef struct fit_gallery {
+    const char *path; /* of the report, borrowed; NULL: none is wanted, and nothing is kept */
+    hds_report_picture evolution[FIT_EVOLUTION], seen[FIT_MOST_SEEN]; /* pixels, captions owned */
+    size_t evolution_count, seen_count;
+    double loading; /* seconds */
+} fit_gallery;
+/* Before a step: whether what the guides see is wanted, and where it goes. */
+fit_seen *fit_gallery_watch(const fit_gallery *g, const fit_run *run, fit_seen *seen);
+/* After a step, or before the first: keeps what is due. Best effort: without memory, less. */
+void fit_gallery_keep(fit_gallery *g, const fit_run *run, const hds_head *head, fit_seen *seen);
+HDS_NODISCARD hds_status fit_gallery_write(const fit_gallery *g, const fit_run *run,
+                                           const fit_clock *clock, const hds_head *head,
+                                           hds_error *error);
+void fit_gallery_finish(fit_gallery *g);
 
 /* ---- record.c ---- */
 
