@@ -27,10 +27,15 @@ static const void *find(const void *const *list, const char *name)
 }
 #define FIND(list, name) find((const void *const *)(list), name)
 
+const texture_ops *fit_texture_find(const fit_kinds *kinds, const char *name)
+{
+    return FIND(kinds->textures, name);
+}
+
 static hds_status take_variable(fit_stage *s, const fit_kinds *kinds, hds_error *error)
 {
     const hds_stage_params *p = s->params;
-    const texture_ops *ops = FIND(kinds->textures, p->texture);
+    const texture_ops *ops = fit_texture_find(kinds, p->texture);
     const optim_ops *optimizer = FIND(kinds->optimizers, p->optimizer);
     s->variable = fit_variable_find(s->subject, p->variable);
     if (!s->variable)
@@ -106,15 +111,20 @@ void fit_stage_finish(fit_stage *s)
     *s = (fit_stage){ 0 };
 }
 
-bool fit_stage_shows_map(const fit_stage *s, const hds_guidance *g)
+bool fit_shows_map(hds_prior *prior, const head_model *model, const hds_stage_params *p,
+                   const hds_guidance *g)
 {
     if (strcmp(g->shown, "auto"))
         return !strcmp(g->shown, "map");
     hds_prior_info info;
-    hds_prior_get_info(s->prior, &info);
-    const char *name = s->subject->model->name;
-    return s->variable == &s->subject->variables[FIT_TEXTURE] && info.texture_map_head && name &&
-           !strcmp(info.texture_map_head, name);
+    hds_prior_get_info(prior, &info);
+    return !strcmp(p->variable, "texture") && info.texture_map_head && model->name &&
+           !strcmp(info.texture_map_head, model->name);
+}
+
+bool fit_stage_shows_map(const fit_stage *s, const hds_guidance *g)
+{
+    return fit_shows_map(s->prior, s->subject->model, s->params, g);
 }
 
 /* ---- the gradient ---- */
