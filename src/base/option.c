@@ -81,8 +81,10 @@ static bool set(const hds_option *o, void *field, const char *value)
     double number;
     switch (o->type) {
     case HDS_OPTION_BOOL:
+        if (strcmp(value, "true") && strcmp(value, "false"))
+            return false;
         *(bool *)field = !strcmp(value, "true");
-        return *(bool *)field || !strcmp(value, "false");
+        return true;
     case HDS_OPTION_NAME:
         if (!is_choice(o->choices, value))
             return false;
@@ -94,8 +96,8 @@ static bool set(const hds_option *o, void *field, const char *value)
         *(int *)field = (int)number;
         return true;
     case HDS_OPTION_FLOAT:
-        if (!parse_number(value, &number) || !in_range(o, number))
-            return false;
+        if (!parse_number(value, &number) || !in_range(o, number) || !in_range(o, (float)number))
+            return false; /* 1e-60 is above 0, as a float it is not */
         *(float *)field = (float)number;
         return true;
     }

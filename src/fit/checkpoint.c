@@ -168,7 +168,8 @@ static hds_status check_format(const io_npz *npz, hds_error *error)
     return hds_raise(error, HDS_ERROR_FORMAT, "%s: this is no headsds checkpoint", npz->path);
 }
 
-/* "prior.unet is "1f", here it is "2e""; records are trees of objects. False: they are equal. */
+/* "prior.unet is "1f", here it is "2e""; records are trees of objects. *a, *b: ours and theirs as
+ * text, NULL: missing. False: they are equal. */
 static bool first_difference(const json_t *ours, json_t *theirs, const char *at, char *place,
                              size_t size, char **a, char **b)
 {
@@ -183,7 +184,15 @@ static bool first_difference(const json_t *ours, json_t *theirs, const char *at,
                 first_difference(value, json_object_get(theirs, key), path, place, size, a, b))
                 return true;
         }
-        return json_object_size(ours) != json_object_size(theirs);
+        json_object_foreach((json_t *)theirs, key, value)
+        {
+            if (json_object_get(ours, key))
+                continue;
+            snprintf(place, size, "%s%s%s", at, at[0] ? "." : "", key);
+            *b = json_dumps(value, JSON_ENCODE_ANY | JSON_SORT_KEYS);
+            return true;
+        }
+        return false;
     }
     if (json_equal(ours, theirs))
         return false;
@@ -230,7 +239,14 @@ static hds_status restore_place(fit_run *run, const state_visitor *from, const i
                          npz->path, (long long)place[0], (long long)place[1]);
     run->stage = (int)place[0];
     run->step = (int)place[1];
-    hds_status status = fit_run_enter_stage(run, error);
+    hds_status status = HDS_OK;
+    for (int i = 0; i < run->stage && status == HDS_OK; i++) {
+        const texture_ops *ops = fit_texture_find(run->kinds, s->stages[i].texture);
+        if (!s->stages[i].skip && ops) /* as the stage left it; its values come from the file */
+            status = fit_subject_represent(&run->subject, ops, error);
+    }
+    if (status == HDS_OK)
+        status = fit_run_enter_stage(run, error);
     if (status != HDS_OK || over)
         return status;
     fit_preconditioner *p = &run->current.preconditioner;

@@ -8,11 +8,16 @@
  * shares. */
 static const double encoder = 1.1, encoder_backward = 2, decoder = 2.2;
 
-double fit_stage_work(const hds_stage_params *p, bool map)
+double fit_stage_work(hds_prior *prior, const head_model *model, const hds_stage_params *p)
 {
-    double branches = 2.0 * p->views; /* of classifier-free guidance */
-    return map ? branches + encoder + 2 * decoder
-               : branches + p->views * (encoder + encoder_backward);
+    double evaluations = 0, side = p->resolution / 128.0;
+    for (int i = 0; i < HDS_MAX_GUIDANCES && p->guidance[i].kind[0]; i++) {
+        evaluations += 2.0 * p->views; /* the branches of classifier-free guidance */
+        evaluations += fit_shows_map(prior, model, p, &p->guidance[i])
+                           ? encoder + 2 * decoder
+                           : p->views * (encoder + encoder_backward);
+    }
+    return evaluations * side * side;
 }
 
 void fit_clock_add(fit_clock *c, int stage, bool preparation, double seconds)

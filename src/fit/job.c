@@ -92,8 +92,10 @@ static hds_status check_settings(const hds_job *job, hds_error *error)
     for (size_t i = 0; i < job->params.setting_count && status == HDS_OK; i++)
         status = hds_stages_set(stages, r->stage_count, job->settings[i].name,
                                 job->settings[i].value, error);
-    for (size_t i = 0; i < r->stage_count; i++)
+    for (size_t i = 0; i < r->stage_count && status == HDS_OK; i++) {
+        status = fit_stage_check(&stages[i], error);
         any = any || !stages[i].skip;
+    }
     if (status == HDS_OK && !any)
         status =
             hds_raise(error, HDS_ERROR_ARGUMENT, "all stages are skipped: nothing is left to do");

@@ -190,13 +190,17 @@ static hds_status unknown(const hds_stage_params *s, const char *name, hds_error
 static bool set_regulariser(hds_stage_params *s, const fit_kinds *kinds, const char *name,
                             const char *value, hds_status *status, hds_error *error)
 {
-    for (size_t k = 0; k < HDS_MAX_REGULARISERS && kinds->regularisers[k]; k++) {
+    for (size_t k = 0; k < FIT_MOST_KINDS && kinds->regularisers[k]; k++) {
         if (strcmp(kinds->regularisers[k]->name, name))
             continue;
-        hds_regulariser *r = s->regularisers;
-        while (r < s->regularisers + HDS_MAX_REGULARISERS - 1 && r->kind[0] &&
-               strcmp(r->kind, name))
+        hds_regulariser *r = s->regularisers, *end = r + HDS_MAX_REGULARISERS;
+        while (r < end && r->kind[0] && strcmp(r->kind, name))
             r++;
+        if (r == end) {
+            *status = hds_raise(error, HDS_ERROR_ARGUMENT, "%s.%s: the stage has %d others already",
+                                s->name, name, HDS_MAX_REGULARISERS);
+            return true;
+        }
         const hds_option weight = { .name = name,
                                     .type = HDS_OPTION_FLOAT,
                                     .offset = offsetof(hds_regulariser, weight),
@@ -258,6 +262,43 @@ hds_status hds_stages_set(hds_stage_params *stages, size_t count, const char *pa
                           const char *value, hds_error *error)
 {
     return fit_stages_set(stages, count, &fit_built_in, path, value, error);
+}
+
+/* ---- what a recipe holds ---- */
+
+/* Numbers only: names are looked up when the stage is made. */
+static hds_status check_numbers(const hds_option *table, size_t count, const void *params,
+                                size_t size, const char *where, hds_error *error)
+{
+    union {
+        hds_stage_params stage;
+        hds_guidance guidance;
+    } copy;
+    hds_status status = HDS_OK;
+    memcpy(&copy, params, size);
+    for (size_t i = 0; i < count && status == HDS_OK; i++) {
+        char text[HDS_OPTION_TEXT];
+        if (table[i].type != HDS_OPTION_INT && table[i].type != HDS_OPTION_FLOAT)
+            continue;
+        hds_option_get(&table[i], params, text);
+        status = hds_option_set(&table[i], &copy, where, text, error);
+    }
+    return status;
+}
+
+hds_status fit_stage_check(const hds_stage_params *s, hds_error *error)
+{
+    hds_status status =
+        check_numbers(stage_options, STAGE_OPTIONS, s, sizeof *s, s->name, error);
+    for (int i = 0; i < HDS_MAX_GUIDANCES && s->guidance[i].kind[0] && status == HDS_OK; i++)
+        status = check_numbers(guidance_options, GUIDANCE_OPTIONS, &s->guidance[i],
+                               sizeof s->guidance[i], s->name, error);
+    for (int i = 0; i < HDS_MAX_REGULARISERS && s->regularisers[i].kind[0] && status == HDS_OK; i++)
+        if (!(s->regularisers[i].weight >= 0 && s->regularisers[i].weight <= 1e6f))
+            status = hds_raise(error, HDS_ERROR_ARGUMENT,
+                               "%s.%s is %g, expected a number from 0 to 1000000", s->name,
+                               s->regularisers[i].kind, (double)s->regularisers[i].weight);
+    return status;
 }
 
 /* ---- the record of a run ---- */

@@ -27,14 +27,19 @@ static hds_status settle(const fit_run *run, hds_stage_params *p, hds_error *err
     hds_prior_get_info(run->prior, &prior);
     if (p->resolution == 0)
         p->resolution = 8 * prior.sample_size;
-    if (p->skip)
-        return HDS_OK;
-    for (int i = 0; i < HDS_MAX_GUIDANCES && p->guidance[i].kind[0]; i++)
+    hds_status status = fit_stage_check(p, error);
+    if (status != HDS_OK || p->skip)
+        return status;
+    for (int i = 0; i < HDS_MAX_GUIDANCES && p->guidance[i].kind[0]; i++) {
+        if (strcmp(p->variable, "texture") && !strcmp(p->guidance[i].shown, "map"))
+            return hds_raise(error, HDS_ERROR_ARGUMENT,
+                             "%s.shown is map, which is for the variable texture", p->name);
         if (p->guidance[i].timestep_min >= p->guidance[i].timestep_max)
             return hds_raise(error, HDS_ERROR_ARGUMENT,
                              "%s.timestep_min is %g, expected less than timestep_max, %g", p->name,
                              (double)p->guidance[i].timestep_min,
                              (double)p->guidance[i].timestep_max);
+    }
     if (!strcmp(p->variable, "texture") && !run->subject.texture.ops)
         return hds_raise(error, HDS_ERROR_ARGUMENT,
                          "%s has no UV layout, which the %s stage needs: skip that stage",
@@ -159,10 +164,8 @@ void fit_run_work(const fit_run *run, fit_work *work)
     for (int i = 0; i < run->settings.stage_count; i++) {
         const hds_stage_params *p = &run->settings.stages[i];
         bool due = run->current.params && i == run->stage;
-        bool map = due && run->current.guide_count &&
-                   fit_stage_shows_map(&run->current, &run->current.guides[0].params);
         const fit_preconditioner *c = &run->current.preconditioner;
-        work[i] = (fit_work){ .step = fit_stage_work(p, map) };
+        work[i] = (fit_work){ .step = fit_stage_work(run->prior, run->subject.model, p) };
         work[i].preparation_step = work[i].step;
         if (!p->skip && i >= run->stage)
             work[i].steps = p->steps - (i == run->stage ? run->step : 0);

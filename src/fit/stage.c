@@ -27,10 +27,15 @@ static const void *find(const void *const *list, const char *name)
 }
 #define FIND(list, name) find((const void *const *)(list), name)
 
+const texture_ops *fit_texture_find(const fit_kinds *kinds, const char *name)
+{
+    return FIND(kinds->textures, name);
+}
+
 static hds_status take_variable(fit_stage *s, const fit_kinds *kinds, hds_error *error)
 {
     const hds_stage_params *p = s->params;
-    const texture_ops *ops = FIND(kinds->textures, p->texture);
+    const texture_ops *ops = fit_texture_find(kinds, p->texture);
     const optim_ops *optimizer = FIND(kinds->optimizers, p->optimizer);
     s->variable = fit_variable_find(s->subject, p->variable);
     if (!s->variable)

@@ -159,15 +159,20 @@ hds_status fit_views_adjoint(fit_stage *s, const fit_views *v, const float *x, f
 
 /* ---- what guides see ---- */
 
-bool fit_stage_shows_map(const fit_stage *s, const hds_guidance *g)
+bool fit_shows_map(hds_prior *prior, const head_model *model, const hds_stage_params *p,
+                   const hds_guidance *g)
 {
     if (strcmp(g->shown, "auto"))
         return !strcmp(g->shown, "map");
     hds_prior_info info;
-    hds_prior_get_info(s->prior, &info);
-    const char *name = s->subject->model->name;
-    return s->variable == &s->subject->variables[FIT_TEXTURE] && info.texture_map_head && name &&
-           !strcmp(info.texture_map_head, name);
+    hds_prior_get_info(prior, &info);
+    return !strcmp(p->variable, "texture") && info.texture_map_head && model->name &&
+           !strcmp(info.texture_map_head, model->name);
+}
+
+bool fit_stage_shows_map(const fit_stage *s, const hds_guidance *g)
+{
+    return fit_shows_map(s->prior, s->subject->model, s->params, g);
 }
 
 hds_status fit_guide_add(fit_stage *s, const guide_step *at, guide *g, const guide_input *input,

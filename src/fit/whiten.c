@@ -63,6 +63,9 @@ static char *key_of(const fit_stage *s)
     hash = base_hash(hash, s->variable->start, s->variable->count * sizeof(float));
     hash = base_hash(hash, u->expression, m->expression_count * sizeof *u->expression);
     hash = base_hash(hash, u->pose, 3 * m->joint_count * sizeof *u->pose);
+    if (!strcmp(s->params->shading, "textured"))
+        hash = base_hash(hash, u->variables[FIT_TEXTURE].x,
+                         u->variables[FIT_TEXTURE].count * sizeof(float));
     for (int i = 0; i < PROMPTS; i++)
         hash = base_hash(hash, prompts[i], strlen(prompts[i]) + 1);
     json_t *stage = fit_stage_record(s->params), *prior = prior_record(s->prior);

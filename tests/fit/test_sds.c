@@ -13,11 +13,11 @@ enum { VIEWS = 2, PIXELS = 3 * TOY_SIZE * TOY_SIZE, LATENT = 4 * (TOY_SIZE / 8) 
 typedef struct scene {
     hds_prior *prior;
     hds_prior_info info;
-    sds_text text;
+    guide_text text;
     float images[VIEWS * PIXELS], dimages[VIEWS * PIXELS];
-    sds_side sides[VIEWS];
+    guide_side sides[VIEWS];
     float timesteps[VIEWS];
-    sds_batch batch;
+    guide_batch batch;
 } scene;
 
 /* Pictures with detail everywhere: the encoder's norms bend least there. */
@@ -35,13 +35,13 @@ static scene *open_scene(hds_prior *prior)
     assert_non_null(s);
     s->prior = prior;
     hds_prior_get_info(prior, &s->info);
-    toy_ok(sds_text_init(&s->text, prior, "a wide nose", "a narrow nose", &error), &error);
+    toy_ok(guide_text_init(&s->text, prior, "a wide nose", "a narrow nose", &error), &error);
     paint(s->images);
-    s->sides[0] = SDS_FRONT;
-    s->sides[1] = SDS_BACK;
+    s->sides[0] = GUIDE_FRONT;
+    s->sides[1] = GUIDE_BACK;
     s->timesteps[0] = 320;
     s->timesteps[1] = 871;
-    s->batch = (sds_batch){ .count = VIEWS,
+    s->batch = (guide_batch){ .count = VIEWS,
                             .height = TOY_SIZE,
                             .width = TOY_SIZE,
                             .images = s->images,
@@ -55,14 +55,14 @@ static scene *open_scene(hds_prior *prior)
 
 static void close_scene(scene *s)
 {
-    sds_text_finish(&s->text);
+    guide_text_finish(&s->text);
     free(s);
 }
 
 static void distil(scene *s)
 {
     hds_error error = { 0 };
-    toy_ok(sds_gradient(s->prior, &s->text, &s->batch, s->dimages, &error), &error);
+    toy_ok(guide_sds_views(s->prior, &s->text, &s->batch, s->dimages, NULL, &error), &error);
 }
 
 /* (1 - abar_t) (eps_hat - eps) of one view, by the public calls. */
@@ -113,10 +113,14 @@ static double encoded_difference(const scene *s, int view, const float *v, const
 static void the_gradient_is_its_equation(void **state)
 {
     scene *s = open_scene(((toy *)*state)->prior);
-    distil(s);
+    hds_error error = { 0 };
+    double residual, square = 0;
+    toy_ok(guide_sds_views(s->prior, &s->text, &s->batch, s->dimages, &residual, &error), &error);
     for (int view = 0; view < VIEWS; view++) {
         float g[LATENT], v[PIXELS];
         latent_gradient(s, view, g);
+        for (int i = 0; i < LATENT; i++)
+            square += (double)g[i] * g[i] / (VIEWS * LATENT);
         double norm = 0;
         for (int i = 0; i < PIXELS; i++)
             norm += (double)s->dimages[view * PIXELS + i] * s->dimages[view * PIXELS + i];
@@ -138,6 +142,7 @@ static void the_gradient_is_its_equation(void **state)
                          expected, norm);
         }
     }
+    assert_float_equal(residual, sqrt(square), 1e-4 * residual);
     close_scene(s);
 }
 
@@ -150,7 +155,7 @@ static void the_decoded_gradient_is_its_equation(void **state)
     float each[LATENT], mean[LATENT] = { 0 }, z[LATENT], moved[2 * LATENT];
     const size_t side = TOY_SIZE / 8;
     memcpy(s->images + PIXELS, s->images, PIXELS * sizeof *s->images);
-    toy_ok(sds_decoded_gradient(s->prior, &s->text, &s->batch, found, &error), &error);
+    toy_ok(guide_sds_map(s->prior, &s->text, &s->batch, found, NULL, &error), &error);
     double square = 0, norm = 0, difference = 0;
     for (int view = 0; view < VIEWS; view++) {
         latent_gradient(s, view, each);
@@ -179,22 +184,22 @@ static void the_decoded_gradient_is_its_equation(void **state)
 
 /* The states of a prompt and of its null are those of these eight texts. */
 static void check_texts(hds_prior *prior, const char *negative,
-                        const char *const texts[2 * SDS_SIDES])
+                        const char *const texts[2 * GUIDE_SIDES])
 {
     hds_error error = { 0 };
-    sds_text text;
-    toy_ok(sds_text_init(&text, prior, "a nose", negative, &error), &error);
-    int64_t ids[2 * SDS_SIDES * HDS_TOKENS];
-    float *states = calloc(2 * SDS_SIDES * text.states, sizeof *states);
+    guide_text text;
+    toy_ok(guide_text_init(&text, prior, "a nose", negative, &error), &error);
+    int64_t ids[2 * GUIDE_SIDES * HDS_TOKENS];
+    float *states = calloc(2 * GUIDE_SIDES * text.states, sizeof *states);
     assert_non_null(states);
-    toy_ok(hds_prior_tokenize(prior, texts, 2 * SDS_SIDES, ids, &error), &error);
-    toy_ok(hds_prior_encode_tokens(prior, ids, 2 * SDS_SIDES, states, &error), &error);
-    assert_memory_equal(text.sides, states, SDS_SIDES * text.states * sizeof *states);
-    assert_memory_equal(text.negatives, states + SDS_SIDES * text.states,
-                        SDS_SIDES * text.states * sizeof *states);
+    toy_ok(hds_prior_tokenize(prior, texts, 2 * GUIDE_SIDES, ids, &error), &error);
+    toy_ok(hds_prior_encode_tokens(prior, ids, 2 * GUIDE_SIDES, states, &error), &error);
+    assert_memory_equal(text.sides, states, GUIDE_SIDES * text.states * sizeof *states);
+    assert_memory_equal(text.negatives, states + GUIDE_SIDES * text.states,
+                        GUIDE_SIDES * text.states * sizeof *states);
     assert_memory_not_equal(states, states + text.states, text.states * sizeof *states);
     free(states);
-    sds_text_finish(&text);
+    guide_text_finish(&text);
 }
 
 static void the_side_picks_the_text(void **state)
@@ -226,12 +231,12 @@ static void sides_are_parts_of_the_circle(void **state)
 {
     static const struct {
         float azimuth;
-        sds_side side;
-    } cases[] = { { 0, SDS_FRONT },   { 45, SDS_FRONT },  { -45, SDS_FRONT }, { 46, SDS_SIDE },
-                  { -90, SDS_SIDE },  { 135, SDS_SIDE },  { 136, SDS_BACK },  { 180, SDS_BACK },
-                  { -180, SDS_BACK }, { 350, SDS_FRONT }, { -300, SDS_SIDE }, { 540, SDS_BACK } };
+        guide_side side;
+    } cases[] = { { 0, GUIDE_FRONT },   { 45, GUIDE_FRONT },  { -45, GUIDE_FRONT }, { 46, GUIDE_SIDE },
+                  { -90, GUIDE_SIDE },  { 135, GUIDE_SIDE },  { 136, GUIDE_BACK },  { 180, GUIDE_BACK },
+                  { -180, GUIDE_BACK }, { 350, GUIDE_FRONT }, { -300, GUIDE_SIDE }, { 540, GUIDE_BACK } };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        assert_int_equal(sds_side_of(cases[i].azimuth), cases[i].side);
+        assert_int_equal(guide_side_of(cases[i].azimuth), cases[i].side);
 }
 
 static void noise_is_a_function_of_seed_and_stream(void **state)
@@ -290,7 +295,7 @@ static void predictions_that_are_not_finite_are_errors(void **state)
     damage(file, "conv_out.bias");
     hds_prior *prior = toy_load_prior(path);
     scene *s = open_scene(prior);
-    toy_refused(sds_gradient(prior, &s->text, &s->batch, s->dimages, &error), HDS_ERROR_FORMAT,
+    toy_refused(guide_sds_views(prior, &s->text, &s->batch, s->dimages, NULL, &error), HDS_ERROR_FORMAT,
                 &error, path, "predictions are not finite");
     close_scene(s);
     hds_prior_unref(prior);
@@ -299,7 +304,7 @@ static void predictions_that_are_not_finite_are_errors(void **state)
 
     s = open_scene(t->prior);
     s->batch.guidance_scale = 3e38f;
-    toy_refused(sds_gradient(t->prior, &s->text, &s->batch, s->dimages, &error), HDS_ERROR_INTERNAL,
+    toy_refused(guide_sds_views(t->prior, &s->text, &s->batch, s->dimages, NULL, &error), HDS_ERROR_INTERNAL,
                 &error, "overflows", "guidance scale");
     close_scene(s);
 }

@@ -12,35 +12,46 @@ static void open_run(fit_run *run, const toy *t, int stage, int size)
 {
     hds_error error = { 0 };
     hds_generate_params p = toy_params(t, 1000);
-    p.geometry.views = p.texture.views = VIEWS;
-    p.geometry.resolution = p.texture.resolution = size;
-    p.geometry.skip = stage == FIT_TEXTURE;
-    p.geometry.timestep_min = p.texture.timestep_min = 0.2f;
-    p.geometry.timestep_max = p.texture.timestep_max = 0.7f;
-    toy_ok(fit_run_init(run, &p, &error), &error);
+    for (int i = 0; i < TOY_STAGES; i++) {
+        toy_stages[i].views = VIEWS;
+        toy_stages[i].resolution = size;
+        toy_stages[i].guidance[0].timestep_min = 0.2f;
+        toy_stages[i].guidance[0].timestep_max = 0.7f;
+    }
+    toy_stages[GEOMETRY].skip = stage == TEXTURE;
+    toy_ok(fit_run_init(run, &p, &fit_built_in, &error), &error);
     assert_int_equal(run->stage, stage);
 }
 
-/* Draws; the views lie in the run's scratch until it is left. */
-static fit_views draw(fit_run *run, const real *texture)
+static guide_step here(const fit_run *run)
+{
+    return (guide_step){ run->settings.seed, run->stage, run->step, run->current.params->steps };
+}
+
+/* Draws; the views lie in the subject's scratch until it is left. */
+static fit_views draw(fit_run *run)
 {
     hds_error error = { 0 };
     fit_views v;
-    toy_ok(fit_views_draw(run, texture, &v, &error), &error);
+    guide_step at = here(run);
+    toy_ok(fit_views_draw(&run->current, &at, run->current.variable->x, &v, &error), &error);
     return v;
 }
 
 static void views_share_out_circle_and_schedule(void **state)
 {
     fit_run run;
-    open_run(&run, *state, FIT_GEOMETRY, TOY_SIZE);
+    open_run(&run, *state, GEOMETRY, TOY_SIZE);
     int normals = 0, straight = 0, slots[VIEWS][VIEWS] = { { 0 } };
     for (run.step = 0; run.step < 40; run.step++) {
-        arena_mark mark = arena_enter(&run.scratch);
-        fit_views v = draw(&run, NULL);
+        arena_mark mark = arena_enter(&run.subject.scratch);
+        fit_views v = draw(&run);
         int seen[VIEWS] = { 0 };
+        float times[VIEWS];
+        guide_step at = here(&run);
+        guide_timesteps(&run.current.params->guidance[0], &at, 0, 1000, VIEWS, times);
         for (int i = 0; i < VIEWS; i++) {
-            double t = v.timesteps[i], a = v.views[i].camera.azimuth;
+            double t = times[i], a = v.views[i].camera.azimuth;
             assert_true(t >= 200 && t < 700 && t == floor(t));
             int slot = (int)((t + 0.5 - 200) / 125);
             seen[slot]++;
@@ -50,12 +61,12 @@ static void views_share_out_circle_and_schedule(void **state)
             straight += !turned;
             assert_true(turned || (a >= 90 * rint(low / 90) && a <= 90 * rint(high / 90) &&
                                    fmod(a, 90) == 0 && v.views[i].camera.elevation == 0));
-            assert_int_equal(v.sides[i], sds_side_of((float)a));
+            assert_int_equal(v.sides[i], guide_side_of((float)a));
             normals += v.views[i].mode == RASTER_NORMALS;
         }
         for (int i = 0; i < VIEWS; i++)
             assert_int_equal(seen[i], 1);
-        arena_leave(&run.scratch, mark);
+        arena_leave(&run.subject.scratch, mark);
     }
     for (int i = 0; i < VIEWS; i++)
         for (int k = 0; k < VIEWS; k++)
@@ -68,16 +79,16 @@ static void views_share_out_circle_and_schedule(void **state)
 static void another_seed_or_step_draws_other_views(void **state)
 {
     fit_run run;
-    open_run(&run, *state, FIT_GEOMETRY, TOY_SIZE);
-    fit_views first = draw(&run, NULL), again = draw(&run, NULL);
+    open_run(&run, *state, GEOMETRY, TOY_SIZE);
+    fit_views first = draw(&run), again = draw(&run);
     size_t size = VIEWS * TOY_SIZE * TOY_SIZE * 3 * sizeof(real);
     assert_memory_equal(first.images, again.images, size);
     run.step = 1;
-    again = draw(&run, NULL);
+    again = draw(&run);
     assert_memory_not_equal(first.images, again.images, size);
     run.step = 0;
     run.settings.seed++;
-    again = draw(&run, NULL);
+    again = draw(&run);
     assert_memory_not_equal(first.images, again.images, size);
     fit_run_finish(&run);
 }
@@ -125,15 +136,15 @@ static double mean_product(const fit_views *v, const real *dimages)
 static double shape_difference(fit_run *run, int k, double h, const real *dimages)
 {
     double ends[2];
-    float was = run->shape[k];
+    float *shape = run->subject.variables[FIT_SHAPE].x, was = shape[k];
     for (int end = 0; end < 2; end++) {
-        run->shape[k] = was + (float)(end ? h : -h);
-        arena_mark mark = arena_enter(&run->scratch);
-        fit_views v = draw(run, NULL);
+        shape[k] = was + (float)(end ? h : -h);
+        arena_mark mark = arena_enter(&run->subject.scratch);
+        fit_views v = draw(run);
         ends[end] = mean_product(&v, dimages);
-        arena_leave(&run->scratch, mark);
+        arena_leave(&run->subject.scratch, mark);
     }
-    run->shape[k] = was;
+    shape[k] = was;
     return (ends[1] - ends[0]) / (2 * h);
 }
 
@@ -144,16 +155,17 @@ static void shape_gradients_are_those_of_the_pictures(void **state)
     hds_error error = { 0 };
     fit_run run;
     double found[TOY_SHAPES] = { 0 }, differences[TOY_SHAPES] = { 0 }, total = 0;
-    open_run(&run, *state, FIT_GEOMETRY, 128);
+    open_run(&run, *state, GEOMETRY, 128);
     for (run.step = 0; run.step < 24; run.step++) {
         bool inside = run.step % 4 == 1;
-        arena_mark mark = arena_enter(&run.scratch);
-        run.shape[0] = 0.3f;
-        run.shape[1] = -0.6f;
-        fit_views v = draw(&run, NULL);
+        arena_mark mark = arena_enter(&run.subject.scratch);
+        run.current.variable->x[0] = 0.3f;
+        run.current.variable->x[1] = -0.6f;
+        fit_views v = draw(&run);
         real dshape[TOY_SHAPES] = { 0 };
         wave(&v, inside);
-        toy_ok(fit_geometry_adjoint(&run, &v, dshape, &error), &error);
+        toy_ok(fit_views_adjoint(&run.current, &v, run.current.variable->x, dshape, &error),
+               &error);
         double norm = 0;
         for (int k = 0; k < TOY_SHAPES; k++)
             norm += (double)dshape[k] * dshape[k];
@@ -165,7 +177,7 @@ static void shape_gradients_are_those_of_the_pictures(void **state)
             found[k] += inside ? 0 : dshape[k];
             differences[k] += inside ? 0 : expected;
         }
-        arena_leave(&run.scratch, mark);
+        arena_leave(&run.subject.scratch, mark);
     }
     for (int k = 0; k < TOY_SHAPES; k++)
         total += differences[k] * differences[k];
@@ -178,32 +190,20 @@ static void shape_gradients_are_those_of_the_pictures(void **state)
     fit_run_finish(&run);
 }
 
-/* Draws with the run's texture; the linear texels lie in the scratch, too. */
-static fit_views draw_textured(fit_run *run)
-{
-    size_t texels = run->texture_width * run->texture_height * 3;
-    real *linear = arena_alloc(&run->scratch, texels, sizeof *linear);
-    assert_non_null(linear);
-    for (size_t i = 0; i < texels; i++) {
-        double s = run->texture[i];
-        linear[i] = (real)(s <= 0.04045 ? s / 12.92 : pow((s + 0.055) / 1.055, 2.4));
-    }
-    return draw(run, linear);
-}
-
 static void texture_gradients_are_those_of_the_pictures(void **state)
 {
     enum { TEXELS = TOY_TEXTURE * TOY_TEXTURE * 3 };
     const float h = 0.01f;
     hds_error error = { 0 };
     fit_run run;
-    open_run(&run, *state, FIT_TEXTURE, 64);
-    fit_views v = draw_textured(&run);
+    open_run(&run, *state, TEXTURE, 64);
+    fit_views v = draw(&run);
     real dtexture[TEXELS] = { 0 };
     float start[TEXELS], direction[TEXELS];
     wave(&v, false);
-    toy_ok(fit_texture_adjoint(&run, &v, dtexture, &error), &error);
-    memcpy(start, run.texture, sizeof start);
+    float *x = run.current.variable->x;
+    toy_ok(fit_views_adjoint(&run.current, &v, x, dtexture, &error), &error);
+    memcpy(start, x, sizeof start);
     double norm = 0;
     for (int i = 0; i < TEXELS; i++)
         norm += (double)dtexture[i] * dtexture[i];
@@ -214,8 +214,8 @@ static void texture_gradients_are_those_of_the_pictures(void **state)
         double ends[2], found = 0;
         for (int end = 0; end < 2; end++) {
             for (int i = 0; i < TEXELS; i++)
-                run.texture[i] = start[i] + (end ? h : -h) * direction[i];
-            fit_views moved = draw_textured(&run);
+                x[i] = start[i] + (end ? h : -h) * direction[i];
+            fit_views moved = draw(&run);
             ends[end] = mean_product(&moved, v.dimages);
         }
         for (int i = 0; i < TEXELS; i++)
@@ -239,20 +239,31 @@ static void norms_of(const fit_views *v, double norms[VIEWS])
     }
 }
 
-static void a_view_is_clipped_to_the_mean(void **state)
+static void guide_views(fit_run *run, fit_views *v)
 {
     hds_error error = { 0 };
+    fit_stage *s = &run->current;
+    guide_step at = here(run);
+    guide_report report;
+    toy_ok(fit_views_guide(s, &at, s->guides, s->guide_count, v, &report, &error), &error);
+    assert_true(report.residual > 0 && report.timestep >= 200 && report.timestep < 700);
+}
+
+static void a_view_is_clipped_to_the_mean(void **state)
+{
     fit_run run;
-    open_run(&run, *state, FIT_GEOMETRY, TOY_SIZE);
+    open_run(&run, *state, GEOMETRY, TOY_SIZE);
     double free[VIEWS], clipped[VIEWS], mean = 0;
-    fit_views v = draw(&run, NULL);
-    run.settings.stages[FIT_GEOMETRY].gradient_clip = 1e6f;
-    toy_ok(fit_views_distil(&run, &v, &error), &error);
+    fit_views v = draw(&run);
+    size_t size = VIEWS * TOY_SIZE * TOY_SIZE * 3 * sizeof *v.dimages;
+    run.settings.stages[GEOMETRY].gradient_clip = 1e6f;
+    guide_views(&run, &v);
     norms_of(&v, free);
     for (int i = 0; i < VIEWS; i++)
         mean += free[i] / VIEWS;
-    run.settings.stages[FIT_GEOMETRY].gradient_clip = 0.9f;
-    toy_ok(fit_views_distil(&run, &v, &error), &error);
+    run.settings.stages[GEOMETRY].gradient_clip = 0.9f;
+    memset(v.dimages, 0, size);
+    guide_views(&run, &v);
     norms_of(&v, clipped);
     int touched = 0;
     for (int i = 0; i < VIEWS; i++) {
@@ -267,14 +278,13 @@ static void a_view_is_clipped_to_the_mean(void **state)
  */
 static void gradients_do_not_leave_the_range(void **state)
 {
-    hds_error error = { 0 };
     fit_run run;
-    open_run(&run, *state, FIT_GEOMETRY, TOY_SIZE);
-    fit_views v = draw(&run, NULL);
+    open_run(&run, *state, GEOMETRY, TOY_SIZE);
+    fit_views v = draw(&run);
     size_t count = VIEWS * TOY_SIZE * TOY_SIZE * 3;
     for (size_t i = 0; i < count; i++)
         v.images[i] = i % 3 == 0 ? (real)1.25 : i % 3 == 1 ? (real)-0.25 : v.images[i];
-    toy_ok(fit_views_distil(&run, &v, &error), &error);
+    guide_views(&run, &v);
     int inward[3] = { 0 };
     for (size_t i = 0; i < count; i++) {
         real d = i % 3 == 0 ? v.dimages[i] : -v.dimages[i];
@@ -293,27 +303,28 @@ static void check_map_step(fit_run *run, const toy *t)
     enum { TEXELS = TOY_TEXTURE * TOY_TEXTURE * 3, PIXELS = TOY_SIZE * TOY_SIZE * 3 };
     hds_error error = { 0 };
     float times[VIEWS], dmap[PIXELS], start[TEXELS];
-    sds_side sides[VIEWS];
+    guide_side sides[VIEWS];
     real map[PIXELS], dtexture[TEXELS];
-    for (size_t i = 0; i < VIEWS; i++) {
-        rng r = rng_make(run->settings.seed, fit_stream(run, i, false));
-        times[i] = fit_timestep_random(run, &r, i, VIEWS);
-        sides[i] = SDS_MAP;
-    }
-    image_resize(run->texture, TOY_TEXTURE, TOY_TEXTURE, 3, TOY_SIZE, TOY_SIZE, IMAGE_BILINEAR,
+    guide_step at = here(run);
+    guide_timesteps(&run->current.params->guidance[0], &at, 0, 1000, VIEWS, times);
+    for (size_t i = 0; i < VIEWS; i++)
+        sides[i] = GUIDE_MAP;
+    const float *x = run->current.variable->x;
+    image_resize(x, TOY_TEXTURE, TOY_TEXTURE, 3, TOY_SIZE, TOY_SIZE, IMAGE_BILINEAR,
                  map);
-    sds_batch batch = { .count = VIEWS,
+    guide_batch batch = { .count = VIEWS,
                         .height = TOY_SIZE,
                         .width = TOY_SIZE,
                         .images = map,
                         .sides = sides,
                         .timesteps = times,
                         .seed = run->settings.seed,
-                        .stream = fit_stream(run, 0, true),
+                        .stream = guide_stream(&at, 0, true),
                         .guidance_scale = 5 };
-    toy_ok(sds_decoded_gradient(t->prior, &run->text, &batch, dmap, &error), &error);
+    const guide_text *text = run->current.guides[0].state;
+    toy_ok(guide_sds_map(t->prior, text, &batch, dmap, NULL, &error), &error);
     image_resize(dmap, TOY_SIZE, TOY_SIZE, 3, TOY_TEXTURE, TOY_TEXTURE, IMAGE_BILINEAR, dtexture);
-    memcpy(start, run->texture, sizeof start);
+    memcpy(start, x, sizeof start);
     double square = 0;
     for (int i = 0; i < TEXELS; i++)
         square += (double)dtexture[i] * dtexture[i] / TEXELS;
@@ -322,7 +333,7 @@ static void check_map_step(fit_run *run, const toy *t)
     toy_ok(fit_run_step(run, &done, &error), &error);
     for (int i = 0; i < TEXELS; i++) {
         double expected = start[i] - 0.1 * dtexture[i] / sqrt(square);
-        assert_float_equal(run->texture[i], fmin(fmax(expected, 0), 1), 1e-4);
+        assert_float_equal(x[i], fmin(fmax(expected, 0), 1), 1e-4);
     }
 }
 
@@ -337,8 +348,9 @@ static void maps_are_asked_about_when_the_prior_knows_those_of_the_model(void **
                                 " \"texture_map_prefix\": \"a map of \"}",
                                 heads[known]);
         toy_ok(toy_load_with_card(*state, card, &other.prior, &error), &error);
-        open_run(&run, &other, FIT_TEXTURE, TOY_SIZE);
-        assert_int_equal(run.knows_maps, known);
+        open_run(&run, &other, TEXTURE, TOY_SIZE);
+        assert_int_equal(
+            fit_stage_shows_map(&run.current, &run.current.params->guidance[0]), known);
         if (known)
             check_map_step(&run, &other);
         fit_run_finish(&run);

@@ -165,6 +165,7 @@ static inline int toy_create(void **state)
 {
     toy *t = calloc(1, sizeof *t);
     assert_non_null(t);
+    assert_int_equal(setenv("HEADSDS_CACHE", "", 1), 0); /* what is cached, is in memory */
     t->folder = files_folder();
     t->prior_path = toy_write_prior(t, "prior", 5);
     t->head_path = toy_write_head(t, "toy.npz");
@@ -216,22 +217,33 @@ static inline hds_head *toy_start(const toy *t, float shape, float expression, f
     return head;
 }
 
-/* Both stages with a few small steps. */
+/* The default recipe with a few small steps in both stages. toy_params makes it anew; tests change
+ * it in place before a run is made of it. */
+enum { GEOMETRY, TEXTURE, TOY_STAGES };
+static hds_stage_params toy_stages[TOY_STAGES];
+static const hds_recipe toy_recipe = { "toy", "small steps", toy_stages, TOY_STAGES };
+
 static inline hds_generate_params toy_params(const toy *t, int steps)
 {
-    hds_stage_params stage = { .steps = steps,
-                               .views = 3,
-                               .resolution = TOY_SIZE,
-                               .guidance_scale = 5,
-                               .learning_rate = 0.1f,
-                               .l2 = 0.2f,
-                               .gradient_clip = 2 };
+    size_t count;
+    const hds_recipe *r = hds_recipes(&count);
+    assert_int_equal(r->stage_count, TOY_STAGES);
+    memcpy(toy_stages, r->stages, sizeof toy_stages);
+    for (int i = 0; i < TOY_STAGES; i++) {
+        hds_stage_params *s = &toy_stages[i];
+        s->steps = steps;
+        s->views = 3;
+        s->resolution = TOY_SIZE;
+        s->guidance[0].guidance_scale = 5;
+        s->learning_rate = 0.1f;
+        s->weight_decay = 0.2f;
+        s->gradient_clip = 2;
+    }
     return (hds_generate_params){ .prompt = "a head with a wide nose",
                                   .model = t->model,
                                   .prior = t->prior,
                                   .seed = 3,
-                                  .geometry = stage,
-                                  .texture = stage };
+                                  .recipe = &toy_recipe };
 }
 
 #endif

@@ -248,6 +248,28 @@ static void test_cholesky(void **state)
     free(x);
 }
 
+static void test_eigenvectors(void **state)
+{
+    enum { N = 7 };
+    double a[N * N], before[N * N], v[N * N];
+    rng r = rng_make(3, 0);
+    for (int i = 0; i < N; i++)
+        for (int j = 0; j <= i; j++)
+            a[i * N + j] = a[j * N + i] = rng_normal(&r);
+    memcpy(before, a, sizeof a);
+    math_eigen_symmetric(a, v, N);
+    for (int k = 0; k < N; k++)
+        for (int i = 0; i < N; i++) {
+            double product = 0, dot = 0;
+            for (int j = 0; j < N; j++) {
+                product += before[i * N + j] * v[j * N + k];
+                dot += v[j * N + i] * v[j * N + k];
+            }
+            assert_float_equal(product, a[k * N + k] * v[i * N + k], 1e-9);
+            assert_float_equal(dot, i == k, 1e-12);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -257,6 +279,7 @@ int main(void)
         cmocka_unit_test(test_products),
         cmocka_unit_test(test_points),
         cmocka_unit_test(test_cholesky),
+        cmocka_unit_test(test_eigenvectors),
         cmocka_unit_test(test_similarity_is_found),
         cmocka_unit_test(test_similarity_is_the_least),
         cmocka_unit_test(test_similarity_of_mirrored_and_of_no_points),

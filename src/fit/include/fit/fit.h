@@ -104,6 +104,8 @@ extern const fit_kinds fit_built_in;
 HDS_NODISCARD hds_status fit_stages_set(hds_stage_params *stages, size_t count,
                                         const fit_kinds *kinds, const char *path, const char *value,
                                         hds_error *error);
+/* The numbers of a recipe's stage against the ranges of their options. */
+HDS_NODISCARD hds_status fit_stage_check(const hds_stage_params *s, hds_error *error);
 /* All options of a stage by name; new, NULL: out of memory. */
 json_t *fit_stage_record(const hds_stage_params *s);
 
@@ -143,10 +145,14 @@ typedef struct fit_stage_setup {
 HDS_NODISCARD hds_status fit_stage_init(fit_stage *s, const fit_stage_setup *setup,
                                         hds_error *error);
 void fit_stage_finish(fit_stage *s);
+/* NULL: there is no representation of this name. */
+const texture_ops *fit_texture_find(const fit_kinds *kinds, const char *name);
 
 /* ---- views.c ---- */
 
-/* Whether a guidance of the stage sees the texture map itself. */
+/* Whether a guidance of a stage with these params sees the texture map itself. */
+bool fit_shows_map(hds_prior *prior, const head_model *model, const hds_stage_params *p,
+                   const hds_guidance *g);
 bool fit_stage_shows_map(const fit_stage *s, const hds_guidance *g);
 /* The views of one step. They lie in the subject's scratch. */
 typedef struct fit_views {
@@ -210,8 +216,8 @@ typedef struct fit_work {
 void fit_clock_add(fit_clock *c, int stage, bool preparation, double seconds);
 /* < 0: not known yet. */
 double fit_clock_left(const fit_clock *c, const fit_work *work, int stages);
-/* Evaluations of networks that one step of the stage costs, in units of one of the UNet. */
-double fit_stage_work(const hds_stage_params *p, bool map);
+/* What one step of the stage costs, in evaluations of the UNet on a view of 128 pixels. */
+double fit_stage_work(hds_prior *prior, const head_model *model, const hds_stage_params *p);
 
 /* ---- run.c ---- */
 
