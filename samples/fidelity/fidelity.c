@@ -21,10 +21,12 @@
 #include <string.h>
 #include <time.h>
 
+enum { MOST_SETTINGS = 32 };
 typedef struct options {
     int seeds, first, last; /* attributes [first, last) */
     bool shuffled;
-    hds_stage_params geometry, texture;
+    hds_setting settings[MOST_SETTINGS + 1]; /* the last: which stage is skipped */
+    size_t setting_count;
 } options;
 
 typedef struct bench {
@@ -105,14 +107,16 @@ static hds_status make(const bench *b, int attribute, int pole, int seed, float 
         named = another(attribute, pole, seed);
     const caption_attribute *c = &caption_attributes[named.attribute];
     snprintf(prompt, sizeof prompt, "a head with %s", named.pole ? c->high[0] : c->low[0]);
+    hds_setting settings[MOST_SETTINGS + 1];
+    memcpy(settings, b->o.settings, sizeof settings);
+    settings[b->o.setting_count] =
+        (hds_setting){ attribute < CAPTION_SHAPE ? "texture.skip" : "geometry.skip", "true" };
     hds_generate_params p = { .prompt = prompt,
                               .model = b->model,
                               .prior = b->prior,
                               .seed = (uint64_t)seed,
-                              .geometry = b->o.geometry,
-                              .texture = b->o.texture };
-    p.geometry.skip = attribute >= CAPTION_SHAPE;
-    p.texture.skip = !p.geometry.skip;
+                              .settings = settings,
+                              .setting_count = b->o.setting_count + 1 };
     hds_job *job = NULL;
     hds_head *head = NULL;
     hds_status status = hds_job_create(&job, &p, error);
@@ -123,7 +127,7 @@ static hds_status make(const bench *b, int attribute, int pole, int seed, float 
     if (status == HDS_OK)
         status = measure(b, head, attributes, error);
     hds_head_unref(head);
-    hds_job_destroy(job);
+    hds_job_destroy(&job);
     return status;
 }
 
@@ -217,16 +221,27 @@ static int attribute_named(const char *name)
     return -1;
 }
 
+static bool add_setting(options *o, char *text)
+{
+    char *equals = strchr(text, '=');
+    if (!equals || o->setting_count == MOST_SETTINGS)
+        return false;
+    *equals = 0;
+    o->settings[o->setting_count++] = (hds_setting){ text, equals + 1 };
+    return true;
+}
+
 static bool parse(int count, char **arguments, options *o, const char **prior)
 {
-    static const struct option known[] = {
-        { "seeds", required_argument, NULL, 's' },    { "attribute", required_argument, NULL, 'a' },
-        { "shape", no_argument, NULL, 'g' },          { "texture", no_argument, NULL, 't' },
-        { "shuffled", no_argument, NULL, 'x' },       { "steps", required_argument, NULL, 'n' },
-        { "guidance", required_argument, NULL, 'w' }, { "l2", required_argument, NULL, 'l' },
-        { "rate", required_argument, NULL, 'r' },     { "prior", required_argument, NULL, 'p' },
-        { "threads", required_argument, NULL, 'j' },  { 0 }
-    };
+    static const struct option known[] = { { "seeds", required_argument, NULL, 's' },
+                                           { "attribute", required_argument, NULL, 'a' },
+                                           { "shape", no_argument, NULL, 'g' },
+                                           { "texture", no_argument, NULL, 't' },
+                                           { "shuffled", no_argument, NULL, 'x' },
+                                           { "set", required_argument, NULL, 'o' },
+                                           { "prior", required_argument, NULL, 'p' },
+                                           { "threads", required_argument, NULL, 'j' },
+                                           { 0 } };
     *o = (options){ .seeds = 5, .last = CAPTION_ATTRIBUTES };
     for (int c; (c = getopt_long(count, arguments, "", known, NULL)) != -1;) {
         float number = optarg ? strtof(optarg, NULL) : 0;
@@ -240,14 +255,8 @@ static bool parse(int count, char **arguments, options *o, const char **prior)
             o->first = CAPTION_SHAPE;
         else if (c == 'x')
             o->shuffled = true;
-        else if (c == 'n')
-            o->geometry.steps = o->texture.steps = (int)number;
-        else if (c == 'w')
-            o->geometry.guidance_scale = o->texture.guidance_scale = number;
-        else if (c == 'l')
-            o->geometry.l2 = o->texture.l2 = number;
-        else if (c == 'r')
-            o->geometry.learning_rate = o->texture.learning_rate = number;
+        else if (c == 'o' && !add_setting(o, optarg))
+            return false;
         else if (c == 'p')
             *prior = optarg;
         else if (c == 'j')
@@ -263,9 +272,9 @@ int main(int count, char **arguments)
     bench b = { 0 };
     const char *prior = NULL;
     if (!parse(count, arguments, &b.o, &prior)) {
-        fprintf(stderr, "usage: fidelity [--seeds N] [--attribute NAME | --shape | --texture] "
-                        "[--shuffled] [--steps N] [--guidance S] [--l2 X] [--rate X] "
-                        "[--prior FOLDER] [--threads N]\n");
+        fprintf(stderr,
+                "usage: fidelity [--seeds N] [--attribute NAME | --shape | --texture] "
+                "[--shuffled] [--set STAGE.OPTION=VALUE]... [--prior FOLDER] [--threads N]\n");
         return 2;
     }
     hds_error error = { 0 };

@@ -76,8 +76,8 @@ static caption_medium pick_medium(rng *r)
                       : CAPTION_UV;
 }
 
-static bool draw(const data *d, rng *r, const float *shape, const real *texture,
-                 data_sample *sample, uint8_t *pixels)
+static bool draw(const data *d, rng *r, const float *shape, const real *texels, data_sample *sample,
+                 uint8_t *pixels)
 {
     const sculpt_topology *t = d->topology;
     arena scratch = { 0 };
@@ -97,8 +97,8 @@ static bool draw(const data *d, rng *r, const float *shape, const real *texture,
         view_random(r, &d->framing, range, (real)rng_uniform(r),
                     sample->medium == CAPTION_NORMALS ? RASTER_NORMALS : RASTER_SHADED, DATA_SIZE,
                     &view);
-        const raster_texture map = { TEXTURE, TEXTURE, 3, 1, texture };
-        view.texture = texture ? &map : NULL;
+        const raster_texture map = { TEXTURE, TEXTURE, 3, 1, texels };
+        view.texture = texels ? &map : NULL;
         sample->azimuth = view.camera.azimuth;
         raster_mesh mesh = { t->vertex_count, t->face_count, t->uv_count, vertices,
                              t->faces,        t->uvs,        t->uv_faces };
@@ -128,15 +128,15 @@ bool data_make(const data *d, uint64_t seed, uint64_t index, uint8_t *pixels, da
         return draw(d, &r, sample->attributes, NULL, sample, pixels);
     size_t texels = (size_t)TEXTURE * TEXTURE * 3;
     uint8_t *bytes = hds_alloc(texels, 1);
-    real *texture = hds_alloc(texels, sizeof *texture);
-    bool drawn = bytes && texture;
+    real *linear = hds_alloc(texels, sizeof *linear);
+    bool drawn = bytes && linear;
     if (drawn) {
         painter_paint(d->texture, paint, minor, bytes);
         for (size_t i = 0; i < texels; i++)
-            texture[i] = d->linear[bytes[i]];
-        drawn = draw(d, &r, sample->attributes, texture, sample, pixels);
+            linear[i] = d->linear[bytes[i]];
+        drawn = draw(d, &r, sample->attributes, linear, sample, pixels);
     }
     hds_free(bytes);
-    hds_free(texture);
+    hds_free(linear);
     return drawn;
 }

@@ -100,7 +100,7 @@ static void columns_finish(columns *c)
 hds_status fit_checkpoint_save(fit_run *run, const char *path, hds_error *error)
 {
     list *l = hds_alloc(1, sizeof *l);
-    char *record = json_dumps(run->record, JSON_SORT_KEYS);
+    char *record = json_dumps(run->record, JSON_SORT_KEYS | JSON_REAL_PRECISION(9));
     columns c;
     bool good = columns_init(&c, run) && l && record;
     const state_visitor to = { add, l };
@@ -189,7 +189,7 @@ static bool first_difference(const json_t *ours, json_t *theirs, const char *at,
             if (json_object_get(ours, key))
                 continue;
             snprintf(place, size, "%s%s%s", at, at[0] ? "." : "", key);
-            *b = json_dumps(value, JSON_ENCODE_ANY | JSON_SORT_KEYS);
+            *b = json_dumps(value, JSON_ENCODE_ANY | JSON_SORT_KEYS | JSON_REAL_PRECISION(9));
             return true;
         }
         return false;
@@ -197,8 +197,9 @@ static bool first_difference(const json_t *ours, json_t *theirs, const char *at,
     if (json_equal(ours, theirs))
         return false;
     snprintf(place, size, "%s", at);
-    *a = json_dumps(ours, JSON_ENCODE_ANY | JSON_SORT_KEYS);
-    *b = theirs ? json_dumps(theirs, JSON_ENCODE_ANY | JSON_SORT_KEYS) : NULL;
+    *a = json_dumps(ours, JSON_ENCODE_ANY | JSON_SORT_KEYS | JSON_REAL_PRECISION(9));
+    *b = theirs ? json_dumps(theirs, JSON_ENCODE_ANY | JSON_SORT_KEYS | JSON_REAL_PRECISION(9))
+                : NULL;
     return true;
 }
 
@@ -259,7 +260,8 @@ static hds_status restore_place(fit_run *run, const state_visitor *from, const i
 }
 
 /* One line for each step behind the place. */
-static hds_status restore_history(fit_run *run, const state_visitor *from, hds_error *error)
+static hds_status restore_history(fit_run *run, const state_visitor *from, const char *path,
+                                  hds_error *error)
 {
     size_t count = (size_t)run->step;
     for (int i = 0; i < run->stage; i++)
@@ -277,8 +279,8 @@ static hds_status restore_history(fit_run *run, const state_visitor *from, hds_e
     for (size_t i = 0; i < count && status == HDS_OK; i++) {
         const float *row = c.values + i * HISTORY_COLUMNS;
         if (c.stage[i] < 0 || c.stage[i] >= run->settings.stage_count)
-            status = hds_raise(error, HDS_ERROR_FORMAT, "history_stage[%zu] is %d, no stage", i,
-                               (int)c.stage[i]);
+            status = hds_raise(error, HDS_ERROR_FORMAT, "%s: history_stage[%zu] is %d, no stage",
+                               path, i, (int)c.stage[i]);
         else
             run->history[i] = (hds_history){ .step = c.step[i],
                                              .timestep = row[0],
@@ -308,7 +310,7 @@ hds_status fit_checkpoint_load(fit_run *run, const char *path, hds_error *error)
     if (status == HDS_OK && !visit_state(run, &from))
         status = HDS_ERROR_FORMAT;
     if (status == HDS_OK)
-        status = restore_history(run, &from, error);
+        status = restore_history(run, &from, path, error);
     io_npz_close(&npz);
     return status;
 }

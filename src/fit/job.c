@@ -5,6 +5,7 @@
 
 #include "io/io.h"
 
+#include <malloc.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -280,6 +281,7 @@ static void *job_thread(void *argument)
     fit_run_finish(&job->run);
     fit_gallery_finish(&job->gallery);
     fit_seen_finish(&job->seen);
+    malloc_trim(0); /* many jobs in one process: what this thread freed, the next may not find */
     pthread_mutex_lock(&job->lock);
     job->error = error;
     job->progress.state = status == HDS_OK                ? HDS_JOB_DONE

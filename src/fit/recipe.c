@@ -288,8 +288,7 @@ static hds_status check_numbers(const hds_option *table, size_t count, const voi
 
 hds_status fit_stage_check(const hds_stage_params *s, hds_error *error)
 {
-    hds_status status =
-        check_numbers(stage_options, STAGE_OPTIONS, s, sizeof *s, s->name, error);
+    hds_status status = check_numbers(stage_options, STAGE_OPTIONS, s, sizeof *s, s->name, error);
     for (int i = 0; i < HDS_MAX_GUIDANCES && s->guidance[i].kind[0] && status == HDS_OK; i++)
         status = check_numbers(guidance_options, GUIDANCE_OPTIONS, &s->guidance[i],
                                sizeof s->guidance[i], s->name, error);

@@ -77,9 +77,11 @@ void fit_gallery_keep(fit_gallery *g, const fit_run *run, const hds_head *head, 
         return;
     if (seen->images && run->history_count)
         keep_seen(g, run, seen);
-    size_t total = (size_t)fit_run_total_steps(run), due = g->evolution_count;
-    if (due < FIT_EVOLUTION && run->history_count >= due * total / (FIT_EVOLUTION - 1))
-        keep_picture(g, run->history_count, head);
+    size_t slot = run->history_count * (FIT_EVOLUTION - 1) / (size_t)fit_run_total_steps(run);
+    if (slot < g->next)
+        return;
+    keep_picture(g, run->history_count, head);
+    g->next = slot + 1;
 }
 
 hds_status fit_gallery_write(const fit_gallery *g, const fit_run *run, const fit_clock *clock,

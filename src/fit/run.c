@@ -182,7 +182,7 @@ hds_status fit_run_head(fit_run *run, hds_head **head, hds_error *error)
     arena_mark mark = arena_enter(&u->scratch);
     float *colours = texels ? fit_subject_texels(u) : NULL;
     uint8_t *pixels = texels ? arena_take(&u->scratch, texels, 1) : NULL;
-    char *record = json_dumps(run->record, JSON_SORT_KEYS);
+    char *record = json_dumps(run->record, JSON_SORT_KEYS | JSON_REAL_PRECISION(9));
     hds_status status = HDS_OK;
     if ((texels && (!colours || !pixels)) || !record)
         status = hds_raise(error, HDS_ERROR_MEMORY, "out of memory for the texture");

@@ -231,8 +231,8 @@ void fit_note_seen(fit_stage *s, const guide_input *input)
     if (!s->seen)
         return;
     fit_seen_finish(s->seen);
-    *s->seen = (fit_seen){ count, input->height, input->width,
-                           hds_alloc(count * each, sizeof(float)) };
+    *s->seen =
+        (fit_seen){ count, input->height, input->width, hds_alloc(count * each, sizeof(float)) };
     if (s->seen->images)
         memcpy(s->seen->images, input->images, count * each * sizeof(float));
 }

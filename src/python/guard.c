@@ -9,7 +9,7 @@
  *                 if not samefile(found's lib/libtorch_cpu.so, headsds's):
  *                     raise ImportError
  *     sys.meta_path.insert(0, guard)                                                        */
-#include "python/python.h"
+#include "python.h"
 
 #include "tensor/tensor.h"
 

@@ -29,7 +29,7 @@ static void put_real(render_page *page, double value)
 
 static void put_dump(render_page *page, const json_t *value)
 {
-    char *text = json_dumps(value, JSON_ENCODE_ANY);
+    char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
     if (text)
         render_text(page, text);
     else

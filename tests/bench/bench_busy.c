@@ -8,6 +8,8 @@
  * thread, so it takes (T + B)/P times as long. */
 #include "bench.h"
 
+#include "text/text.h"
+
 #include "diffusion/diffusion.h"
 
 #include <dlfcn.h>
@@ -63,7 +65,7 @@ static double measure(double seconds)
     at root = at_root(cx, w);
     unet_survey(&small, &root);
     const tn *latents = tn_affine(cx, tn_zeros(cx, TN_SHAPE(BATCH, 4, SIDE, SIDE)), 1, 0.5);
-    const tn *text = tn_affine(cx, tn_zeros(cx, TN_SHAPE(BATCH, HDS_TOKENS, 64)), 1, 0.5);
+    const tn *text = tn_affine(cx, tn_zeros(cx, TN_SHAPE(BATCH, TEXT_TOKENS, 64)), 1, 0.5);
     double start = 0, end = 0;
     int steps = -WARM;
     for (; steps < 3 || end - start < seconds; steps++) {

@@ -8,6 +8,7 @@
 
 #include "fit/fit.h"
 #include "prior/prior.h"
+#include "text/text.h"
 
 #include <stdlib.h>
 
@@ -28,9 +29,10 @@ static double product_rate(void)
 
 static double flops;
 
-/* The steps of fit_geometry_step and sds_gradient, one by one and timed. */
+/* The parts of fit_stage_gradient and guide_sds_views, one by one and timed. */
 typedef struct parts {
     fit_run *run;
+    guide_text text;
     hds_prior_info info;
     double best[PARTS];
 } parts;
@@ -42,12 +44,15 @@ static double lap(parts *p, int part, double start)
     return end;
 }
 
-static hds_status distil(parts *p, fit_views *v, float *memory, double *start, hds_error *error)
+static hds_status distil(parts *p, const guide_step *step, fit_views *v, float *memory,
+                         double *start, hds_error *error)
 {
-    const sds_text *text = &p->run->text;
+    const guide_text *text = &p->text;
     size_t side = (size_t)v->size / 8, each = 4 * side * side;
-    float *latents = memory, *noise = latents + v->count * each;
+    float *latents = memory, *noise = latents + v->count * each, timesteps[FIT_MOST_VIEWS];
     float *states = noise + v->count * each, *negative = states + v->count * text->states;
+    guide_timesteps(&p->run->current.params->guidance[0], step, 0, p->info.timestep_count, v->count,
+                    timesteps);
     for (size_t i = 0; i < v->count; i++) {
         memcpy(states + i * text->states, text->sides, text->states * sizeof *states);
         memcpy(negative + i * text->states, text->negatives, text->states * sizeof *states);
@@ -60,7 +65,7 @@ static hds_status distil(parts *p, fit_views *v, float *memory, double *start, h
                              .h = side,
                              .w = side,
                              .latents = latents,
-                             .timesteps = v->timesteps,
+                             .timesteps = timesteps,
                              .text = states,
                              .negative = negative,
                              .guidance_scale = 30,
@@ -77,22 +82,24 @@ static hds_status distil(parts *p, fit_views *v, float *memory, double *start, h
 
 static hds_status measure_parts(parts *p, hds_error *error)
 {
-    fit_run *run = p->run;
+    fit_stage *s = &p->run->current;
+    arena *scratch = &s->subject->scratch;
+    const guide_step step = { p->run->settings.seed, s->index, p->run->step, s->params->steps };
     fit_views views;
-    arena_mark mark = arena_enter(&run->scratch);
+    arena_mark mark = arena_enter(scratch);
     double start = bench_now();
-    real *dshape = arena_alloc(&run->scratch, run->model->shape_count, sizeof *dshape);
-    hds_status status = fit_views_draw(run, NULL, &views, error);
+    float *dshape = arena_alloc(scratch, s->variable->count, sizeof *dshape);
+    hds_status status = fit_views_draw(s, &step, s->variable->x, &views, error);
     start = lap(p, DRAW, start);
     size_t latents = views.count * 4 * (size_t)(views.size / 8) * (size_t)(views.size / 8);
-    size_t states = views.count * run->text.states;
-    float *memory = arena_alloc(&run->scratch, 2 * (latents + states), sizeof *memory);
+    size_t states = views.count * p->text.states;
+    float *memory = arena_alloc(scratch, 2 * (latents + states), sizeof *memory);
     if (status == HDS_OK)
-        status = distil(p, &views, memory, &start, error);
+        status = distil(p, &step, &views, memory, &start, error);
     if (status == HDS_OK)
-        status = fit_geometry_adjoint(run, &views, dshape, error);
+        status = fit_views_adjoint(s, &views, s->variable->x, dshape, error);
     lap(p, DRAW_ADJOINT, start);
-    arena_leave(&run->scratch, mark);
+    arena_leave(scratch, mark);
     return status;
 }
 
@@ -136,7 +143,7 @@ static hds_status count_flops(const char *folder, int views, hds_error *error)
         vae_encode(&vae, &at_vae, tn_zeros(cx, TN_SHAPE(1, 3, 8 * side, 8 * side)));
         weights_set_probe(u, bench_count_module, &denoiser);
         unet_forward(&unet, &at_unet, tn_zeros(cx, TN_SHAPE(2, 4, side, side)), (float[]){ 500 }, 1,
-                     tn_zeros(cx, TN_SHAPE(2, HDS_TOKENS, unet.text_width)));
+                     tn_zeros(cx, TN_SHAPE(2, TEXT_TOKENS, unet.text_width)));
         flops = views * (2 * encoder.flops + denoiser.flops);
         status = tn_check(cx, error);
         weights_destroy(&w);
@@ -163,21 +170,29 @@ static hds_status bench(const char *folder, hds_error *error)
         status = hds_head_model_load(&model, &(hds_head_model_params){ 0 }, error);
     if (status == HDS_OK)
         status = hds_prior_load(&prior, &(hds_prior_params){ .path = folder }, error);
+    const hds_setting settings[] = { { "geometry.steps", "1000" },
+                                     { "geometry.views", "4" },
+                                     { "geometry.precondition", "none" },
+                                     { "texture.skip", "true" } };
     hds_generate_params params = { .prompt = "a head",
                                    .model = model,
                                    .prior = prior,
-                                   .geometry = { .steps = 1000, .views = 4 },
-                                   .texture = { .skip = true } };
-    if (status == HDS_OK)
-        status = fit_run_init(&run, &params, error);
-    double before = product_rate(), loaded = bench_peak_mib();
+                                   .settings = settings,
+                                   .setting_count = sizeof settings / sizeof *settings };
     parts p = { .run = &run };
+    if (status == HDS_OK)
+        status = fit_run_init(&run, &params, &fit_built_in, error);
+    if (status == HDS_OK)
+        status = guide_text_init(&p.text, prior, params.prompt, NULL, error);
+    if (status == HDS_OK)
+        hds_prior_get_info(prior, &p.info);
+    double before = product_rate(), loaded = bench_peak_mib();
     if (status == HDS_OK)
         status = measure(&p, error);
     double after = product_rate(), peak = before > after ? before : after;
     if (status == HDS_OK) {
         printf("score distillation, 4 views of %d px, %zu vertices, %d threads\n",
-               run.settings.stages[0].resolution, run.model->vertex_count, threads_count());
+               run.settings.stages[0].resolution, model->vertex_count, threads_count());
         for (int i = 0; i < PARTS; i++)
             printf("  %-15s %7.2f ms %6.1f%%\n", names[i], 1e3 * p.best[i],
                    100 * p.best[i] / p.best[WHOLE]);
@@ -186,6 +201,7 @@ static hds_status bench(const char *folder, hds_error *error)
             1e-9 * flops, PRODUCT, 1e-9 * peak, 100 * flops / p.best[WHOLE] / peak);
         printf("  peak memory %.0f MiB (loaded %.0f)\n", bench_peak_mib(), loaded);
     }
+    guide_text_finish(&p.text);
     fit_run_finish(&run);
     hds_prior_unref(prior);
     hds_head_model_unref(model);

@@ -95,23 +95,23 @@ static hds_status measure(const char *folder, hds_error *error)
     double sizes[3], read = read_files(folder, sizes), start, resident[STEPS];
     read = read_files(folder, sizes); /* the first filled the cache */
     hds_prior *prior = NULL;
-    sds_text text = { 0 };
+    guide_text text = { 0 };
     start = bench_now();
     hds_status status = hds_prior_load(
         &prior, &(hds_prior_params){ .path = folder, .device = "cpu", .dtype = "float32" }, error);
     double load = bench_now() - start;
     if (status == HDS_OK)
-        status = sds_text_init(&text, prior, "a head", "", error);
+        status = guide_text_init(&text, prior, "a head", "", error);
     rng r = rng_make(1, 0);
     for (int i = 0; i < 3 * SIDE * SIDE; i++)
         image[i] = (float)rng_uniform(&r);
-    sds_side side = SDS_FRONT;
+    guide_side side = GUIDE_FRONT;
     float timestep = 500;
     double first = 0, best = 1e9;
     for (int i = 0; i < STEPS && status == HDS_OK; i++) {
-        sds_batch batch = { 1, SIDE, SIDE, image, &side, &timestep, 1, (uint64_t)i, 30 };
+        guide_batch batch = { 1, SIDE, SIDE, image, &side, &timestep, 1, (uint64_t)i, 30 };
         start = bench_now();
-        status = sds_gradient(prior, &text, &batch, gradient, error);
+        status = guide_sds_views(prior, &text, &batch, gradient, NULL, error);
         double took = bench_now() - start;
         first = i ? first : took;
         best = took < best ? took : best;
@@ -136,7 +136,7 @@ static hds_status measure(const char *folder, hds_error *error)
         printf("  resident memory after steps %d to %d: %.0f to %.0f MiB, flat within %.2f%%\n",
                FLAT_FROM + 1, STEPS, low, high, 100 * (high - low) / low);
     }
-    sds_text_finish(&text);
+    guide_text_finish(&text);
     hds_prior_unref(prior);
     return status;
 }

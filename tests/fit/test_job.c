@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Jobs on their threads: progress, cancel, destruction, two at once, and a process that is killed.
- * `test_job child PRIOR HEAD CHECKPOINT` is the process that the last test kills. */
+/* Jobs on their threads: progress, cancel, destruction, two at once, and processes that are killed.
+ * `test_job child PRIOR HEAD CHECKPOINT` is the process that the last test kills, twenty times. */
 #include "toy.h"
 
 #include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
 
-enum { STEPS = 8, KILLED_STEPS = 40, FOR_EVER = 100000 };
+enum { STEPS = 8, KILLED_STEPS = 40, KILLS = 20, PREPARED = 36, FOR_EVER = 100000 };
 
 static const char *self; /* this program */
 extern char **environ;
@@ -27,7 +27,7 @@ static hds_head *finish(hds_job *job)
     hds_head *head;
     toy_ok(hds_job_wait(job, -1, &head, &error), &error);
     assert_non_null(head);
-    hds_job_destroy(job);
+    hds_job_destroy(&job);
     return head;
 }
 
@@ -81,7 +81,7 @@ static void progress_grows_to_the_total(void **state)
     assert_same_head(head, preview);
     hds_head_unref(preview);
     hds_head_unref(head);
-    hds_job_destroy(job);
+    hds_job_destroy(&job);
 }
 
 static void cancel_leaves_a_head_and_a_checkpoint(void **state)
@@ -109,14 +109,14 @@ static void cancel_leaves_a_head_and_a_checkpoint(void **state)
     hds_head_info info;
     hds_head_get_info(head, &info);
     assert_int_equal(info.history_count, after.step);
-    hds_job_destroy(job);
+    hds_job_destroy(&job);
 
     /* The checkpoint is of that very step. */
     fit_run run;
-    toy_ok(fit_run_init(&run, &p, &error), &error);
+    toy_ok(fit_run_init(&run, &p, &fit_built_in, &error), &error);
     toy_ok(fit_checkpoint_load(&run, path, &error), &error);
     assert_int_equal(run.history_count, after.step);
-    assert_memory_equal(run.shape, info.shape, TOY_SHAPES * sizeof(float));
+    assert_memory_equal(run.subject.variables[FIT_SHAPE].x, info.shape, TOY_SHAPES * sizeof(float));
     fit_run_finish(&run);
     hds_head_unref(head);
     hds_free(path);
@@ -127,13 +127,16 @@ static void a_job_can_go_at_any_time(void **state)
     hds_generate_params p = toy_params(*state, FOR_EVER);
     hds_error error = { 0 };
     hds_job *job;
-    hds_job_destroy(NULL);
+    job = NULL;
+    hds_job_destroy(&job);
     toy_ok(hds_job_create(&job, &p, &error), &error);
-    hds_job_destroy(job);
-    hds_job_destroy(start(&p));
+    hds_job_destroy(&job);
+    job = start(&p);
+    hds_job_destroy(&job);
+    assert_null(job);
     job = start(&p);
     watch(job, 2);
-    hds_job_destroy(job);
+    hds_job_destroy(&job);
 }
 
 static void two_jobs_share_a_prior(void **state)
@@ -167,8 +170,11 @@ static void jobs_that_cannot_be_are_refused(void **state)
         create_refused(&p, "the prompt is empty");
     }
     p = toy_params(*state, STEPS);
-    p.geometry.skip = p.texture.skip = true;
-    create_refused(&p, "both skipped");
+    toy_stages[GEOMETRY].skip = toy_stages[TEXTURE].skip = true;
+    create_refused(&p, "all stages are skipped");
+    p = toy_params(*state, STEPS);
+    toy_stages[GEOMETRY].views = -2;
+    create_refused(&p, "geometry.views is -2");
     p = toy_params(*state, STEPS);
     p.resume = true;
     create_refused(&p, "resume needs");
@@ -182,7 +188,7 @@ static void jobs_that_cannot_be_are_refused(void **state)
                 "");
     toy_ok(hds_job_start(job, &error), &error);
     toy_refused(hds_job_start(job, &error), HDS_ERROR_ARGUMENT, &error, "started already", "");
-    hds_job_destroy(job);
+    hds_job_destroy(&job);
 }
 
 static void job_fails(const hds_generate_params *p, hds_status status, const char *place,
@@ -197,16 +203,13 @@ static void job_fails(const hds_generate_params *p, hds_status status, const cha
     assert_int_equal(progress.state, HDS_JOB_FAILED);
     assert_int_equal(progress.step, 0);
     assert_null(head);
-    hds_job_destroy(job);
+    hds_job_destroy(&job);
 }
 
 static void a_job_fails_before_its_first_step(void **state)
 {
     const toy *t = *state;
     hds_generate_params p = toy_params(t, STEPS);
-    p.geometry.views = -2;
-    job_fails(&p, HDS_ERROR_ARGUMENT, "geometry.views", "-2");
-    p = toy_params(t, STEPS);
     char *nowhere = toy_file(t, "nowhere/run.checkpoint"), *folder = toy_file(t, "prior");
     p.checkpoint = nowhere;
     job_fails(&p, HDS_ERROR_NOT_FOUND, nowhere, "folder does not exist");
@@ -221,52 +224,83 @@ static void a_job_fails_before_its_first_step(void **state)
     hds_free(noise);
 }
 
+/* One byte on standard output for each step, of preparation too, as it is taken. */
 static int child(char **arguments)
 {
     hds_error error = { 0 };
     toy t = { .prior = NULL };
-    hds_head *head;
     hds_job *job = NULL;
     if (hds_prior_load(&t.prior, &(hds_prior_params){ .path = arguments[0] }, &error) == HDS_OK &&
         hds_head_model_load(&t.model, &(hds_head_model_params){ .path = arguments[1] }, &error) ==
             HDS_OK) {
         hds_generate_params p = toy_params(&t, KILLED_STEPS);
         p.checkpoint = arguments[2];
-        if (hds_job_create(&job, &p, &error) == HDS_OK && hds_job_start(job, &error) == HDS_OK &&
-            hds_job_wait(job, -1, &head, &error) == HDS_OK)
+        if (hds_job_create(&job, &p, &error) == HDS_OK && hds_job_start(job, &error) == HDS_OK) {
+            int told = 0;
+            hds_job_progress now;
+            do {
+                usleep(200);
+                hds_job_get_progress(job, &now);
+                int prepared = now.step ? PREPARED : now.prepared;
+                for (; told < now.step + prepared; told++)
+                    if (write(STDOUT_FILENO, ".", 1) != 1)
+                        return 1;
+            } while (now.state < HDS_JOB_DONE);
             return 0;
+        }
     }
     return print_error("%s\n", error.message), 1;
 }
 
-/* Whenever the kill comes, the file is that of some whole step. */
-static void a_killed_run_goes_on_to_the_same_bytes(void **state)
+/* A child that is killed after this many steps and a moment more. */
+static void kill_after(const toy *t, const char *path, int steps, rng *r)
+{
+    char *const arguments[] = { (char *)(uintptr_t)self, "child", t->prior_path, t->head_path,
+                                (char *)(uintptr_t)path, NULL };
+    posix_spawn_file_actions_t actions;
+    int ends[2], status;
+    pid_t process;
+    char byte;
+    assert_int_equal(pipe(ends), 0);
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
+    posix_spawn_file_actions_addclose(&actions, ends[0]);
+    assert_int_equal(posix_spawn(&process, self, &actions, NULL, arguments, environ), 0);
+    posix_spawn_file_actions_destroy(&actions);
+    close(ends[1]);
+    for (int i = 0; i < steps; i++)
+        assert_int_equal(read(ends[0], &byte, 1), 1);
+    usleep(rng_below(r, 3000));
+    kill(process, SIGKILL);
+    waitpid(process, &status, 0);
+    close(ends[0]);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL); /* it did not end by itself */
+}
+
+/* Whenever the kill comes, what lies there is of some whole step, or nothing does. */
+static void killed_runs_continue_to_the_same_bytes(void **state)
 {
     const toy *t = *state;
     char *path = toy_file(t, "killed.checkpoint");
-    char *const arguments[] = {
-        (char *)(uintptr_t)self, "child", t->prior_path, t->head_path, path, NULL
-    };
-    pid_t process;
-    int status;
-    assert_int_equal(posix_spawn(&process, self, NULL, NULL, arguments, environ), 0);
-    while (!io_exists(path) && waitpid(process, &status, WNOHANG) == 0)
-        usleep(500);
-    kill(process, SIGKILL);
-    waitpid(process, &status, 0);
-    assert_true(io_exists(path));
-
     hds_generate_params p = toy_params(t, KILLED_STEPS);
     hds_head *whole = finish(start(&p));
+    rng r = rng_make(20, 0);
+    int found = 0;
     p.checkpoint = path;
     p.resume = true;
-    hds_job *job = start(&p);
-    hds_head *resumed = finish(job), *again = finish(start(&p)); /* the second has nothing to do */
-    assert_same_head(whole, resumed);
+    for (int i = 0; i < KILLS; i++) {
+        (void)unlink(path);
+        kill_after(t, path, 1 + (int)rng_below(&r, PREPARED + 2 * KILLED_STEPS - 10), &r);
+        found += io_exists(path);
+        hds_head *resumed = finish(start(&p));
+        assert_same_head(whole, resumed);
+        hds_head_unref(resumed);
+    }
+    assert_in_range(found, KILLS / 2, KILLS);
+    hds_head *again = finish(start(&p)); /* it has nothing to do */
     assert_same_head(whole, again);
-    hds_head_unref(whole);
-    hds_head_unref(resumed);
     hds_head_unref(again);
+    hds_head_unref(whole);
     hds_free(path);
 }
 
@@ -279,7 +313,7 @@ int main(int count, char **arguments)
         cmocka_unit_test(two_jobs_share_a_prior),
         cmocka_unit_test(jobs_that_cannot_be_are_refused),
         cmocka_unit_test(a_job_fails_before_its_first_step),
-        cmocka_unit_test(a_killed_run_goes_on_to_the_same_bytes),
+        cmocka_unit_test(killed_runs_continue_to_the_same_bytes),
     };
     if (count == 5)
         return child(arguments + 2);

@@ -147,18 +147,18 @@ static void a_start_is_started_from(void **state)
     fit_run run, smooth;
     open_run(&run, &p);
     const fit_variable *shape = &run.subject.variables[FIT_SHAPE];
-    const fit_variable *texture = &run.subject.variables[FIT_TEXTURE];
+    const fit_variable *colours = &run.subject.variables[FIT_TEXTURE];
     assert_true(shape->x[0] == 0.5f && shape->start[0] == 0.5f);
     assert_true(run.subject.expression[0] == 0.2f);
     assert_int_equal(run.subject.texture.width, 8);
     assert_int_equal(run.subject.texture.height, 4);
     for (int i = 0; i < 8 * 4 * 3; i++)
-        assert_true(texture->x[i] == 200.0f / 255 && texture->start[i] == 200.0f / 255);
+        assert_true(colours->x[i] == 200.0f / 255 && colours->start[i] == 200.0f / 255);
     float *expected = malloc(count);
     fit_views views;
     assert_non_null(expected);
-    const guide_step at = { p.seed, 0, 0, STEPS };
-    toy_ok(fit_views_draw(&run.current, &at, shape->x, &views, &error), &error);
+    const guide_step first = { p.seed, 0, 0, STEPS };
+    toy_ok(fit_views_draw(&run.current, &first, shape->x, &views, &error), &error);
     toy_ok(hds_head_vertices(start, expected, &error), &error);
     assert_memory_equal(views.vertices, expected, count);
     free(expected);
@@ -323,16 +323,16 @@ static void checkpoints_of_other_heads_are_refused(void **state)
 static void touch(const char *prior, const char *file, const char *tensor)
 {
     hds_error error = { 0 };
-    io_safetensors weights;
+    io_safetensors networks;
     char *path = hds_format("%s/%s", prior, file);
-    toy_ok(io_safetensors_open(&weights, path, &error), &error);
-    const io_tensor *x = io_safetensors_find(&weights, tensor);
+    toy_ok(io_safetensors_open(&networks, path, &error), &error);
+    const io_tensor *x = io_safetensors_find(&networks, tensor);
     assert_non_null(x);
     float value;
-    off_t place = (const unsigned char *)x->data - weights.map.bytes;
+    off_t place = (const unsigned char *)x->data - networks.map.bytes;
     memcpy(&value, x->data, sizeof value);
     value += 0.25f;
-    io_safetensors_close(&weights);
+    io_safetensors_close(&networks);
     int fd = open(path, O_WRONLY);
     assert_int_equal(pwrite(fd, &value, sizeof value, place), sizeof value);
     close(fd);
@@ -384,13 +384,13 @@ static char *write_lora(const toy *t, const char *name, float value)
         up[i] = value;
         down[i] = 0.1f * (float)(i % 7);
     }
-    char *path = toy_file(t, name), *names[2] = { hds_format("%s.lora_A.weight", stem),
-                                                  hds_format("%s.lora_B.weight", stem) };
+    char *path = toy_file(t, name),
+         *names[2] = { hds_format("%s.lora_A.weight", stem), hds_format("%s.lora_B.weight", stem) };
     const io_tensor tensors[] = {
         { names[0], IO_F32, 2, { RANK, WIDTH }, down, sizeof down },
         { names[1], IO_F32, 2, { WIDTH, RANK }, up, sizeof up },
     };
-    toy_ok(io_safetensors_write(path, tensors, 2, &error), &error);
+    toy_ok(io_safetensors_write(path, tensors, 2, NULL, &error), &error);
     hds_free(names[0]);
     hds_free(names[1]);
     return path;
@@ -526,11 +526,12 @@ static void checkpoints_without_an_array_are_refused(void **state)
 {
     const toy *t = *state;
     const hds_generate_params p = toy_params(t, STEPS);
-    static const char *const names[] = { "shape",           "shape_start",      "texture",
-                                         "texture_start",   "moments",          "scalars",
-                                         "whitening_moment", "whitening_matrix", "place",
-                                         "history_stage",   "history_step",     "history_values",
-                                         "record" };
+    static const char *const names[] = {
+        "shape",   "shape_start",   "texture",          "texture_start",
+        "moments", "scalars",       "whitening_moment", "whitening_matrix",
+        "place",   "history_stage", "history_step",     "history_values",
+        "record"
+    };
     char *path = saved(t, &p, 2);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char *other = mended(t, path, (io_array){ .name = (char *)(uintptr_t)names[i] });
@@ -633,9 +634,10 @@ static void the_result_has_the_record(void **state)
     assert_string_equal(json_string_value(member(record, "prompt")), p.prompt);
     assert_true(json_is_null(member(record, "negative_prompt")));
     assert_string_equal(json_string_value(member(record, "seed")), "18446744073709551615");
-    static const char *const hashes[][2] = {
-        { "head_model", "hash" }, { "prior", "unet" }, { "prior", "vae" }, { "prior", "text_encoder" }
-    };
+    static const char *const hashes[][2] = { { "head_model", "hash" },
+                                             { "prior", "unet" },
+                                             { "prior", "vae" },
+                                             { "prior", "text_encoder" } };
     for (size_t i = 0; i < sizeof hashes / sizeof *hashes; i++) {
         const char *hex = json_string_value(member(member(record, hashes[i][0]), hashes[i][1]));
         assert_int_equal(strlen(hex), 16);

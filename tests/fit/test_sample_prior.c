@@ -173,17 +173,20 @@ static void noise_is_recognised(void **state)
 static hds_head *make(const scene *s, const char *prompt, bool texture)
 {
     hds_error error = { 0 };
+    const hds_setting settings[] = { { "geometry.steps", "40" },
+                                     { "texture.steps", "60" },
+                                     { texture ? "geometry.skip" : "texture.skip", "true" } };
     hds_generate_params p = { .prompt = prompt,
                               .prior = s->prior,
                               .seed = 1,
-                              .geometry = { .skip = texture, .steps = 40 },
-                              .texture = { .skip = !texture, .steps = 60 } };
+                              .settings = settings,
+                              .setting_count = sizeof settings / sizeof *settings };
     hds_job *job = NULL;
     hds_head *head = NULL;
     ok(hds_job_create(&job, &p, &error), &error);
     ok(hds_job_start(job, &error), &error);
     ok(hds_job_wait(job, -1, &head, &error), &error);
-    hds_job_destroy(job);
+    hds_job_destroy(&job);
     return head;
 }
 

@@ -42,14 +42,14 @@ static scene *open_scene(hds_prior *prior)
     s->timesteps[0] = 320;
     s->timesteps[1] = 871;
     s->batch = (guide_batch){ .count = VIEWS,
-                            .height = TOY_SIZE,
-                            .width = TOY_SIZE,
-                            .images = s->images,
-                            .sides = s->sides,
-                            .timesteps = s->timesteps,
-                            .seed = 11,
-                            .stream = 400,
-                            .guidance_scale = 7.5f };
+                              .height = TOY_SIZE,
+                              .width = TOY_SIZE,
+                              .images = s->images,
+                              .sides = s->sides,
+                              .timesteps = s->timesteps,
+                              .seed = 11,
+                              .stream = 400,
+                              .guidance_scale = 7.5f };
     return s;
 }
 
@@ -232,9 +232,10 @@ static void sides_are_parts_of_the_circle(void **state)
     static const struct {
         float azimuth;
         guide_side side;
-    } cases[] = { { 0, GUIDE_FRONT },   { 45, GUIDE_FRONT },  { -45, GUIDE_FRONT }, { 46, GUIDE_SIDE },
-                  { -90, GUIDE_SIDE },  { 135, GUIDE_SIDE },  { 136, GUIDE_BACK },  { 180, GUIDE_BACK },
-                  { -180, GUIDE_BACK }, { 350, GUIDE_FRONT }, { -300, GUIDE_SIDE }, { 540, GUIDE_BACK } };
+    } cases[] = { { 0, GUIDE_FRONT },   { 45, GUIDE_FRONT },  { -45, GUIDE_FRONT },
+                  { 46, GUIDE_SIDE },   { -90, GUIDE_SIDE },  { 135, GUIDE_SIDE },
+                  { 136, GUIDE_BACK },  { 180, GUIDE_BACK },  { -180, GUIDE_BACK },
+                  { 350, GUIDE_FRONT }, { -300, GUIDE_SIDE }, { 540, GUIDE_BACK } };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         assert_int_equal(guide_side_of(cases[i].azimuth), cases[i].side);
 }
@@ -295,8 +296,8 @@ static void predictions_that_are_not_finite_are_errors(void **state)
     damage(file, "conv_out.bias");
     hds_prior *prior = toy_load_prior(path);
     scene *s = open_scene(prior);
-    toy_refused(guide_sds_views(prior, &s->text, &s->batch, s->dimages, NULL, &error), HDS_ERROR_FORMAT,
-                &error, path, "predictions are not finite");
+    toy_refused(guide_sds_views(prior, &s->text, &s->batch, s->dimages, NULL, &error),
+                HDS_ERROR_FORMAT, &error, path, "predictions are not finite");
     close_scene(s);
     hds_prior_unref(prior);
     hds_free(file);
@@ -304,8 +305,8 @@ static void predictions_that_are_not_finite_are_errors(void **state)
 
     s = open_scene(t->prior);
     s->batch.guidance_scale = 3e38f;
-    toy_refused(guide_sds_views(t->prior, &s->text, &s->batch, s->dimages, NULL, &error), HDS_ERROR_INTERNAL,
-                &error, "overflows", "guidance scale");
+    toy_refused(guide_sds_views(t->prior, &s->text, &s->batch, s->dimages, NULL, &error),
+                HDS_ERROR_INTERNAL, &error, "overflows", "guidance scale");
     close_scene(s);
 }
 

@@ -33,8 +33,8 @@ static fit_views draw(fit_run *run)
 {
     hds_error error = { 0 };
     fit_views v;
-    guide_step at = here(run);
-    toy_ok(fit_views_draw(&run->current, &at, run->current.variable->x, &v, &error), &error);
+    guide_step now = here(run);
+    toy_ok(fit_views_draw(&run->current, &now, run->current.variable->x, &v, &error), &error);
     return v;
 }
 
@@ -48,8 +48,8 @@ static void views_share_out_circle_and_schedule(void **state)
         fit_views v = draw(&run);
         int seen[VIEWS] = { 0 };
         float times[VIEWS];
-        guide_step at = here(&run);
-        guide_timesteps(&run.current.params->guidance[0], &at, 0, 1000, VIEWS, times);
+        guide_step now = here(&run);
+        guide_timesteps(&run.current.params->guidance[0], &now, 0, 1000, VIEWS, times);
         for (int i = 0; i < VIEWS; i++) {
             double t = times[i], a = v.views[i].camera.azimuth;
             assert_true(t >= 200 && t < 700 && t == floor(t));
@@ -243,9 +243,9 @@ static void guide_views(fit_run *run, fit_views *v)
 {
     hds_error error = { 0 };
     fit_stage *s = &run->current;
-    guide_step at = here(run);
+    guide_step now = here(run);
     guide_report report;
-    toy_ok(fit_views_guide(s, &at, s->guides, s->guide_count, v, &report, &error), &error);
+    toy_ok(fit_views_guide(s, &now, s->guides, s->guide_count, v, &report, &error), &error);
     assert_true(report.residual > 0 && report.timestep >= 200 && report.timestep < 700);
 }
 
@@ -305,22 +305,21 @@ static void check_map_step(fit_run *run, const toy *t)
     float times[VIEWS], dmap[PIXELS], start[TEXELS];
     guide_side sides[VIEWS];
     real map[PIXELS], dtexture[TEXELS];
-    guide_step at = here(run);
-    guide_timesteps(&run->current.params->guidance[0], &at, 0, 1000, VIEWS, times);
+    guide_step now = here(run);
+    guide_timesteps(&run->current.params->guidance[0], &now, 0, 1000, VIEWS, times);
     for (size_t i = 0; i < VIEWS; i++)
         sides[i] = GUIDE_MAP;
     const float *x = run->current.variable->x;
-    image_resize(x, TOY_TEXTURE, TOY_TEXTURE, 3, TOY_SIZE, TOY_SIZE, IMAGE_BILINEAR,
-                 map);
+    image_resize(x, TOY_TEXTURE, TOY_TEXTURE, 3, TOY_SIZE, TOY_SIZE, IMAGE_BILINEAR, map);
     guide_batch batch = { .count = VIEWS,
-                        .height = TOY_SIZE,
-                        .width = TOY_SIZE,
-                        .images = map,
-                        .sides = sides,
-                        .timesteps = times,
-                        .seed = run->settings.seed,
-                        .stream = guide_stream(&at, 0, true),
-                        .guidance_scale = 5 };
+                          .height = TOY_SIZE,
+                          .width = TOY_SIZE,
+                          .images = map,
+                          .sides = sides,
+                          .timesteps = times,
+                          .seed = run->settings.seed,
+                          .stream = guide_stream(&now, 0, true),
+                          .guidance_scale = 5 };
     const guide_text *text = run->current.guides[0].state;
     toy_ok(guide_sds_map(t->prior, text, &batch, dmap, NULL, &error), &error);
     image_resize(dmap, TOY_SIZE, TOY_SIZE, 3, TOY_TEXTURE, TOY_TEXTURE, IMAGE_BILINEAR, dtexture);
@@ -349,8 +348,8 @@ static void maps_are_asked_about_when_the_prior_knows_those_of_the_model(void **
                                 heads[known]);
         toy_ok(toy_load_with_card(*state, card, &other.prior, &error), &error);
         open_run(&run, &other, TEXTURE, TOY_SIZE);
-        assert_int_equal(
-            fit_stage_shows_map(&run.current, &run.current.params->guidance[0]), known);
+        assert_int_equal(fit_stage_shows_map(&run.current, &run.current.params->guidance[0]),
+                         known);
         if (known)
             check_map_step(&run, &other);
         fit_run_finish(&run);

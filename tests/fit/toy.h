@@ -85,12 +85,12 @@ static inline char *toy_write_head(const toy *t, const char *name)
     int64_t u = (int64_t)m.mesh.uv_count;
     float *basis = calloc((size_t)(TOY_SHAPES * v * 3), sizeof *basis);
     float *expression = calloc((size_t)(v * 3), sizeof *expression);
-    uint8_t texture[TOY_TEXTURE * TOY_TEXTURE * 3];
+    uint8_t pixels[TOY_TEXTURE * TOY_TEXTURE * 3];
     assert_true(basis && expression);
     toy_basis(&m, basis);
     expression[4] = 0.01f;
-    for (size_t i = 0; i < sizeof texture; i++)
-        texture[i] = (uint8_t)(64 + 37 * i % 128);
+    for (size_t i = 0; i < sizeof pixels; i++)
+        pixels[i] = (uint8_t)(64 + 37 * i % 128);
     const io_array arrays[] = {
         tiny_array("name", 'S', (int)strlen(name), 0, NULL, name),
         TINY("vertices", 'f', 4, m.vertices, v, 3),
@@ -100,7 +100,7 @@ static inline char *toy_write_head(const toy *t, const char *name)
         TINY("shape_basis", 'f', 4, basis, TOY_SHAPES, v, 3),
         TINY("expression_basis", 'f', 4, expression, 1, v, 3),
         TINY("expression_names", 'S', 7, "jawOpen", 1),
-        TINY("mean_texture", 'u', 1, texture, TOY_TEXTURE, TOY_TEXTURE, 3),
+        TINY("mean_texture", 'u', 1, pixels, TOY_TEXTURE, TOY_TEXTURE, 3),
     };
     char *path = tiny_write(t->folder, name, arrays, sizeof arrays / sizeof *arrays);
     free(basis);
@@ -196,11 +196,11 @@ static inline hds_head *toy_start(const toy *t, float shape, float expression, f
     hds_head *head;
     size_t count = 3 * t->model->vertex_count;
     float *offsets = calloc(count, sizeof *offsets);
-    uint8_t texture[8 * 4 * 3];
+    uint8_t pixels[8 * 4 * 3];
     assert_non_null(offsets);
     for (size_t i = 2; i < count; i += 3)
         offsets[i] = t->model->vertices[i] > 0.05f ? -depth : 0;
-    memset(texture, grey, sizeof texture);
+    memset(pixels, grey, sizeof pixels);
     const hds_head_params p = {
         .model = t->model,
         .coefficients = { .shape = &shape,
@@ -208,7 +208,7 @@ static inline hds_head *toy_start(const toy *t, float shape, float expression, f
                           .expression = &expression,
                           .expression_count = 1 },
         .offsets = depth != 0 ? offsets : NULL,
-        .texture = grey ? texture : NULL,
+        .texture = grey ? pixels : NULL,
         .texture_width = 8,
         .texture_height = 4,
     };
