@@ -286,12 +286,27 @@ static hds_status check_numbers(const hds_option *table, size_t count, const voi
     return status;
 }
 
+static hds_status check_guidance(const hds_stage_params *s, const hds_guidance *g, hds_error *error)
+{
+    hds_status status =
+        check_numbers(guidance_options, GUIDANCE_OPTIONS, g, sizeof *g, s->name, error);
+    if (status != HDS_OK || s->skip)
+        return status;
+    if (strcmp(s->variable, "texture") && !strcmp(g->shown, "map"))
+        return hds_raise(error, HDS_ERROR_ARGUMENT,
+                         "%s.shown is map, which is for the variable texture", s->name);
+    if (g->timestep_min >= g->timestep_max)
+        return hds_raise(error, HDS_ERROR_ARGUMENT,
+                         "%s.timestep_min is %g, expected less than timestep_max, %g", s->name,
+                         (double)g->timestep_min, (double)g->timestep_max);
+    return HDS_OK;
+}
+
 hds_status fit_stage_check(const hds_stage_params *s, hds_error *error)
 {
     hds_status status = check_numbers(stage_options, STAGE_OPTIONS, s, sizeof *s, s->name, error);
     for (int i = 0; i < HDS_MAX_GUIDANCES && s->guidance[i].kind[0] && status == HDS_OK; i++)
-        status = check_numbers(guidance_options, GUIDANCE_OPTIONS, &s->guidance[i],
-                               sizeof s->guidance[i], s->name, error);
+        status = check_guidance(s, &s->guidance[i], error);
     for (int i = 0; i < HDS_MAX_REGULARISERS && s->regularisers[i].kind[0] && status == HDS_OK; i++)
         if (!(s->regularisers[i].weight >= 0 && s->regularisers[i].weight <= 1e6f))
             status = hds_raise(error, HDS_ERROR_ARGUMENT,

@@ -93,11 +93,11 @@ hds_status fit_gallery_write(const fit_gallery *g, const fit_run *run, const fit
     for (int i = 0; i < run->settings.stage_count; i++) {
         const char *name = run->settings.stages[i].name;
         snprintf(names[i], sizeof names[i], "preparing %s", name);
-        if (clock->prepared[i])
-            phases[count++] =
-                (hds_report_phase){ names[i], clock->prepared[i], clock->preparation_seconds[i] };
-        if (clock->taken[i])
-            phases[count++] = (hds_report_phase){ name, clock->taken[i], clock->seconds[i] };
+        const fit_tally *prepared = &clock->all[1][i], *taken = &clock->all[0][i];
+        if (prepared->count)
+            phases[count++] = (hds_report_phase){ names[i], prepared->count, prepared->seconds };
+        if (taken->count)
+            phases[count++] = (hds_report_phase){ name, taken->count, taken->seconds };
     }
     const hds_report_params params = { .evolution = g->evolution,
                                        .evolution_count = g->evolution_count,

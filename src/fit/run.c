@@ -20,7 +20,7 @@ static hds_status copy_recipe(fit_settings *s, const hds_recipe *r, hds_error *e
     return s->recipe ? HDS_OK : hds_raise(error, HDS_ERROR_MEMORY, "out of memory for a recipe");
 }
 
-/* What one option alone cannot tell. */
+/* What depends on the prior and the head model. */
 static hds_status settle(const fit_run *run, hds_stage_params *p, hds_error *error)
 {
     hds_prior_info prior;
@@ -30,16 +30,6 @@ static hds_status settle(const fit_run *run, hds_stage_params *p, hds_error *err
     hds_status status = fit_stage_check(p, error);
     if (status != HDS_OK || p->skip)
         return status;
-    for (int i = 0; i < HDS_MAX_GUIDANCES && p->guidance[i].kind[0]; i++) {
-        if (strcmp(p->variable, "texture") && !strcmp(p->guidance[i].shown, "map"))
-            return hds_raise(error, HDS_ERROR_ARGUMENT,
-                             "%s.shown is map, which is for the variable texture", p->name);
-        if (p->guidance[i].timestep_min >= p->guidance[i].timestep_max)
-            return hds_raise(error, HDS_ERROR_ARGUMENT,
-                             "%s.timestep_min is %g, expected less than timestep_max, %g", p->name,
-                             (double)p->guidance[i].timestep_min,
-                             (double)p->guidance[i].timestep_max);
-    }
     if (!strcmp(p->variable, "texture") && !run->subject.texture.ops)
         return hds_raise(error, HDS_ERROR_ARGUMENT,
                          "%s has no UV layout, which the %s stage needs: skip that stage",

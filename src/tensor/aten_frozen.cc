@@ -100,11 +100,11 @@ struct attention : Function<attention> {
             for (int64_t r = 0; r < rows; r += step) {
                 int64_t count = std::min(step, rows - r);
                 at::Tensor qr = q[i].narrow(0, r, count), dr = d[i].narrow(0, r, count);
-                at::Tensor p = at::softmax(at::mm(qr, ki.t()).mul_(scale), -1);
+                at::Tensor p = at::softmax(aten_mm(qr, ki.t()).mul_(scale), -1);
                 dvi.addmm_(p.t(), dr);
-                at::Tensor ds = at::_softmax_backward_data(at::mm(dr, vi.t()), p, -1, at::kFloat);
+                at::Tensor ds = at::_softmax_backward_data(aten_mm(dr, vi.t()), p, -1, at::kFloat);
                 ds.mul_(scale);
-                dq[i].narrow(0, r, count).copy_(at::mm(ds, ki));
+                dq[i].narrow(0, r, count).copy_(aten_mm(ds, ki));
                 dki.addmm_(ds.t(), qr);
             }
         }

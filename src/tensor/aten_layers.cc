@@ -37,7 +37,7 @@ static bool frozen_graph(const tn_context *cx, const at::Tensor &x, const at::Te
 static at::Tensor mix_channels(const at::Tensor &x, const at::Tensor &w, const at::Tensor &b)
 {
     int64_t batch = x.size(0), out = w.size(0), in = w.size(1);
-    at::Tensor y = at::bmm(w.view({ 1, out, in }).expand({ batch, out, in }), x.flatten(2));
+    at::Tensor y = aten_bmm(w.view({ 1, out, in }).expand({ batch, out, in }), x.flatten(2));
     if (b.defined())
         y = y + b.unsqueeze(1);
     return y.view({ batch, out, x.size(2), x.size(3) });
@@ -53,7 +53,7 @@ static at::Tensor mix_windows(const at::Tensor &x, const at::Tensor &w, const at
     int64_t width = (x.size(3) + 2 * pad - kw) / stride + 1;
     at::Tensor windows = at::im2col(x, { kh, kw }, { 1, 1 }, { pad, pad }, { stride, stride });
     windows = windows.transpose(0, 1).reshape({ windows.size(1), batch * height * width });
-    at::Tensor y = at::mm(w.flatten(1), windows).view({ out, batch, height, width });
+    at::Tensor y = aten_mm(w.flatten(1), windows).view({ out, batch, height, width });
     if (b.defined())
         y.add_(b.view({ out, 1, 1, 1 }));
     return y.transpose(0, 1).contiguous();
@@ -101,8 +101,8 @@ static at::Tensor tile_windows(const at::Tensor &x, const at::Tensor &w, const a
         j.rows = (size_t)std::min(step, rows - row);
         each_channel(in, winograd_tiles, j);
         at::Tensor to = products.narrow(0, 0, points * out * count).view({ points, out, count });
-        at::bmm_out(to, kernels,
-                    tiles.narrow(0, 0, points * in * count).view({ points, in, count }));
+        aten_bmm_out(to, kernels,
+                     tiles.narrow(0, 0, points * in * count).view({ points, in, count }));
         each_channel(out, winograd_pixels, j);
     }
     return y;
@@ -156,8 +156,8 @@ tn *tn_linear(tn_context *cx, const tn *x, const tn *w, const tn *b)
 {
     return aten_make(cx, "linear", [&] {
         at::ScalarType type = product_type(cx, aten_get(w));
-        return at::linear(aten_get(x).to(type), aten_get(w).to(type),
-                          to_type(aten_optional(b), type))
+        return aten_linear(aten_get(x).to(type), aten_get(w).to(type),
+                           to_type(aten_optional(b), type))
             .to(at::kFloat);
     });
 }
@@ -218,12 +218,12 @@ at::Tensor aten_join_heads(const at::Tensor &x, int64_t heads)
 static at::Tensor attend_at_once(const at::Tensor &q, const at::Tensor &k, const at::Tensor &v,
                                  bool causal)
 {
-    at::Tensor scores = at::bmm(q, k.transpose(1, 2)) * (1.0 / std::sqrt((double)q.size(2)));
+    at::Tensor scores = aten_bmm(q, k.transpose(1, 2)) * (1.0 / std::sqrt((double)q.size(2)));
     if (causal) {
         at::Tensor seen = at::ones({ q.size(1), k.size(1) }, q.options().dtype(at::kBool)).tril();
         scores = scores.masked_fill(seen.logical_not(), -INFINITY);
     }
-    return at::bmm(at::softmax(scores, -1), v);
+    return aten_bmm(at::softmax(scores, -1), v);
 }
 
 // By attend.c.
@@ -292,7 +292,8 @@ tn *tn_attention_weights(tn_context *cx, const tn *q, const tn *k, int heads)
     return aten_make(cx, "attention weights", [&] {
         at::Tensor qs = aten_split_heads(aten_get(q), heads);
         at::Tensor ks = aten_split_heads(aten_get(k), heads);
-        at::Tensor scores = at::bmm(qs, ks.transpose(1, 2)) * (1.0 / std::sqrt((double)qs.size(2)));
+        at::Tensor scores =
+            aten_bmm(qs, ks.transpose(1, 2)) * (1.0 / std::sqrt((double)qs.size(2)));
         int64_t b = aten_get(q).size(0);
         return at::softmax(scores, -1).reshape({ b, heads, qs.size(1), ks.size(1) }).mean(1);
     });

@@ -96,7 +96,12 @@ tn *tn_mul(tn_context *cx, const tn *a, const tn *b)
 
 tn *tn_matmul(tn_context *cx, const tn *a, const tn *b)
 {
-    return aten_make(cx, "matmul", [&] { return at::matmul(aten_get(a), aten_get(b)); });
+    return aten_make(cx, "matmul", [&] {
+        const at::Tensor &left = aten_get(a), &right = aten_get(b);
+        return left.dim() == 2 && right.dim() == 2 && left.size(1) == right.size(0)
+                   ? aten_mm(left, right)
+                   : at::matmul(left, right);
+    });
 }
 
 tn *tn_unit(tn_context *cx, const tn *x)

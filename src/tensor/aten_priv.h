@@ -63,6 +63,17 @@ at::Tensor aten_frozen_norm_silu(const at::Tensor &x, const at::Tensor &w, const
                                  int64_t groups, double eps);
 at::Tensor aten_frozen_attention(const at::Tensor &q, const at::Tensor &k, const at::Tensor &v,
                                  int64_t heads);
+/* aten_products.cc: as at::mm and the like, and on several threads. */
+at::Tensor aten_mm(const at::Tensor &a, const at::Tensor &b);
+at::Tensor aten_bmm(const at::Tensor &a, const at::Tensor &b);
+void aten_bmm_out(at::Tensor &to, const at::Tensor &a, const at::Tensor &b);
+at::Tensor aten_linear(const at::Tensor &x, const at::Tensor &w, const at::Tensor &b);
+/* While one of these lives, OpenBLAS's own threads rest. */
+struct aten_blas_alone {
+    aten_blas_alone();
+    ~aten_blas_alone();
+    aten_blas_alone(const aten_blas_alone &) = delete;
+};
 at::ScalarType aten_type(tn_type type);
 std::string aten_shape(const at::Tensor &x); /* "(2,4,64,64)" */
 /* at::set_num_threads is remembered by each thread: set it where the work is done. */
@@ -89,6 +100,7 @@ template <class Body> bool aten_run(tn_context *cx, const char *operation, Body 
     try {
         c10::AutoGradMode mode(cx->grad);
         aten_use_threads(cx->threads);
+        aten_blas_alone alone;
         body();
         done = true;
     } catch (...) {

@@ -15,8 +15,8 @@
  * its name: libtorch_cpu.so alone would find Debian's development link to another version. It is
  * loaded RTLD_LOCAL, as if the extension module were linked with it: its protobuf and OpenCV are
  * not to stand in for those of the host. */
-#include "base/base.h"
 #include "backend_priv.h"
+#include "base/base.h"
 
 #include <dlfcn.h>
 #include <link.h>

@@ -2,8 +2,8 @@
 /* Which backends there are, and which libtorch: nothing here runs code of either. A backend says in
  * its note (backend_priv.h) what it is for; a libtorch is known by the files around it, as it has
  * no C function that tells its version. */
-#include "base/base.h"
 #include "backend_priv.h"
+#include "base/base.h"
 
 #include <dirent.h>
 #include <dlfcn.h>
@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { LARGEST = 64 << 20 }; /* bytes of a backend's file; they have 0.4 MB */
 
@@ -141,7 +142,26 @@ static char *own_folder(void)
     return hds_format("%.*s", (int)(strrchr(file, '/') - file), file);
 }
 
-/* Beside this code; where a library and a program of the same prefix have it; the build tree. */
+/* src/tensor of the build folder that `folder` lies in; new. Where it lies in none: `folder`. */
+static char *folder_in_build(const char *folder)
+{
+    char *top = hds_strdup(folder);
+    for (char *slash = top; slash && (slash = strrchr(top, '/'));) {
+        char *mark = hds_format("%s/build.ninja", top);
+        bool found = mark && access(mark, F_OK) == 0;
+        hds_free(mark);
+        if (found) {
+            char *inside = hds_format("%s/src/tensor", top);
+            hds_free(top);
+            return inside;
+        }
+        *slash = 0;
+    }
+    hds_free(top);
+    return hds_strdup(folder);
+}
+
+/* Beside this code; where a library and a program of the same prefix have it; the build folder. */
 static bool usual_folders(backend_search *s)
 {
     char *own = own_folder();
@@ -149,7 +169,7 @@ static bool usual_folders(backend_search *s)
         s->folders[0] = hds_strdup(own);
         s->folders[1] = hds_format("%s/headsds", own);
         s->folders[2] = hds_format("%s/../" HDS_BACKEND_LIBDIR "/headsds", own);
-        s->folders[3] = hds_strdup(HDS_BACKEND_BUILD);
+        s->folders[3] = folder_in_build(own);
     }
     hds_free(own);
     return s->folders[0] && s->folders[1] && s->folders[2] && s->folders[3];

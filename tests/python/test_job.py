@@ -255,7 +255,7 @@ def test_the_record_says_how_a_head_was_made(egg, prior, tmp_path):
     record = head.record
     assert record["version"] == headsds.__version__ and record["recipe"] == "default"
     assert record["prompt"] == "a b" and record["seed"] == 7 and record["start"] is None
-    geometry = record["stages"]["geometry"]
+    geometry = dict(record["stages"]["geometry"])
     guidance = geometry.pop("sds")
     assert set(geometry) | set(guidance) == set(headsds.options())
     assert {"unet", "vae", "text_encoder", "loras", "controlnets", "dtype", "device"} <= set(

@@ -104,7 +104,7 @@ extern const fit_kinds fit_built_in;
 HDS_NODISCARD hds_status fit_stages_set(hds_stage_params *stages, size_t count,
                                         const fit_kinds *kinds, const char *path, const char *value,
                                         hds_error *error);
-/* The numbers of a recipe's stage against the ranges of their options. */
+/* The numbers of a recipe's stage against the ranges of their options, and against each other. */
 HDS_NODISCARD hds_status fit_stage_check(const hds_stage_params *s, hds_error *error);
 /* All options of a stage by name; new, NULL: out of memory. */
 json_t *fit_stage_record(const hds_stage_params *s);
@@ -203,11 +203,16 @@ HDS_NODISCARD hds_status fit_stage_step(fit_stage *s, const guide_step *at, hds_
 
 /* ---- clock.c: how long the rest takes ---- */
 
-/* Seconds of steps taken, by stage; preparation apart. A stage of which no step was taken yet is
- * estimated by its work relative to one that was measured. */
+/* Seconds of steps taken, [preparation][stage]. The first steps of a process are slow: warm is
+ * without them, and is what the estimate is made of. The time of a step of each kind is estimated
+ * by its work relative to all steps, and more and more by its own mean. */
+typedef struct fit_tally {
+    double seconds;
+    int count;
+} fit_tally;
 typedef struct fit_clock {
-    double seconds[HDS_MAX_STAGES], preparation_seconds[HDS_MAX_STAGES];
-    int taken[HDS_MAX_STAGES], prepared[HDS_MAX_STAGES];
+    fit_tally all[2][HDS_MAX_STAGES], warm[2][HDS_MAX_STAGES];
+    int taken;
 } fit_clock;
 typedef struct fit_work {
     double step, preparation_step; /* relative cost of one */
