@@ -42,13 +42,16 @@ aten_blas_alone::~aten_blas_alone()
         openblas_set_num_threads(threads_before);
 }
 
-static const int64_t least_part = 16, least_work = 1 << 18; // columns, multiplications of a product
+// Bytes must not depend on the number of threads, and OpenBLAS's do on where a part begins: the
+// parts are those of the sizes alone.
+static const int64_t least_part = 64, most_parts = 16; // columns or rows; of a product
+static const double least_work = 1 << 18;              // multiplications
 
 static bool can_split(const at::Tensor &a, const at::Tensor &b, double work)
 {
     bool graph = c10::GradMode::is_enabled() && (a.requires_grad() || b.requires_grad());
     return !graph && a.is_cpu() && b.is_cpu() && a.scalar_type() == at::kFloat &&
-           at::get_num_threads() > 1 && !at::in_parallel_region() && work >= least_work;
+           b.scalar_type() == at::kFloat && work >= least_work;
 }
 
 // part(i) for i < count on several threads, whose gradient modes are their own.
@@ -61,12 +64,11 @@ template <class Part> static void each(int64_t count, Part part)
     });
 }
 
-// part(begin, length) for so many equal parts of `count` as there are threads, multiples of
-// least_part but for the last.
+// part(begin, length) for equal parts of `count`.
 template <class Part> static void split(int64_t count, Part part)
 {
-    int64_t threads = at::get_num_threads(), blocks = (count + least_part - 1) / least_part;
-    int64_t length = (blocks + threads - 1) / threads * least_part;
+    int64_t length = std::max(least_part, (count + most_parts - 1) / most_parts);
+    length = (length + least_part - 1) / least_part * least_part;
     each((count + length - 1) / length,
          [&](int64_t i) { part(i * length, std::min(length, count - i * length)); });
 }
@@ -93,7 +95,7 @@ void aten_bmm_out(at::Tensor &to, const at::Tensor &a, const at::Tensor &b)
     int64_t batch = a.size(0);
     if (!can_split(a, b, (double)batch * a.size(1) * a.size(2) * b.size(2))) {
         at::bmm_out(to, a, b);
-    } else if (batch < at::get_num_threads()) {
+    } else if (batch < most_parts) {
         for (int64_t i = 0; i < batch; i++)
             product(to[i], a[i], b[i]);
     } else {
@@ -123,7 +125,7 @@ at::Tensor aten_linear(const at::Tensor &x, const at::Tensor &w, const at::Tenso
     auto shape = x.sizes().vec();
     shape.back() = w.size(0);
     at::Tensor y = at::empty({ rows.size(0), w.size(0) }, x.options());
-    bool across = rows.size(0) < least_part * at::get_num_threads();
+    bool across = rows.size(0) < w.size(0);
     split(across ? w.size(0) : rows.size(0), [&](int64_t begin, int64_t count) {
         at::Tensor to = y.narrow(across ? 1 : 0, begin, count);
         at::Tensor left = across ? rows : rows.narrow(0, begin, count);
