@@ -186,15 +186,19 @@ static hds_status read_csv(reader *r)
 
 /* ---- JSON lines ---- */
 
-/* A value as text in the jobs' memory. */
+/* A copy in the jobs' memory; NULL: there is none. */
+static const char *keep_text(reader *r, const char *text)
+{
+    char *copy = text ? arena_alloc(r->jobs->memory, strlen(text) + 1, 1) : NULL;
+    return copy ? strcpy(copy, text) : NULL;
+}
+
 static const char *text_of(reader *r, const json_t *value)
 {
-    char *text = json_is_string(value)
-                     ? hds_strdup(json_string_value(value))
-                     : json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
-    char *copy = text ? arena_alloc(r->jobs->memory, strlen(text) + 1, 1) : NULL;
-    if (copy)
-        strcpy(copy, text);
+    if (json_is_string(value))
+        return keep_text(r, json_string_value(value));
+    char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
+    const char *copy = keep_text(r, text);
     free(text);
     return copy;
 }
@@ -212,15 +216,15 @@ static hds_status read_object(reader *r, json_t *object)
         bool is_text = !strcmp(key, "seed") ? json_is_integer(value)
                        : strchr(key, '.')   ? !json_is_array(value) && !json_is_object(value)
                                             : json_is_string(value);
-        const char *text = text_of(r, value);
-        if (!text)
+        const char *name = keep_text(r, key), *text = text_of(r, value);
+        if (!name || !text)
             status = out_of_memory(r);
         else if (!is_text)
             status = hds_raise(r->error, HDS_ERROR_FORMAT, "%s:%zu: %.60s is %.60s, expected %s",
                                r->path, r->line, key, text,
                                !strcmp(key, "seed") ? "a whole number" : "a text in quotes");
         else
-            status = cli_job_set(job, r->path, key, text, r->error);
+            status = cli_job_set(job, r->path, name, text, r->error);
     }
     return status == HDS_OK ? keep(r, job) : status;
 }

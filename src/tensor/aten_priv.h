@@ -78,6 +78,9 @@ at::ScalarType aten_type(tn_type type);
 std::string aten_shape(const at::Tensor &x); /* "(2,4,64,64)" */
 /* at::set_num_threads is remembered by each thread: set it where the work is done. */
 void aten_use_threads(int threads);
+/* OpenMP's threads spin while they wait: only so many are used as there are processors without
+ * other work. */
+extern "C" void aten_threads_spin(void);
 
 static inline const at::Tensor &aten_get(const tn *x)
 {

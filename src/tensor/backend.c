@@ -242,8 +242,8 @@ static const tn_backend *backend_open(hds_error *error)
         waiting w = waiting_enter();
         b = open_first(&first);
         waiting_leave(w);
-        if (b && w.crowd)
-            b->crowd(threads_count());
+        if (b && w.spinning)
+            b->threads_spin();
     }
     atomic_store(&opened, b);
     pthread_mutex_unlock(&opening);

@@ -130,7 +130,7 @@ typedef struct tn_backend {
     void (*context_destroy)(tn_context **cx);
     void (*fail)(tn_context *cx, hds_status status, const char *what);
     bool (*has_cuda)(void);
-    void (*crowd)(int threads); /* waiting.c; `threads` of the first context */
+    void (*threads_spin)(void); /* waiting.c: OpenMP was not told to sleep */
     TN_OPERATIONS(TN_VALUE_MEMBER, TN_WAY_MEMBER)
 } tn_backend;
 
@@ -169,7 +169,7 @@ char *backend_loaded(const char *const names[]);
 
 typedef struct waiting {
     bool set;   /* the environment is changed until waiting_leave */
-    bool crowd; /* libgomp was in the process before: the backend is to make it sleep early */
+    bool spinning; /* libgomp was in the process before: it was not told to sleep */
 } waiting;
 waiting waiting_enter(void);
 void waiting_leave(waiting w);

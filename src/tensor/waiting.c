@@ -4,8 +4,8 @@
  * scheduler takes the processor away, and a network of small layers takes many times its share.
  *
  * libgomp reads OMP_WAIT_POLICY once, when it is loaded: where that is with our libtorch, it is set
- * for as long as that takes. Where the host brought it, crowd (aten_backend.cc) makes it sleep
- * early. What the user has set stands. */
+ * for as long as that takes. Where the host brought it, as few threads are used as
+ * have a processor (aten_context.cc). What the user has set stands. */
 #include "backend_priv.h"
 
 #include <stdlib.h>
@@ -19,7 +19,7 @@ waiting waiting_enter(void)
         return w;
     char *libgomp = backend_loaded(libgomp_names);
     if (libgomp)
-        w.crowd = true;
+        w.spinning = true;
     else
         w.set = setenv("OMP_WAIT_POLICY", "passive", 0) == 0;
     free(libgomp);

@@ -156,8 +156,8 @@ def test_doc_commands_work(blender):
     """As they stand in the document, one after the other; only the number of steps is added."""
     lines = re.findall("^    (blender .*)$", DOC, re.M)
     files = set(re.findall(r"^\| `(\w+\.\w+)` \|", DOC, re.M))
-    with_pictures = set(re.findall(r"^\| `(\w+\.\w+)` \| with `--pictures`", DOC, re.M))
-    assert len(lines) == 2 and len(files) == 5 and len(with_pictures) == 2
+    with_pictures = set(re.findall(r"^\| `(\w+\.\w+)` \| with `--(?:pictures|report)`", DOC, re.M))
+    assert len(lines) == 2 and len(files) == 6 and len(with_pictures) == 3
     (blender.folder / "build").mkdir()
     (blender.folder / "build" / "addon").symlink_to(STAGED)
     for line, out, expected in zip(lines, ("heads", "more"), (files - with_pictures, files)):

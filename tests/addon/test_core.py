@@ -257,7 +257,8 @@ def test_settings():
     given.check()
     assert given.arguments("m", "p", "s") == {
         "prompt": "a man", "head_model": "m", "prior": "p", "seed": 3, "start": "s",
-        "recipe": None, "options": {}, "geometry": None, "texture": {"steps": 7}}
+        "recipe": None, "options": {}, "geometry": None, "texture": {"steps": 7},
+        "report": None}
     chosen = settings.Settings("a", recipe="r", options=(("texture.views", 2),))
     assert chosen.arguments("m", "p")["options"] == {"texture.views": 2}
     assert chosen.arguments("m", "p")["recipe"] == "r"

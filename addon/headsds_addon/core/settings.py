@@ -27,6 +27,7 @@ class Settings:
     options: tuple = ()         # of ("STAGE.OPTION", value)
     device: str = "auto"
     dtype: str = "auto"
+    report: str = ""            # a path, "" for none
 
     def check(self):
         """ValueError that says what to do about it."""
@@ -47,7 +48,8 @@ class Settings:
         """Keyword arguments of headsds.Job."""
         return {"prompt": self.prompt, "head_model": model, "prior": prior, "seed": self.seed,
                 "start": start, "recipe": self.recipe or None, "options": dict(self.options),
-                "geometry": _stage(self.geometry_steps), "texture": _stage(self.texture_steps)}
+                "geometry": _stage(self.geometry_steps), "texture": _stage(self.texture_steps),
+                "report": self.report or None}
 
 
 def preset_steps(preset, geometry_steps, texture_steps, recipe):

@@ -6,6 +6,7 @@ Exit codes: 0 all is written; 1 it is not, and one line says why; 2 the argument
 """
 
 import argparse
+import dataclasses
 import os
 import sys
 import time
@@ -20,6 +21,7 @@ TICK = 0.1
 LINE_EVERY = 5.0                # seconds between lines where the terminal cannot rewrite one
 FILES = ["head.blend", "head.glb", "render.png"]
 PICTURES = ["evolution.png", "turntable.png"]
+REPORT = ["report.html"]
 
 
 def lora(text):
@@ -78,6 +80,8 @@ def parse(arguments):
     parser.add_argument("--out", default=".", metavar="DIR", help="default: this folder")
     parser.add_argument("--pictures", action="store_true",
                         help="also write evolution.png and turntable.png")
+    parser.add_argument("--report", action="store_true", help="also write report.html: options, "
+                        "pictures, curves and times of the run, on one page")
     return parser.parse_args(arguments)
 
 
@@ -107,7 +111,10 @@ def _work(options):
         prior_path=options.prior, prior_config=options.prior_config, loras=tuple(options.lora),
         device=options.device, dtype=options.dtype)
     settings.check()
-    with output.Folder(options.out, FILES + PICTURES * options.pictures) as folder:
+    names = FILES + PICTURES * options.pictures + REPORT * options.report
+    with output.Folder(options.out, names) as folder:
+        if options.report:
+            settings = dataclasses.replace(settings, report=folder.path("report.html"))
         model = engine.model(settings.model_path)
         fresh = not bpy.data.filepath
         if fresh:
