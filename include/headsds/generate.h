@@ -96,9 +96,9 @@ typedef struct hds_generate_params {
     hds_head *start;
     const char *checkpoint; /* NULL: none; written beside and renamed every 25 steps and when
                                cancelled */
-    const char *report;     /* NULL: none; a page about the run (headsds/report.h), when it is done */
-    bool resume;            /* continue from the checkpoint when it is there; one of another run is
-                               refused by what differs */
+    const char *report; /* NULL: none; a page about the run (headsds/report.h), when it is done */
+    bool resume;        /* continue from the checkpoint when it is there; one of another run is
+                           refused by what differs */
 } hds_generate_params;
 
 /* A generation on a thread of its own. Strings and arrays of the params are copied. */

@@ -32,7 +32,8 @@ static hds_status draw_batch(const text_tokenizer *tokenizer, int64_t step, batc
         caption_medium medium = (caption_medium)rng_below(&r, CAPTION_MEDIA);
         float azimuth = 360 * (float)rng_uniform(&r);
         caption_write(&r, attributes, medium, azimuth, caption, sizeof caption, &b->meaning[i]);
-        hds_status status = text_tokenize(tokenizer, caption, b->ids + i * TEXT_TOKENS, NULL, error);
+        hds_status status =
+            text_tokenize(tokenizer, caption, b->ids + i * TEXT_TOKENS, NULL, error);
         if (status != HDS_OK)
             return status;
     }

@@ -71,7 +71,8 @@ static tn *loss_of(const session *s, const batch *b)
     tn_context *cx = s->t->cx;
     int count = BATCH / s->t->crew.count, first = count * s->t->crew.rank;
     at clip = at_root(cx, s->text), unet = at_root(cx, s->trainer.live);
-    tn *text = clip_text_encode(&s->clip, &clip, b->ids + first * TEXT_TOKENS, count, TEXT_TOKENS, 0);
+    tn *text =
+        clip_text_encode(&s->clip, &clip, b->ids + first * TEXT_TOKENS, count, TEXT_TOKENS, 0);
     tn *x = tn_from_f32(cx, b->noisy + first * EACH, TN_SHAPE(count, 4, SIDE, SIDE));
     tn *noise = tn_from_f32(cx, b->noise + first * EACH, TN_SHAPE(count, 4, SIDE, SIDE));
     tn *predicted = unet_forward(&s->unet, &unet, x, b->times + first, count, text);

@@ -65,7 +65,8 @@ hds_status hds_head_create(hds_head **head, const hds_head_params *params, hds_e
     if (texture)
         h->texture = copy(texture, h->texture_width * h->texture_height, 3);
     if (!h->prompt || !h->shape || !h->expression || !h->pose || !h->history ||
-        (params->record && !h->record) || (params->offsets && !h->offsets) || (texture && !h->texture))
+        (params->record && !h->record) || (params->offsets && !h->offsets) ||
+        (texture && !h->texture))
         status = hds_raise(error, HDS_ERROR_MEMORY, "no memory for a head");
     else
         status = head_expand_coefficients(m, &params->coefficients, h->shape, h->expression,

@@ -24,7 +24,8 @@ HDS_NODISCARD hds_status io_npy_parse(io_array *array, const unsigned char *byte
  * an array that the format has no word for. */
 size_t io_npy_header(const io_array *array, char *text, size_t room);
 /* '<f4' -> kind 'f', itemsize 4; refuses what io_npz_open refuses. */
-HDS_NODISCARD hds_status io_npy_dtype(io_array *array, const char *descr, const char *where, hds_error *error);
+HDS_NODISCARD hds_status io_npy_dtype(io_array *array, const char *descr, const char *where,
+                                      hds_error *error);
 /* Fills array->data (new) with array->size bytes of elements that lie at `in`, where the first
  * index is the fastest if `fortran`. */
 hds_status io_npy_fill(io_array *array, bool fortran, const void *in, const char *where,
@@ -45,8 +46,8 @@ static inline uint64_t io_little(const unsigned char *at, int bytes)
 /* ---- mat.c, mat_hdf.c ---- */
 enum { IO_MAT_MOST = 1024 };                        /* variables of a file */
 static const size_t IO_MAT_LIMIT = (size_t)2 << 30; /* bytes of one */
-HDS_NODISCARD hds_status io_mat_add(io_mat *mat, const char *name, const unsigned char *at, size_t size,
-                      hds_error *error);
+HDS_NODISCARD hds_status io_mat_add(io_mat *mat, const char *name, const unsigned char *at,
+                                    size_t size, hds_error *error);
 HDS_NODISCARD hds_status io_mat_list_hdf(io_mat *mat, hds_error *error);
 HDS_NODISCARD hds_status io_mat_read_hdf(io_array *array, const io_mat *mat,
                                          const io_mat_variable *variable, const char *where,

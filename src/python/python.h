@@ -144,7 +144,8 @@ PyObject *python_progress(const python_state *state, const hds_job_progress *pro
 /* arrays: shape, expression, offsets, rotation, translation, which it takes. */
 PyObject *python_fit(const python_state *state, PyObject *const arrays[5], const hds_fit *fit);
 
-/* Settings of a run from dicts of options; zero-initialise it, and finish it also after a failure. */
+/* Settings of a run from dicts of options; zero-initialise it, and finish it also after a failure.
+ */
 typedef struct python_settings {
     hds_setting *settings;
     size_t count;

@@ -168,7 +168,7 @@ char *backend_loaded(const char *const names[]);
 /* ---- waiting.c: around the loading of a libtorch ---- */
 
 typedef struct waiting {
-    bool set;   /* the environment is changed until waiting_leave */
+    bool set;      /* the environment is changed until waiting_leave */
     bool spinning; /* libgomp was in the process before: it was not told to sleep */
 } waiting;
 waiting waiting_enter(void);

@@ -191,7 +191,8 @@ static void converted_numbers_are_shared(void **state)
         size_t count = 1;
         for (int d = 0; d < e->dims; d++)
             count *= (size_t)e->shape[d];
-        values[i] = numbers_take(e->map->stamp, offset, e->data, e->dtype, count, TN_FLOAT32, &held);
+        values[i] =
+            numbers_take(e->map->stamp, offset, e->data, e->dtype, count, TN_FLOAT32, &held);
         assert_ptr_equal(held, e->held);
         numbers_release(held);
     }

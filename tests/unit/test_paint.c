@@ -121,8 +121,8 @@ static void test_measure_looks_past_what_cannot_be_painted(void **state)
     check_measure(*state, true, 0.65);
 }
 
-/* A crown that is bare under what is left of the hair, and hair that has half grown over a forehead,
- * with the old hairline still to be seen. */
+/* A crown that is bare under what is left of the hair, and hair that has half grown over a
+ * forehead, with the old hairline still to be seen. */
 static void test_measure_sees_a_faded_hairline(void **state)
 {
     for (int sign = -1; sign <= 1; sign += 2) {

@@ -269,7 +269,8 @@ typedef struct fit_gallery {
     const char *path; /* of the report, borrowed; NULL: none is wanted, and nothing is kept */
     hds_report_picture evolution[FIT_EVOLUTION], seen[FIT_MOST_SEEN]; /* pixels, captions owned */
     size_t evolution_count, seen_count;
-    size_t next; /* picture of the evolution that is due; those before a resumed step are left out */
+    size_t
+        next; /* picture of the evolution that is due; those before a resumed step are left out */
     double loading; /* seconds */
 } fit_gallery;
 /* Before a step: whether what the guides see is wanted, and where it goes. */

@@ -12,7 +12,7 @@ typedef struct texture texture;
 /* A representation: one file, and a choice in the table of options. */
 typedef struct texture_ops {
     const char *name;
-    float low, high; /* bounds of x */
+    float low, high;                        /* bounds of x */
     size_t (*count)(int width, int height); /* of x */
     /* x of a texture that looks like `start` (height,width,3) */
     HDS_NODISCARD hds_status (*init)(texture *t, const float *start, float *x, hds_error *error);
