@@ -12,11 +12,8 @@ extern "C" {
 #endif
 
 typedef struct hds_attention_params {
-    /* As those of hds_prior_predict_noise. */
-    const float *latents, *timesteps, *text;
-    size_t count, h, w;
-    const hds_controls *controls; /* or NULL */
-    const int *tokens;            /* (token_count) places in the text, 0 to 76; NULL: all */
+    hds_predict_params predict;
+    const int *tokens; /* (token_count) places in the text, 0 to 76; NULL: all */
     size_t token_count;
     const size_t
         *heights; /* (height_count) of the maps that are wanted, as h, h/2, ...; NULL: all */

@@ -47,8 +47,8 @@ typedef struct hds_lora {
     float scale;
 } hds_lora;
 /* params: NULL for the defaults. On success *prior is the caller's reference; release it with
- * hds_prior_unref. A prior that this process has already loaded from the same files is shared, and
- * goes with the last who holds it. */
+ * hds_prior_unref. Loading the same files again returns the same object; it is freed with its
+ * last reference. */
 HDS_API HDS_NODISCARD hds_status hds_prior_load(hds_prior **prior, const hds_prior_params *params,
                                                 hds_error *error);
 HDS_API hds_prior *hds_prior_ref(hds_prior *prior);
@@ -56,7 +56,7 @@ HDS_API void hds_prior_unref(hds_prior *prior);
 
 typedef struct hds_prior_info {
     const char *path;            /* borrowed */
-    int text_width;              /* C of the text states */
+    int text_width;              /* C of the text embeddings */
     int latent_channels;         /* 4 */
     int sample_size;             /* latent height and width that the UNet was trained for */
     int timestep_count;          /* 1000 */
@@ -65,11 +65,9 @@ typedef struct hds_prior_info {
      * name of the head model in whose layout they are, and what their captions begin with. Then
      * the texture stage shows it the texture itself. Borrowed; NULL: none. */
     const char *texture_map_head, *texture_map_prefix;
-    bool
-        edits; /* an InstructPix2Pix model: hds_prior_sample changes a picture as the prompt says */
-    /* What its captions say of nothing in particular, as "a head", from the same file: the null of
-     * guidance where no negative prompt is given, so that the difference is what a prompt adds to
-     * it. Borrowed; NULL: "". */
+    bool edits; /* InstructPix2Pix: hds_prior_sample changes an image as the prompt says */
+    /* Unconditional caption for classifier-free guidance where no negative prompt is given, e.g.
+     * "a head", from headsds.json. Borrowed; NULL: "". */
     const char *neutral_prompt;
     const char *device, *dtype; /* that it runs with: never "auto"; borrowed */
 } hds_prior_info;
@@ -91,20 +89,28 @@ HDS_API HDS_NODISCARD hds_status hds_prior_encode_image(hds_prior *prior, const 
 HDS_API HDS_NODISCARD hds_status hds_prior_decode_latents(hds_prior *prior, const float *latents,
                                                           size_t count, size_t h, size_t w,
                                                           float *images, hds_error *error);
-/* What ControlNets are shown, each picture (count, 8 h, 8 w, 3) in [0,1], or NULL; scales of their
- * outputs, 0: 1. Both may be used at once: their outputs add. */
-typedef struct hds_controls {
-    const float *depth, *texture;
-    float depth_scale, texture_scale;
-} hds_controls;
-/* latents, noise (count, 4, h, w); timesteps (count), may be fractional; text (count, 77, C);
- * controls may be NULL. Of a model that predicts v, the noise that its v means (Salimans and Ho,
- * "Progressive distillation", 2022). Not of a prior that edits. */
-HDS_API HDS_NODISCARD hds_status hds_prior_predict_noise(hds_prior *prior, const float *latents,
-                                                         size_t count, size_t h, size_t w,
-                                                         const float *timesteps, const float *text,
-                                                         const hds_controls *controls, float *noise,
-                                                         hds_error *error);
+/* One use of a ControlNet. Several may be used at once: their outputs add. */
+typedef struct hds_control {
+    const char *net;    /* "depth" or "texture", as in hds_prior_params */
+    const float *image; /* (count, 8 h, 8 w, 3) in [0,1] */
+    float scale;        /* controlnet_conditioning_scale, of its outputs; 0: off */
+} hds_control;
+enum { HDS_MAX_CONTROLS = 4 };
+
+/* One evaluation of the UNet. */
+typedef struct hds_predict_params {
+    size_t count, h, w;
+    const float *latents;        /* (count, 4, h, w) */
+    const float *timesteps;      /* (count), may be fractional */
+    const float *text;           /* (count, 77, C) text embeddings */
+    const hds_control *controls; /* (control_count), HDS_MAX_CONTROLS at most; or NULL */
+    size_t control_count;
+} hds_predict_params;
+/* noise (count, 4, h, w). v-predictions are converted to noise (Salimans and Ho, "Progressive
+ * distillation", 2022). HDS_ERROR_ARGUMENT for InstructPix2Pix models. */
+HDS_API HDS_NODISCARD hds_status hds_prior_predict_noise(hds_prior *prior,
+                                                         const hds_predict_params *params,
+                                                         float *noise, hds_error *error);
 
 #ifdef __cplusplus
 }

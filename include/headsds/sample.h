@@ -22,14 +22,15 @@ typedef struct hds_sample_params {
     int steps;            /* 25; 1 to the schedule's timesteps */
     float guidance_scale; /* 7.5; 1 is none. Ho and Salimans, "Classifier-free guidance", 2021 */
     uint64_t seed;
-    hds_controls controls; /* pictures (height,width,3) for the ControlNets */
-    const float *noise;    /* (4,height/8,width/8) standard normal to begin with in place of the
-                              seed's, or NULL */
-    size_t height, width;  /* pixels, multiples of 8; the size that the UNet was trained for */
-    const float *image;    /* (height,width,3) RGB in [0,1] to begin with, or NULL: noise only. Of a
-                              prior that edits: the picture that is edited, never NULL */
-    float strength;        /* with an image: the share of the steps that is run on it, (0,1]; 0.8.
-                              Without a meaning for a prior that edits */
+    const hds_control *controls; /* (control_count) images (height,width,3); or NULL */
+    size_t control_count;
+    const float *noise;   /* (4,height/8,width/8) standard normal to begin with in place of the
+                             seed's, or NULL */
+    size_t height, width; /* pixels, multiples of 8; the size that the UNet was trained for */
+    const float *image;   /* (height,width,3) RGB in [0,1] to begin with, or NULL: noise only. Of a
+                             prior that edits: the picture that is edited, never NULL */
+    float strength;       /* with an image: the share of the steps that is run on it, (0,1]; 0.8.
+                             Without a meaning for a prior that edits */
     float image_guidance_scale; /* of a prior that edits: how near to its picture it stays; 1.5.
                                    Brooks, Holynski, Efros, "InstructPix2Pix", 2023, equation 3 */
     /* Before the first and after each of `steps` evaluations of the UNet: how many are done, and

@@ -9,11 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-static hds_status check(const hds_prior *p, const hds_attention_params *a, hds_error *error)
+static hds_status check(const hds_prior *p, const hds_predict_params *a, hds_error *error)
 {
     hds_status status = prior_check_size(a->count, a->h, a->w, 1, error);
     if (status == HDS_OK)
-        status = prior_controls_check(p, a->controls, error);
+        status = prior_controls_check(p, a->controls, a->control_count, error);
     if (status == HDS_OK)
         status = prior_check_timesteps(p, a->timesteps, a->count, error);
     size_t each = (size_t)p->unet.out_channels * a->h * a->w;
@@ -26,14 +26,19 @@ static hds_status check(const hds_prior *p, const hds_attention_params *a, hds_e
         status = hds_raise(error, HDS_ERROR_ARGUMENT,
                            "%s edits pictures (InstructPix2Pix): sample it with a picture to edit",
                            p->path);
-    for (size_t i = 0; a->tokens && i < a->token_count && status == HDS_OK; i++)
-        if (a->tokens[i] < 0 || a->tokens[i] >= HDS_TOKENS)
-            status = hds_raise(error, HDS_ERROR_ARGUMENT, "tokens[%zu] is %d, expected 0 to %d", i,
-                               a->tokens[i], HDS_TOKENS - 1);
     return status;
 }
 
-static prior_request request_of(const hds_attention_params *a, float *noise)
+static hds_status check_tokens(const hds_attention_params *a, hds_error *error)
+{
+    for (size_t i = 0; a->tokens && i < a->token_count; i++)
+        if (a->tokens[i] < 0 || a->tokens[i] >= HDS_TOKENS)
+            return hds_raise(error, HDS_ERROR_ARGUMENT, "tokens[%zu] is %d, expected 0 to %d", i,
+                             a->tokens[i], HDS_TOKENS - 1);
+    return HDS_OK;
+}
+
+static prior_request request_of(const hds_predict_params *a, float *noise)
 {
     return (prior_request){ .count = a->count,
                             .h = a->h,
@@ -42,22 +47,15 @@ static prior_request request_of(const hds_attention_params *a, float *noise)
                             .timesteps = a->timesteps,
                             .text = a->text,
                             .controls = a->controls,
+                            .control_count = a->control_count,
                             .noise = noise };
 }
 
-hds_status hds_prior_predict_noise(hds_prior *p, const float *latents, size_t count, size_t h,
-                                   size_t w, const float *timesteps, const float *text,
-                                   const hds_controls *controls, float *noise, hds_error *error)
+hds_status hds_prior_predict_noise(hds_prior *p, const hds_predict_params *params, float *noise,
+                                   hds_error *error)
 {
-    hds_attention_params a = { .latents = latents,
-                               .timesteps = timesteps,
-                               .text = text,
-                               .count = count,
-                               .h = h,
-                               .w = w,
-                               .controls = controls };
-    hds_status status = check(p, &a, error);
-    prior_request request = request_of(&a, noise);
+    hds_status status = check(p, params, error);
+    prior_request request = request_of(params, noise);
     return status == HDS_OK ? prior_predict(p, &request, error) : status;
 }
 
@@ -104,7 +102,7 @@ static void take(void *context, const char *path, const tn *probabilities)
     capture *c = context;
     tn_context *cx = c->prior->cx;
     const int *tokens = c->params->tokens;
-    size_t pixels = c->params->count * c->rows * c->columns;
+    size_t pixels = c->params->predict.count * c->rows * c->columns;
     map *m = malloc(sizeof *m + pixels * c->tokens * sizeof *m->weights);
     float *all = malloc(pixels * HDS_TOKENS * sizeof *all);
     if (m && all) {
@@ -181,14 +179,17 @@ hds_status hds_prior_attention(hds_prior *p, const hds_attention_params *a,
         .prior = p, .params = a, .tokens = a->tokens ? a->token_count : HDS_TOKENS, .last = &c.first
     };
     *attention = NULL;
-    hds_status status = check(p, a, error);
+    hds_status status = check(p, &a->predict, error);
+    if (status == HDS_OK)
+        status = check_tokens(a, error);
     if (status != HDS_OK)
         return status;
     holder *h = calloc(1, sizeof *h);
-    float *noise = malloc(a->count * (size_t)p->unet.out_channels * a->h * a->w * sizeof *noise);
+    float *noise = malloc(a->predict.count * (size_t)p->unet.out_channels * a->predict.h *
+                          a->predict.w * sizeof *noise);
     if (!h || !noise)
         status = hds_raise(error, HDS_ERROR_MEMORY, "attention maps: out of memory");
-    prior_request request = request_of(a, noise);
+    prior_request request = request_of(&a->predict, noise);
     request.capture = &(unet_capture){ wants, take, &c };
     if (status == HDS_OK)
         status = prior_predict(p, &request, error);

@@ -3,6 +3,7 @@
 #include "prior_priv.h"
 
 #include <math.h>
+#include <string.h>
 
 static const char *const names[PRIOR_CONTROLS] = { "depth", "texture" };
 
@@ -82,53 +83,61 @@ void prior_controls_finish(hds_prior *p)
         weights_destroy(&p->controls[i].weights);
 }
 
-typedef struct asked {
-    const float *picture;
-    double scale;
-} asked;
-
-static asked get(const hds_controls *controls, int i)
+/* Which net; -1: there is none of this name. */
+static int index_of(const hds_control *control)
 {
-    const float *picture = i ? controls->texture : controls->depth;
-    float scale = i ? controls->texture_scale : controls->depth_scale;
-    return (asked){ picture, scale == 0 ? 1 : scale };
+    for (int i = 0; control->net && i < PRIOR_CONTROLS; i++)
+        if (!strcmp(control->net, names[i]))
+            return i;
+    return -1;
 }
 
-hds_status prior_controls_check(const hds_prior *p, const hds_controls *controls, hds_error *error)
+hds_status prior_controls_check(const hds_prior *p, const hds_control *controls, size_t count,
+                                hds_error *error)
 {
-    for (int i = 0; controls && i < PRIOR_CONTROLS; i++) {
-        asked one = get(controls, i);
-        if (one.picture && !p->controls[i].weights)
+    if (count > HDS_MAX_CONTROLS)
+        return hds_raise(error, HDS_ERROR_ARGUMENT, "%zu controls, expected at most %d", count,
+                         HDS_MAX_CONTROLS);
+    for (size_t k = 0; k < count; k++) {
+        const hds_control *c = &controls[k];
+        int i = index_of(c);
+        if (i < 0)
+            return hds_raise(error, HDS_ERROR_ARGUMENT,
+                             "controls[%zu]: net is \"%.40s\", expected depth or texture", k,
+                             c->net ? c->net : "");
+        if (!p->controls[i].weights)
             return hds_raise(error, HDS_ERROR_ARGUMENT,
                              "%s: %s was loaded without a ControlNet for it: name its folder when "
                              "the prior is loaded",
                              names[i], p->path);
-        if (!isfinite(one.scale))
+        if (!c->image)
+            return hds_raise(error, HDS_ERROR_ARGUMENT, "%s: its image is missing", names[i]);
+        if (!isfinite(c->scale))
             return hds_raise(error, HDS_ERROR_ARGUMENT, "%s_scale is %g, expected a finite number",
-                             names[i], one.scale);
+                             names[i], (double)c->scale);
     }
     return HDS_OK;
 }
 
-const unet_residuals *prior_controls_apply(hds_prior *p, const hds_controls *controls, int copies,
+const unet_residuals *prior_controls_apply(hds_prior *p, const prior_request *r, int copies,
                                            const tn *latents, const float *timesteps,
                                            const tn *text, unet_residuals *sum)
 {
     tn_context *cx = p->cx;
     bool any = false;
-    int64_t n = tn_dim(cx, latents, 0), h = tn_dim(cx, latents, 2), w = tn_dim(cx, latents, 3);
-    for (int i = 0; controls && i < PRIOR_CONTROLS; i++) {
-        asked one = get(controls, i);
-        if (!one.picture)
+    int64_t n = (int64_t)r->count, h = (int64_t)r->h, w = (int64_t)r->w;
+    for (size_t k = 0; k < r->control_count; k++) {
+        const hds_control *c = &r->controls[k];
+        prior_control *net = &p->controls[index_of(c)];
+        if (c->scale == 0)
             continue;
-        const tn *x = tn_from_f32(cx, one.picture,
-                                  TN_SHAPE(n / copies, PRIOR_FACTOR * h, PRIOR_FACTOR * w, 3));
+        const tn *x = tn_from_f32(cx, c->image, TN_SHAPE(n, PRIOR_FACTOR * h, PRIOR_FACTOR * w, 3));
         x = tn_permute(cx, x, TN_SHAPE(0, 3, 1, 2));
         x = prior_repeat(cx, x, copies);
-        at root = at_root(cx, p->controls[i].weights);
+        at root = at_root(cx, net->weights);
         unet_residuals more;
-        controlnet_forward(&p->controls[i].config, &root, latents, timesteps, n, text, x, one.scale,
-                           &more);
+        controlnet_forward(&net->config, &root, latents, timesteps, copies * n, text, x,
+                           (double)c->scale, &more);
         if (any)
             unet_residuals_add(cx, sum, &more);
         else

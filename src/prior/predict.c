@@ -42,8 +42,7 @@ static hds_status run_branches(hds_prior *p, const prior_request *r, int branche
         text = tn_cat(cx, states, branches, 0);
     }
     unet_residuals sum;
-    const unet_residuals *added =
-        prior_controls_apply(p, r->controls, branches, x, timesteps, text, &sum);
+    const unet_residuals *added = prior_controls_apply(p, r, branches, x, timesteps, text, &sum);
     tn *y = unet_forward_with(&p->unet, &root, x, timesteps, branches * n, text,
                               &(unet_extras){ added, r->capture });
     prior_take(p, "predictions", y, out,
@@ -55,7 +54,7 @@ static hds_status check(const hds_prior *p, const prior_request *r, hds_error *e
 {
     hds_status status = prior_check_size(r->count, r->h, r->w, 1, error);
     if (status == HDS_OK)
-        status = prior_controls_check(p, r->controls, error);
+        status = prior_controls_check(p, r->controls, r->control_count, error);
     if (status == HDS_OK)
         status = prior_check_timesteps(p, r->timesteps, r->count, error);
     if (status == HDS_OK && prior_edits(p) && !r->image)

@@ -58,12 +58,12 @@ HDS_NODISCARD hds_status prior_lora_load(hds_prior *p, const hds_lora *lora, hds
 HDS_NODISCARD hds_status prior_controls_load(hds_prior *p, const hds_prior_params *params,
                                              hds_error *error);
 void prior_controls_finish(hds_prior *p);
-/* That what is asked for was loaded; controls may be NULL. */
-HDS_NODISCARD hds_status prior_controls_check(const hds_prior *p, const hds_controls *controls,
-                                              hds_error *error);
-/* latents (copies count,4,h,w), with the pictures of `count` for each copy. -> sum, or NULL where
+/* That the nets of `controls` were loaded. */
+HDS_NODISCARD hds_status prior_controls_check(const hds_prior *p, const hds_control *controls,
+                                              size_t count, hds_error *error);
+/* latents (copies count,4,h,w), with the request's images for each copy. -> sum, or NULL where
  * nothing is asked for. */
-const unet_residuals *prior_controls_apply(hds_prior *p, const hds_controls *controls, int copies,
+const unet_residuals *prior_controls_apply(hds_prior *p, const prior_request *r, int copies,
                                            const tn *latents, const float *timesteps,
                                            const tn *text, unet_residuals *sum);
 

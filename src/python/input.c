@@ -345,15 +345,14 @@ static bool get_control(python_input *in, PyObject *object, const char *name, si
 bool python_controls_get(python_controls *c, size_t count, size_t height, size_t width)
 {
     PyObject *const objects[] = { c->depth, c->texture };
-    const float scales[] = { c->values.depth_scale, c->values.texture_scale };
-    const float **pictures[] = { &c->values.depth, &c->values.texture };
+    const float scales[] = { c->depth_scale, c->texture_scale };
     static const char *const names[] = { "depth", "texture" };
     for (int i = 0; i < 2; i++) {
         if (objects[i] == Py_None)
             continue;
         if (!get_control(&c->inputs[i], objects[i], names[i], count, height, width))
             return false;
-        *pictures[i] = scales[i] == 0 ? NULL : c->inputs[i].data;
+        c->list[c->count++] = (hds_control){ names[i], c->inputs[i].data, scales[i] };
     }
     return true;
 }

@@ -85,6 +85,18 @@ static void finish_inputs(inputs *in)
     python_controls_finish(&in->controls);
 }
 
+static hds_predict_params params_of(const inputs *in)
+{
+    return (hds_predict_params){ .count = in->latents.shape[0],
+                                 .h = in->latents.shape[2],
+                                 .w = in->latents.shape[3],
+                                 .latents = in->latents.data,
+                                 .timesteps = in->timesteps.data,
+                                 .text = in->text.data,
+                                 .controls = in->controls.list,
+                                 .control_count = in->controls.count };
+}
+
 PyObject *python_predict_noise(PyObject *self, PyObject *arguments, PyObject *keywords)
 {
     static char *names[] = { "latents",     "timestep", "text",          "depth",
@@ -95,8 +107,8 @@ PyObject *python_predict_noise(PyObject *self, PyObject *arguments, PyObject *ke
     if (!python_prior_get(state, self, "self", &in.prior) ||
         !PyArg_ParseTupleAndKeywords(arguments, keywords, "OOO|OfOf:predict_noise", names,
                                      &in.objects[0], &in.objects[1], &in.objects[2],
-                                     &in.controls.depth, &in.controls.values.depth_scale,
-                                     &in.controls.texture, &in.controls.values.texture_scale))
+                                     &in.controls.depth, &in.controls.depth_scale,
+                                     &in.controls.texture, &in.controls.texture_scale))
         return NULL;
     void *noise;
     if (get_inputs(&in))
@@ -104,11 +116,9 @@ PyObject *python_predict_noise(PyObject *self, PyObject *arguments, PyObject *ke
     if (view) {
         hds_error error = { .status = HDS_OK };
         hds_status status;
-        const size_t *shape = in.latents.shape;
+        const hds_predict_params params = params_of(&in);
         Py_BEGIN_ALLOW_THREADS
-        status = hds_prior_predict_noise(in.prior, in.latents.data, shape[0], shape[2], shape[3],
-                                         in.timesteps.data, in.text.data, &in.controls.values,
-                                         noise, &error);
+        status = hds_prior_predict_noise(in.prior, &params, noise, &error);
         Py_END_ALLOW_THREADS
         if (status != HDS_OK) {
             Py_DECREF(view);
@@ -181,9 +191,8 @@ PyObject *python_attention_maps(PyObject *self, PyObject *arguments, PyObject *k
     if (!python_prior_get(state, self, "self", &in.prior) ||
         !PyArg_ParseTupleAndKeywords(arguments, keywords, "OOO|$OOOfOf:attention_maps", names,
                                      &in.objects[0], &in.objects[1], &in.objects[2], &tokens_object,
-                                     &heights_object, &in.controls.depth,
-                                     &in.controls.values.depth_scale, &in.controls.texture,
-                                     &in.controls.values.texture_scale))
+                                     &heights_object, &in.controls.depth, &in.controls.depth_scale,
+                                     &in.controls.texture, &in.controls.texture_scale))
         return NULL;
     size_t *token_list = NULL, *heights = NULL;
     int tokens[HDS_TOKENS];
@@ -199,13 +208,7 @@ PyObject *python_attention_maps(PyObject *self, PyObject *arguments, PyObject *k
     if (good) {
         for (size_t i = 0; i < params.token_count; i++)
             tokens[i] = (int)token_list[i];
-        params.latents = in.latents.data;
-        params.timesteps = in.timesteps.data;
-        params.text = in.text.data;
-        params.count = in.latents.shape[0];
-        params.h = in.latents.shape[2];
-        params.w = in.latents.shape[3];
-        params.controls = &in.controls.values;
+        params.predict = params_of(&in);
         params.tokens = token_list ? tokens : NULL;
         params.heights = heights;
         hds_attention *attention = NULL;

@@ -96,14 +96,16 @@ extern const char python_draw_cameras_doc[];
 /* Pictures for ControlNets, each an array or None, and their scales. Begin with PYTHON_CONTROLS. */
 typedef struct python_controls {
     PyObject *depth, *texture; /* borrowed */
+    float depth_scale, texture_scale;
     python_input inputs[2];
-    hds_controls values;
+    hds_control list[2]; /* (count) */
+    size_t count;
 } python_controls;
 #define PYTHON_CONTROLS                                                                            \
     {                                                                                              \
-        .depth = Py_None, .texture = Py_None, .values = {.depth_scale = 1, .texture_scale = 1 }    \
+        .depth = Py_None, .texture = Py_None, .depth_scale = 1, .texture_scale = 1                 \
     }
-/* (count, height, width, 3), or with count 0 (height, width, 3). A scale of 0 leaves one out. */
+/* (count, height, width, 3), or with count 0 (height, width, 3). */
 bool python_controls_get(python_controls *c, size_t count, size_t height, size_t width);
 void python_controls_finish(python_controls *c);
 

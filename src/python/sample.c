@@ -127,12 +127,12 @@ PyObject *python_sample(PyObject *self, PyObject *arguments, PyObject *keywords)
     python_controls controls = PYTHON_CONTROLS;
     unsigned long long seed = 0;
     hds_prior *prior;
-    if (!PyArg_ParseTupleAndKeywords(
-            arguments, keywords, "s|$szifKOffOOOOfOfO:sample", names, &params.prompt,
-            &params.negative_prompt, &params.scheduler, &params.steps, &params.guidance_scale,
-            &seed, &image, &params.strength, &params.image_guidance_scale, &noise, &height, &width,
-            &controls.depth, &controls.values.depth_scale, &controls.texture,
-            &controls.values.texture_scale, &on_progress) ||
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "s|$szifKOffOOOOfOfO:sample", names,
+                                     &params.prompt, &params.negative_prompt, &params.scheduler,
+                                     &params.steps, &params.guidance_scale, &seed, &image,
+                                     &params.strength, &params.image_guidance_scale, &noise,
+                                     &height, &width, &controls.depth, &controls.depth_scale,
+                                     &controls.texture, &controls.texture_scale, &on_progress) ||
         !python_prior_get(state, self, "self", &prior) ||
         !get_size(height, "height", &params.height) || !get_size(width, "width", &params.width))
         return NULL;
@@ -163,7 +163,8 @@ PyObject *python_sample(PyObject *self, PyObject *arguments, PyObject *keywords)
                          (size_t[]){ 1, 4, rows / 8, columns / 8 }) &&
                python_controls_get(&controls, 0, rows, columns);
         params.noise = start.data;
-        params.controls = controls.values;
+        params.controls = controls.list;
+        params.control_count = controls.count;
     }
     watch w = { .state = state, .on_progress = on_progress == Py_None ? NULL : on_progress };
     if (good)

@@ -79,12 +79,16 @@ static void latent_gradient(const scene *s, int view, float *gradient)
     for (int i = 0; i < LATENT; i++)
         noisy[i] = (float)(sqrt(abar) * latents[i] + sqrt(1 - abar) * noise[i]);
     size_t side = TOY_SIZE / 8;
-    toy_ok(hds_prior_predict_noise(s->prior, noisy, 1, side, side, &s->timesteps[view],
-                                   s->text.negatives, NULL, null, &error),
+    toy_ok(hds_prior_predict_noise(s->prior,
+                                   &(hds_predict_params){ 1, side, side, noisy, &s->timesteps[view],
+                                                          s->text.negatives, NULL, 0 },
+                                   null, &error),
            &error);
-    toy_ok(hds_prior_predict_noise(s->prior, noisy, 1, side, side, &s->timesteps[view],
-                                   s->text.sides + s->sides[view] * s->text.states, NULL, text,
-                                   &error),
+    toy_ok(hds_prior_predict_noise(
+               s->prior,
+               &(hds_predict_params){ 1, side, side, noisy, &s->timesteps[view],
+                                      s->text.sides + s->sides[view] * s->text.states, NULL, 0 },
+               text, &error),
            &error);
     for (int i = 0; i < LATENT; i++) {
         double guided = null[i] + (double)s->batch.guidance_scale * (text[i] - null[i]);

@@ -24,8 +24,10 @@ static void check_prediction(parity *c, hds_prior *prior, const float *states, c
     io_to_f32(t->data, t->dtype, &timestep, 1);
     for (size_t i = 0; i < count; i++)
         timesteps[i] = timestep;
-    parity_status(hds_prior_predict_noise(prior, latents, count, h, w, timesteps, states, NULL,
-                                          noise, &error),
+    parity_status(hds_prior_predict_noise(
+                      prior,
+                      &(hds_predict_params){ count, h, w, latents, timesteps, states, NULL, 0 },
+                      noise, &error),
                   &error);
     parity_check_numbers(c, name, noise, numbers);
     free(latents);

@@ -109,6 +109,7 @@ void parity_sample(parity *c)
     const json_t *texts = json_object_get(params, "texts_uncond_cond");
     const io_tensor *noise = parity_find(c, "noise");
     size_t h = (size_t)noise->shape[2], w = (size_t)noise->shape[3], pixels = 64 * h * w;
+    hds_control control;
     hds_sample_params s = { .prompt = json_string_value(json_array_get(texts, 1)),
                             .negative_prompt = json_string_value(json_array_get(texts, 0)),
                             .steps = (int)parity_parameter(c, "steps"),
@@ -131,8 +132,9 @@ void parity_sample(parity *c)
     }
     if (controlled) {
         to_rows(parity_numbers(c, "controlnet_cond"), pixels, start);
-        s.controls.depth = start;
-        s.controls.depth_scale = (float)parity_parameter(c, "conditioning_scale");
+        control = (hds_control){ "depth", start, (float)parity_parameter(c, "conditioning_scale") };
+        s.controls = &control;
+        s.control_count = 1;
     }
     parity_status(hds_prior_sample(prior, &s, image, &error), &error);
     compare_decoded(c, run.last, h, w);

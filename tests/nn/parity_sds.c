@@ -87,13 +87,12 @@ static void predict(parity *c, const worked *k, float timestep, const float *noi
     parity_check_numbers(c, "encoder_hidden_states", states, 2 * text);
 
     float *picture = NULL;
-    hds_controls controls = { 0 };
+    hds_control control = { .net = NULL };
     if (json_array_size(json_object_get(c->entry, "models")) > 1) {
         picture = numbers(k->image);
         to_pixels(k, parity_numbers(c, "controlnet_cond"), picture);
-        controls =
-            (hds_controls){ .depth = picture,
-                            .depth_scale = (float)parity_parameter(c, "conditioning_scale") };
+        control =
+            (hds_control){ "depth", picture, (float)parity_parameter(c, "conditioning_scale") };
     }
     prior_request g = { .count = 1,
                         .h = k->h,
@@ -103,7 +102,8 @@ static void predict(parity *c, const worked *k, float timestep, const float *noi
                         .text = states + text,
                         .negative = states,
                         .guidance_scale = *parity_numbers(c, "guidance_scale"),
-                        .controls = &controls,
+                        .controls = &control,
+                        .control_count = control.net != NULL,
                         .noise = noise,
                         .uncond = uncond,
                         .cond = cond };

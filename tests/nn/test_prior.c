@@ -107,14 +107,16 @@ static void bad_arguments_are_refused_and_do_not_stick(void **state)
                    &error, "8x0");
     for (int i = 0; i < 3; i++) {
         t = (float[]){ -1, 1000, NAN }[i];
-        parity_refused(
-            hds_prior_predict_noise(p, latents, 1, SIDE, SIDE, &t, text, NULL, noise, &error),
-            HDS_ERROR_ARGUMENT, &error, "timestep");
+        parity_refused(hds_prior_predict_noise(
+                           p, &(hds_predict_params){ 1, SIDE, SIDE, latents, &t, text, NULL, 0 },
+                           noise, &error),
+                       HDS_ERROR_ARGUMENT, &error, "timestep");
     }
     t = 500;
     latents[7] = NAN;
     parity_refused(
-        hds_prior_predict_noise(p, latents, 1, SIDE, SIDE, &t, text, NULL, noise, &error),
+        hds_prior_predict_noise(
+            p, &(hds_predict_params){ 1, SIDE, SIDE, latents, &t, text, NULL, 0 }, noise, &error),
         HDS_ERROR_ARGUMENT, &error, "latents: number 7 is nan, expected a finite one");
     parity_refused(hds_prior_decode_latents(p, latents, 1, SIDE, SIDE, image, &error),
                    HDS_ERROR_ARGUMENT, &error, "latents: number 7 is nan");
@@ -125,11 +127,14 @@ static void bad_arguments_are_refused_and_do_not_stick(void **state)
     image[5] = 0;
     text[3] = NAN;
     parity_refused(
-        hds_prior_predict_noise(p, latents, 1, SIDE, SIDE, &t, text, NULL, noise, &error),
+        hds_prior_predict_noise(
+            p, &(hds_predict_params){ 1, SIDE, SIDE, latents, &t, text, NULL, 0 }, noise, &error),
         HDS_ERROR_ARGUMENT, &error, "text: number 3 is nan");
     text[3] = 0;
-    parity_status(hds_prior_predict_noise(p, latents, 1, SIDE, SIDE, &t, text, NULL, noise, &error),
-                  &error);
+    parity_status(
+        hds_prior_predict_noise(
+            p, &(hds_predict_params){ 1, SIDE, SIDE, latents, &t, text, NULL, 0 }, noise, &error),
+        &error);
 }
 
 static void pictures_go_there_and_back(void **state)
@@ -183,7 +188,8 @@ static void *predict(void *argument)
         latents[i] = sinf((float)i);
     hds_status status = HDS_ERROR_MEMORY;
     for (int i = 0; text && noise && i < 5; i++)
-        status = hds_prior_predict_noise(p, latents, 1, SIDE, SIDE, &t, text, NULL, noise, NULL);
+        status = hds_prior_predict_noise(
+            p, &(hds_predict_params){ 1, SIDE, SIDE, latents, &t, text, NULL, 0 }, noise, NULL);
     free(text);
     if (status != HDS_OK) {
         free(noise);

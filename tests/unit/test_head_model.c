@@ -340,7 +340,7 @@ static void test_head_copies_what_it_is_given(void **state)
     char prompt[] = "a head";
     float shape[] = { 3 };
     uint8_t texture[] = { 1, 2, 3 };
-    hds_history history[] = { { 1, 2, 3, 4, 5 } };
+    hds_history history[] = { { "geometry", 2, 3, 4, 5, 6 } };
     const hds_head_params params = { .model = m,
                                      .prompt = prompt,
                                      .coefficients = { shape, 1 },

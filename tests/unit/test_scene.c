@@ -171,8 +171,8 @@ static int setup(void **state)
         texture[i] = (uint8_t)(37 * i + i / 48);
     static const float shape[SHAPES] = { 1.5f, -.7f }, expression[EXPRESSIONS] = { .3f, 0, 1 };
     static const float pose[3 * JOINTS] = { 0, .2f, 0, .1f, 0, 0 };
-    static const hds_history history[] = { { 0, 0, 412.5f, 3.25f, .125f },
-                                           { 1, 7, 1.f / 3, 2e-7f, .5f } };
+    static const hds_history history[] = { { "geometry", 0, 412.5f, 3.25f, .125f, 1.5f },
+                                           { "texture", 7, 1.f / 3, 2e-7f, .5f, 1e9f } };
     hds_head_params params = {
         .model = model,
         .prompt = "\303\204 head with a \"long\" nose",

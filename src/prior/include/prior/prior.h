@@ -84,9 +84,10 @@ typedef struct prior_request {
     const float *text;      /* (count,77,C) */
     const float *negative;  /* (count,77,C), or NULL: no guidance, one branch */
     float guidance_scale;
-    const hds_controls *controls; /* or NULL */
-    const float *image;           /* (count,4,h,w) InstructPix2Pix only: posterior means of the
-                                     image that is edited, not scaled; else NULL */
+    const hds_control *controls; /* (control_count), or NULL */
+    size_t control_count;
+    const float *image; /* (count,4,h,w) InstructPix2Pix only: posterior means of the
+                           image that is edited, not scaled; else NULL */
     float image_guidance_scale;
     bool raw;                    /* the network's output as it is, be it v, in place of the noise */
     const unet_capture *capture; /* of a request without guidance; or NULL */
