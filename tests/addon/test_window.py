@@ -23,4 +23,5 @@ def test_window(blender):
     assert result.read_text() == "ok"
     assert code == 0, "Blender did not leave cleanly"
     assert {p.name for p in blender.out.glob("*.png")} >= {
-        "1-panel.png", "2-geometry.png", "3-texture.png", "4-done.png", "5-refused.png"}
+        "1-panel.png", "2-geometry.png", "3-texture.png", "4-done.png", "5-refused.png",
+        "6-advanced.png"}

@@ -164,6 +164,7 @@ def script():
 
     yield from escape(session)
     yield from mismatch(session)
+    yield from advanced_panel()
     with here():
         bpy.context.view_layer.objects.active = bpy.data.objects["Head"]
     yield from undo_to_a_preview(session)
@@ -262,6 +263,28 @@ def mismatch(session):
             raise AssertionError("another topology was taken")
     yield from pause(10)
     shoot("5-refused.png")
+
+
+def advanced_panel():
+    """Its options, in a copy of the panel that is open; one is changed, and reset."""
+    from headsds_addon.ops import options
+    from headsds_addon.ui import advanced
+    opened = type("HEADSDS_PT_opened", (bpy.types.Panel,), {
+        "bl_label": "Advanced", "bl_space_type": "VIEW_3D", "bl_region_type": "UI",
+        "bl_category": "HeadSDS", "bl_order": -1, "draw": advanced.HEADSDS_PT_advanced.draw})
+    assert advanced.HEADSDS_PT_advanced.poll(bpy.context)
+    bpy.utils.register_class(opened)
+    group = bpy.context.scene.headsds.advanced
+    name = options.stages["texture"]["guidance_scale"]
+    before = getattr(group, name)
+    setattr(group, name, before + 5)
+    yield from pause(10)
+    shoot("6-advanced.png")
+    with here():
+        assert bpy.ops.headsds.reset_options() == {"FINISHED"}
+    assert getattr(group, name) == before
+    bpy.utils.unregister_class(opened)
+    yield from pause()
 
 
 def step():
