@@ -103,12 +103,26 @@ HDS_API HDS_NODISCARD hds_status hds_head_model_vertices_adjoint(
     const hds_head_model *model, const hds_coefficients *coefficients, size_t count,
     const float *dvertices, const hds_gradients *gradients, hds_error *error);
 
+/* A mesh of polygons. */
+typedef struct hds_polygons {
+    size_t vertex_count, polygon_count;
+    const uint32_t *sizes;   /* (polygon_count) corners of each */
+    const uint32_t *corners; /* (sum of sizes) their vertices in a row */
+    const float *vertices;   /* (vertex_count, 3) in any unit and axes, or NULL */
+} hds_polygons;
+/* order (vertex_count) is set: for each vertex of a mesh with the model's topology the model's. The
+ * triangles must be the model's once polygons are split, in any order; where connections leave a
+ * choice, as between two eyeballs, vertices decide. HDS_ERROR_ARGUMENT says what differs first. */
+HDS_API HDS_NODISCARD hds_status hds_head_model_match(const hds_head_model *model,
+                                                      const hds_polygons *mesh, uint32_t *order,
+                                                      hds_error *error);
+
 /* A mesh of the model's topology taken apart: where it lies, what the model explains of it, and
  * what is left, a sculptor's work. With head = vertices of shape and expression at the template's
  * own rest, where not even the base pose turns a joint (pose = -base_pose),
  *   mesh_i = scale rotation (head_i + offsets_i) + translation
- * to float precision; a similarity as Umeyama's (1991), coefficients under a unit Gaussian prior
- * that gives way where 0.05 mm, root mean square, are gained a standard deviation. */
+ * to float precision; a similarity as Umeyama's (1991). Coefficients have a standard-normal prior:
+ * one standard deviation costs as much as a residual of 0.05 mm, root mean square. */
 typedef struct hds_fit_params {
     const float *vertices; /* (vertex_count, 3) of the mesh in the model's order, any unit and axes,
                               not mirrored */

@@ -14,6 +14,7 @@
 #include "headsds/render.h"
 #include "headsds/report.h"
 #include "headsds/sample.h"
+#include "headsds/threads.h"
 #include "headsds/uv.h"
 #include "headsds/version.h"
 #include "headsds/view.h"

@@ -37,6 +37,9 @@ typedef struct hds_render_params {
 HDS_API HDS_NODISCARD hds_status hds_head_render(const hds_head *head,
                                                  const hds_render_params *params, uint8_t *pixels,
                                                  hds_error *error);
+/* pixels (height, width, 3) sRGB, row 0 at the top; written beside `path` and renamed. */
+HDS_API HDS_NODISCARD hds_status hds_write_png(const char *path, const uint8_t *pixels,
+                                               size_t width, size_t height, hds_error *error);
 
 #ifdef __cplusplus
 }

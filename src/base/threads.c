@@ -4,6 +4,8 @@
  * not, so results do not depend on the number of threads. */
 #include "base/base.h"
 
+#include "headsds/threads.h"
+
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -104,6 +106,16 @@ void threads_set_count(int count)
     pthread_mutex_lock(&pool.lock);
     pool.wanted = count < 0 ? 0 : count > MAX_THREADS ? MAX_THREADS : count;
     pthread_mutex_unlock(&pool.lock);
+}
+
+void hds_set_thread_count(int count)
+{
+    threads_set_count(count);
+}
+
+int hds_thread_count(void)
+{
+    return threads_count();
 }
 
 /* The child of a fork has none of the threads and locks that its parent may have held. */

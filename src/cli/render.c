@@ -134,7 +134,7 @@ static hds_status draw(pictures *p, const hds_head *head, size_t index, json_t *
     if (status == HDS_OK)
         status = hds_head_render(head, &one, pixels, error);
     if (status == HDS_OK)
-        status = io_png_write(name, pixels, one.size, one.size, 3, error);
+        status = hds_write_png(name, pixels, (size_t)one.size, (size_t)one.size, error);
     if (status == HDS_OK)
         json_array_append_new(files, json_string(name));
     hds_free(pixels);

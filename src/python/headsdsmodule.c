@@ -13,9 +13,9 @@
  * One file a type; nothing here knows how heads are made. */
 #include "python.h"
 
+#include "headsds/head_model.h"
+#include "headsds/render.h"
 #include "headsds/version.h"
-#include "io/io.h"
-#include "mesh/mesh.h"
 
 #include <math.h>
 #include <string.h>
@@ -73,15 +73,11 @@ static PyObject *write_png(PyObject *module, PyObject *arguments)
         return NULL;
     if (!get_bytes(&image, object, &copy, &bytes))
         goto done;
-    if (image.count == 0 || image.shape[0] > INT32_MAX || image.shape[1] > INT32_MAX) {
-        PyErr_Format(PyExc_ValueError, "image: %zu x %zu pixels", image.shape[0], image.shape[1]);
-        goto done;
-    }
     const char *file = PyBytes_AsString(path);
     hds_error error = { .status = HDS_OK };
     hds_status status;
     Py_BEGIN_ALLOW_THREADS
-    status = io_png_write(file, bytes, (int)image.shape[1], (int)image.shape[0], 3, &error);
+    status = hds_write_png(file, bytes, image.shape[1], image.shape[0], &error);
     Py_END_ALLOW_THREADS
     result = status == HDS_OK ? Py_NewRef(Py_None) : python_raise(state, status, &error);
 done:
@@ -125,26 +121,6 @@ static bool match_inputs_get(match_inputs *in, PyObject *sizes, PyObject *corner
     return false;
 }
 
-static hds_status match(const hds_head_model *model, const mesh_polygons *mesh, uint32_t *order,
-                        hds_error *error)
-{
-    hds_head_model_info info;
-    hds_head_model_get_info(model, &info);
-    float *vertices = mesh->vertices ? hds_alloc(info.vertex_count, 3 * sizeof *vertices) : NULL;
-    mesh_triangles triangles = { info.vertex_count, info.face_count, info.faces, vertices };
-    hds_status status = HDS_OK;
-    if (mesh->vertices && !vertices)
-        status =
-            hds_raise(error, HDS_ERROR_MEMORY, "no memory for %zu vertices", info.vertex_count);
-    else if (vertices)
-        status =
-            hds_head_model_vertices(model, &(hds_coefficients){ .shape = NULL }, vertices, error);
-    if (status == HDS_OK)
-        status = mesh_match(&triangles, mesh, order, error);
-    hds_free(vertices);
-    return status;
-}
-
 static PyObject *match_topology(PyObject *module, PyObject *arguments)
 {
     const python_state *state = PyModule_GetState(module);
@@ -169,12 +145,12 @@ static PyObject *match_topology(PyObject *module, PyObject *arguments)
     if (match_inputs_get(&in, sizes, corners, positions, vertex_count))
         view = python_array_new(state, 'I', 1, extents, &order);
     if (view) {
-        const mesh_polygons mesh = { (size_t)vertex_count, in.sizes.count, in.sizes.data,
-                                     in.corners.data, in.positions.data };
+        const hds_polygons mesh = { (size_t)vertex_count, in.sizes.count, in.sizes.data,
+                                    in.corners.data, in.positions.data };
         hds_error error = { .status = HDS_OK };
         hds_status status;
         Py_BEGIN_ALLOW_THREADS
-        status = match(model, &mesh, order, &error);
+        status = hds_head_model_match(model, &mesh, order, &error);
         Py_END_ALLOW_THREADS
         if (status != HDS_OK) {
             Py_DECREF(view);

@@ -2,6 +2,8 @@
 /* Pictures of a head: drawn at twice the size and averaged, colours in linear light. */
 #include "headsds/render.h"
 
+#include "io/io.h"
+
 #include "image/image.h"
 #include "raster/raster.h"
 #include "view/view.h"
@@ -267,3 +269,12 @@ hds_status hds_head_render(const hds_head *head, const hds_render_params *params
 }
 
 /* ---- light ---- */
+
+hds_status hds_write_png(const char *path, const uint8_t *pixels, size_t width, size_t height,
+                         hds_error *error)
+{
+    if (width < 1 || height < 1 || width > INT32_MAX || height > INT32_MAX)
+        return hds_raise(error, HDS_ERROR_ARGUMENT, "%s: an image of %zux%zu pixels", path, width,
+                         height);
+    return io_png_write(path, pixels, (int)width, (int)height, 3, error);
+}

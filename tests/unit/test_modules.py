@@ -19,7 +19,7 @@ GEOMETRY = {'mesh', 'raster', 'head', 'headfile', 'view', 'render', 'asset'}
 NETWORK = {'tensor', 'nn', 'diffusion', 'prior', 'guide'}
 BOTH = {'texture', 'fit', 'learn'}
 # The module that each public header describes: those below it may not know it.
-PUBLIC = {'error.h': 'base', 'option.h': 'base', 'version.h': 'base', 'head_model.h': 'head',
+PUBLIC = {'error.h': 'base', 'option.h': 'base', 'version.h': 'base', 'threads.h': 'base', 'head_model.h': 'head',
           'head.h': 'head', 'view.h': 'view', 'render.h': 'render', 'report.h': 'render',
           'uv.h': 'render', 'asset.h': 'asset', 'prior.h': 'prior', 'sample.h': 'prior',
           'attention.h': 'prior', 'clip.h': 'prior', 'generate.h': 'guide', 'headsds.h': 'python'}
