@@ -146,7 +146,7 @@ DOC = (SOURCE / "docs" / "blender.md").read_text()
 def test_doc_lists_the_options(blender):
     code, text = blender.command("--help")
     assert code == 0
-    listed = re.findall(r"^\| `(--[\w-]+)(?: [A-Z=\[\]]+)?` \|", DOC, re.M)
+    listed = re.findall(r"^\| `(--[\w-]+)(?: [A-Z.=\[\]]+)?` \|", DOC, re.M)
     assert len(set(listed)) == len(listed) > 5
     assert set(listed) == set(re.findall(r"--[\w-]+", text)) - {"--help", "--python",
                                                                "--python-exit-code"}
