@@ -26,7 +26,7 @@ static struct {
     void *context;
     size_t count;
     int seats;        /* helpers that take part in this round */
-    atomic_int awake; /* helpers that look out before they sleep: those seats, or, where there is
+    atomic_int awake; /* helpers that spin before they sleep: those seats, or, where there is
                          no processor for each of them, -1: nor does the caller */
     atomic_size_t next;
 } pool = { .lock = PTHREAD_MUTEX_INITIALIZER,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From a picture to what the vision tower of CLIP sees: the shorter side resized, the centre cut
- * out, colours normalised; and the way back for gradients. Radford et al. 2021, section 2.5. */
+ * out, colours normalised; and the backward pass for gradients. Radford et al. 2021, section 2.5.
+ */
 #include "diffusion/diffusion.h"
 #include "image/image.h"
 

@@ -4,10 +4,10 @@
  * Across an edge whose image is known lies one triangle of the model, so in a mesh of triangles all
  * follows from the first. A polygon of more corners may be split in several ways, of which its
  * known corners leave some. Polygons with one way left are placed at once; with none, the last
- * guess was wrong; when all that is reached has several, one is guessed: that whose corners lie to
- * each other most as their images do, or, without positions, whose triangles stand together in the
- * model's list, for so a loader leaves them that has split a polygon. Guesses are taken back in the
- * reverse order, within a budget of triangles tried. */
+ * guess was wrong. When every reachable polygon has several, guess: prefer the one whose corner
+ * distances match best or, without positions, the one whose triangles are adjacent in the model's
+ * list, as a loader that splits polygons leaves them. Guesses are undone in the reverse order,
+ * within a budget of triangles tried. */
 #include "mesh_priv.h"
 
 #include "math/math.h"

@@ -2,9 +2,10 @@
 /* The picture inside of the surface, and the adjoint: attributes are interpolated for the pixels of
  * a segment (a stretch of a row) side by side, colour.c makes colours of them.
  *
- * On the way back the gradient of the picture becomes that before outlines were blended
+ * In the backward pass the gradient of the picture becomes that before outlines were blended
  * (silhouette.c), and what the pixels of a face add up to are the moments of its planes
- * (surface.c). Both ways go over the same segments, so the way back as a whole stands below. */
+ * (surface.c). Both ways go over the same segments, so the backward pass as a whole stands below.
+ */
 #include "raster_priv.h"
 
 #include <tgmath.h>

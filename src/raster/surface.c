@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is interpolated over a face as planes over the screen, so that shading a pixel is a few
- * multiplications, and the way back needs only moments: with q_k the planes of the barycentrics
- * (visible.c) and a_k the attribute at corner k,
+ * multiplications, and the backward pass needs only moments: with q_k the planes of the
+ * barycentrics (visible.c) and a_k the attribute at corner k,
  *
  *   A(x, y) = sum_k a_k q_k(x, y) = plane . (1, x, y),   plane = sum_k a_k plane_k
  *   M = sum over pixels of dA (1, x, y):   dplane_k += a_k M,   da_k += plane_k . M

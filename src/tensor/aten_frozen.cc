@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Layers in a graph that needs less for the way back than libtorch keeps. Where the weights are
-// frozen a convolution keeps nothing of its size, and a norm with SiLU its input; attention keeps
-// its inputs and makes the scores again, a slice at a time.
+// Layers in a graph that needs less for the backward pass than libtorch keeps. Where the weights
+// are frozen a convolution keeps nothing of its size, and a norm with SiLU its input; attention
+// keeps its inputs and makes the scores again, a slice at a time.
 #include "aten_priv.h"
 
 #include <torch/csrc/autograd/custom_function.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How OpenMP's threads wait for each other. By default libgomp's look out for milliseconds before
+/* How OpenMP's threads wait for each other. By default libgomp's spin for milliseconds before
  * they sleep; where other processes want the same processors, each wait then lasts until the
  * scheduler takes the processor away, and a network of small layers takes many times its share.
  *

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The whole geometry core there and back: coefficients -> head -> normals -> a grey picture with
- * silhouettes -> and its gradient down to the coefficients; at FLAME's sizes: 10,000 triangles,
- * 5,002 vertices, 150 components, 5 joints with their 36 correctives, 512 px.
+/* The whole geometry core forward and backward: coefficients -> head -> normals -> a grey picture
+ * with silhouettes -> and its gradient down to the coefficients; at FLAME's sizes: 10,000
+ * triangles, 5,002 vertices, 150 components, 5 joints with their 36 correctives, 512 px.
  *
  * Compared with the least time that memory allows: the bases read once each way, the picture and
  * its gradient, visibility and the mesh, at the speed of copying measured in the same run; and by
@@ -197,7 +197,7 @@ static void compare(int threads)
 static void scale(const char *name, const double *work, const int (*sizes)[3], int count)
 {
     double before = 0;
-    printf("%s: ms there and back, and growth over growth of the work (1: linear)\n", name);
+    printf("%s: ms forward and backward, and growth over growth of the work (1: linear)\n", name);
     for (int i = 0; i < count; i++) {
         bench *b = build(sizes[i][0], sizes[i][1], (size_t)sizes[i][2], 30);
         double least[PHASES], sum = measure(b, work[i] > 4 * work[0] ? 20 : 60, least);

@@ -120,8 +120,8 @@ static hds_status measure(parts *p, hds_error *error)
     return status;
 }
 
-/* Multiplications of one step: the encoder there and back (the gradient of its input costs as much
- * as its output), the UNet on both predictions. */
+/* Multiplications of one step: the encoder forward and backward (the gradient of its input costs as
+ * much as its output), the UNet on both predictions. */
 static hds_status count_flops(const char *folder, int views, hds_error *error)
 {
     tn_context *cx;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The encoder of Stable Diffusion's VAE with random weights on one picture of 512 px, and the way
  * back of a gradient to the picture: their speed as a share of the matrix-product peak measured in
- * the same run, and peak memory. The way back is counted as much work as the way there, which is
- * that of the gradient for the picture alone. */
+ * the same run, and peak memory. The backward pass is counted as much work as the forward pass,
+ * which is that of the gradient for the picture alone. */
 #include "bench.h"
 
 #include "diffusion/diffusion.h"
@@ -19,7 +19,7 @@ static const vae_config sd15 = {
 
 enum { SIDE = 512, PRODUCT = 2048, RUNS = 3 };
 
-/* Seconds there and back. */
+/* Seconds forward and backward. */
 static void run(tn_context *cx, const at *root, const tn *image, double *there, double *back)
 {
     size_t scope = tn_enter(cx);

@@ -88,7 +88,7 @@ class Peer:
 
 
 def ours(program):
-    """-> milliseconds there and back on two threads"""
+    """-> milliseconds forward and backward on two threads"""
     printed = subprocess.run([program, "compare"], capture_output=True, text=True, check=True).stdout
     return float(re.search(r"^2 threads:.* sum ([0-9.]+) ms", printed, re.MULTILINE).group(1))
 

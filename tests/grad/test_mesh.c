@@ -122,7 +122,7 @@ static void test_normals_adjoint(void **state)
 }
 #endif
 
-/* There and back on one face. */
+/* Forward and backward on one face. */
 static void try_face(const real vertices[9], const real dnormals[9], real normals[9],
                      real dvertices[9])
 {

@@ -191,7 +191,7 @@ static void attend_back_plainly(int queries, int keys, int width, const float *d
 static void the_gradient_of_attention_is_its_formula(void **state)
 {
     tn_context *cx = *state;
-    enum { Q = 1500, K = 3000, C = 2 }; /* more scores than the way back makes at a time */
+    enum { Q = 1500, K = 3000, C = 2 }; /* more scores than the backward pass makes at a time */
     tn *in[3] = { normal(cx, 0, 1, TN_SHAPE(1, Q, C)), normal(cx, 1, 1, TN_SHAPE(1, K, C)),
                   normal(cx, 2, 1, TN_SHAPE(1, K, C)) };
     tn *dy = normal(cx, 3, 1, TN_SHAPE(1, Q, C)), *grads[3];

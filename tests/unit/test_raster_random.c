@@ -127,7 +127,7 @@ static void expect_same_faces(uint64_t seed, const raster_state *s, const raster
     }
 }
 
-/* What outlines do to the picture, and to its gradient on the way back. */
+/* What outlines do to the picture, and to its gradient on the backward pass. */
 static void blend_plainly(const raster_state *s, const real *u, real *image, real *draw,
                           real *dscreen)
 {

@@ -27,8 +27,8 @@ typedef struct prior_device_params {
     const char *device, *dtype; /* as in hds_prior_params */
     int channels;               /* of the network, by which dtype "auto" decides */
 } prior_device_params;
-/* Makes a context on the device, whose name is new; *kept: what matrices are to be kept in. On
- * failure the caller destroys and frees what is not NULL. */
+/* Creates a context. *name: new string; *kept: dtype of the weight matrices. On failure the caller
+ * destroys and frees what is not NULL. */
 HDS_NODISCARD hds_status prior_device_open(tn_context **cx, char **name, tn_type *kept,
                                            const prior_device_params *params, hds_error *error);
 const char *prior_dtype_name(tn_type type);

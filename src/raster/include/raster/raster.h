@@ -121,8 +121,8 @@ bool raster_draw_adjoint(const raster_mesh *mesh, const real *normals, const ras
                          arena *scratch, const raster_state *state, const real *dimage,
                          real *dvertices, real *dnormals, real *dtexels, real *dlight);
 
-/* Several views of one mesh: image i is drawn for views[i] with scratch[i]. Threads are shared out
- * to whole views as far as that goes, the rest is drawn by all of them. False: out of memory. */
+/* Several views of one mesh: image i is drawn for views[i] with scratch[i]. Views are drawn one per
+ * thread; left-over views are drawn one at a time by all threads. False: out of memory. */
 bool raster_draw_views(const raster_mesh *mesh, const real *normals, const raster_view *views,
                        size_t count, arena *scratch, raster_state **states, real *const *images);
 /* The gradients are those of the views added up in order. dlights: (count) of 9, or NULL. False:
