@@ -281,7 +281,6 @@ static void *job_thread(void *argument)
     fit_run_finish(&job->run);
     fit_gallery_finish(&job->gallery);
     fit_seen_finish(&job->seen);
-    malloc_trim(0); /* many jobs in one process: what this thread freed, the next may not find */
     pthread_mutex_lock(&job->lock);
     job->error = error;
     job->progress.state = status == HDS_OK                ? HDS_JOB_DONE
@@ -395,4 +394,5 @@ void hds_job_destroy(hds_job **doomed)
     pthread_cond_destroy(&job->ended);
     pthread_mutex_destroy(&job->lock);
     hds_free(job);
+    malloc_trim(0); /* else many jobs in one process leave memory to each of their threads' arenas */
 }
