@@ -246,4 +246,23 @@ static inline hds_generate_params toy_params(const toy *t, int steps)
                                   .recipe = &toy_recipe };
 }
 
+static inline void toy_open(fit_run *run, const hds_generate_params *p)
+{
+    hds_error error = { 0 };
+    toy_ok(fit_run_init(run, p, &fit_built_in, &error), &error);
+}
+
+/* Takes up to `count` steps, preparation not counted; true when the run is done. */
+static inline bool toy_advance(fit_run *run, int count)
+{
+    hds_error error = { 0 };
+    bool done = false;
+    for (int i = 0; i < count && !done; i += !fit_run_preparing(run)) {
+        while (fit_run_preparing(run))
+            toy_ok(fit_run_step(run, &done, &error), &error);
+        toy_ok(fit_run_step(run, &done, &error), &error);
+    }
+    return done;
+}
+
 #endif
