@@ -47,6 +47,12 @@ static bool visit_state(fit_run *run, const state_visitor *to)
 
 /* ---- saving ---- */
 
+/* New; a float's nine digits are exact. */
+static char *text_of(const json_t *value)
+{
+    return json_dumps(value, JSON_ENCODE_ANY | JSON_SORT_KEYS | JSON_REAL_PRECISION(9));
+}
+
 typedef struct list {
     io_array arrays[MAX_ARRAYS];
     char names[MAX_ARRAYS][2 * HDS_NAME];
@@ -100,7 +106,7 @@ static void columns_finish(columns *c)
 hds_status fit_checkpoint_save(fit_run *run, const char *path, hds_error *error)
 {
     list *l = hds_alloc(1, sizeof *l);
-    char *record = json_dumps(run->record, JSON_SORT_KEYS | JSON_REAL_PRECISION(9));
+    char *record = text_of(run->record);
     columns c;
     bool good = columns_init(&c, run) && l && record;
     const state_visitor to = { add, l };
@@ -189,7 +195,7 @@ static bool first_difference(const json_t *ours, json_t *theirs, const char *at,
             if (json_object_get(ours, key))
                 continue;
             snprintf(place, size, "%s%s%s", at, at[0] ? "." : "", key);
-            *b = json_dumps(value, JSON_ENCODE_ANY | JSON_SORT_KEYS | JSON_REAL_PRECISION(9));
+            *b = text_of(value);
             return true;
         }
         return false;
@@ -197,9 +203,8 @@ static bool first_difference(const json_t *ours, json_t *theirs, const char *at,
     if (json_equal(ours, theirs))
         return false;
     snprintf(place, size, "%s", at);
-    *a = json_dumps(ours, JSON_ENCODE_ANY | JSON_SORT_KEYS | JSON_REAL_PRECISION(9));
-    *b = theirs ? json_dumps(theirs, JSON_ENCODE_ANY | JSON_SORT_KEYS | JSON_REAL_PRECISION(9))
-                : NULL;
+    *a = text_of(ours);
+    *b = theirs ? text_of(theirs) : NULL;
     return true;
 }
 
