@@ -6,8 +6,6 @@ extern "C" {
 #include "base/base.h"
 }
 
-#include <ATen/Parallel.h>
-
 #include <omp.h>
 #include <unistd.h>
 
@@ -56,6 +54,17 @@ void aten_use_threads(int threads)
         at::set_num_threads(threads);
         current = threads;
     }
+}
+
+aten_one_thread::aten_one_thread()
+    : before(omp_get_max_threads())
+{
+    omp_set_num_threads(1);
+}
+
+aten_one_thread::~aten_one_thread()
+{
+    omp_set_num_threads(before);
 }
 
 std::string aten_shape(const at::Tensor &x)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Layers in a graph that needs less for the backward pass than libtorch keeps. Where the weights
-// are frozen a convolution keeps nothing of its size, and a norm with SiLU its input; attention
-// keeps its inputs and makes the scores again, a slice at a time.
+// are frozen a convolution keeps nothing of its size; attention keeps its inputs and makes the
+// scores again, a slice at a time.
 #include "aten_priv.h"
 
 #include <torch/csrc/autograd/custom_function.h>
@@ -11,6 +11,18 @@
 using torch::autograd::AutogradContext;
 using torch::autograd::Function;
 using torch::autograd::tensor_list;
+
+// A convolution's dx, a picture at a time: of each window, then the sum where windows overlap.
+static at::Tensor spread_windows(const at::Tensor &dy, const at::Tensor &w,
+                                 const std::vector<int64_t> &sizes, int64_t stride, int64_t pad)
+{
+    at::Tensor dx = at::empty(sizes, w.options()), turned = w.flatten(1).t(), d = dy.contiguous();
+    for (int64_t i = 0; i < sizes[0]; i++)
+        dx[i].copy_(at::col2im(aten_mm(turned, d[i].flatten(1)), { sizes[2], sizes[3] },
+                               { w.size(2), w.size(3) }, { 1, 1 }, { pad, pad },
+                               { stride, stride }));
+    return dx;
+}
 
 namespace
 {
@@ -30,47 +42,17 @@ struct convolution : Function<convolution> {
     {
         at::Tensor w = c->get_saved_variables()[0];
         int64_t stride = c->saved_data["stride"].toInt(), pad = c->saved_data["pad"].toInt();
-        at::Tensor shape = at::empty(c->saved_data["sizes"].toIntVector(), w.options()); // not read
         if (w.size(2) == 1 && w.size(3) == 1 && stride == 1 && pad == 0)
             return { aten_conv2d(dy[0], w.transpose(0, 1).contiguous(), {}, 1, 0), {}, {}, {}, {} };
         if (w.size(2) == 3 && w.size(3) == 3 && stride == 1 && pad == 1)
             return {
                 aten_conv2d(dy[0], w.transpose(0, 1).flip({ 2, 3 }), {}, 1, 1), {}, {}, {}, {}
             };
-        at::Tensor dx = std::get<0>(at::convolution_backward(
-            dy[0], shape, w, at::OptionalIntArrayRef(), { stride, stride }, { pad, pad }, { 1, 1 },
-            false, { 0, 0 }, 1, { true, false, false }));
-        return { dx, {}, {}, {}, {} };
-    }
-};
-
-// silu(w (x - mean)/deviation + b), means and deviations over groups of channels.
-struct norm_silu : Function<norm_silu> {
-    static at::Tensor forward(AutogradContext *c, at::Tensor x, at::Tensor w, at::Tensor b,
-                              int64_t groups, double eps)
-    {
-        x = x.contiguous();
-        auto n = at::native_group_norm(x, w, b, x.size(0), x.size(1),
-                                       x.numel() / (x.size(0) * x.size(1)), groups, eps);
-        c->save_for_backward({ x, w, b });
-        c->saved_data["groups"] = groups;
-        c->saved_data["eps"] = eps;
-        return at::silu_(std::get<0>(n));
-    }
-    static tensor_list backward(AutogradContext *c, tensor_list dy)
-    {
-        auto saved = c->get_saved_variables();
-        at::Tensor &x = saved[0], &w = saved[1], &b = saved[2];
-        int64_t groups = c->saved_data["groups"].toInt(), batch = x.size(0), channels = x.size(1);
-        int64_t places = x.numel() / (batch * channels);
-        auto n = at::native_group_norm(x, w, b, batch, channels, places, groups,
-                                       c->saved_data["eps"].toDouble());
-        at::Tensor dn = at::silu_backward(dy[0].contiguous(), std::get<0>(n));
-        std::get<0>(n) = at::Tensor();
-        at::Tensor dx = std::get<0>(
-            at::native_group_norm_backward(dn, x, std::get<1>(n), std::get<2>(n), w, batch,
-                                           channels, places, groups, { true, false, false }));
-        return { dx, {}, {}, {}, {} };
+        return { spread_windows(dy[0], w, c->saved_data["sizes"].toIntVector(), stride, pad),
+                 {},
+                 {},
+                 {},
+                 {} };
     }
 };
 
@@ -121,12 +103,6 @@ at::Tensor aten_frozen_conv2d(const at::Tensor &x, const at::Tensor &w, const at
 {
     return convolution::apply(x, w, b.defined() ? b : at::zeros({ w.size(0) }, w.options()), stride,
                               pad); // arguments have to exist
-}
-
-at::Tensor aten_frozen_norm_silu(const at::Tensor &x, const at::Tensor &w, const at::Tensor &b,
-                                 int64_t groups, double eps)
-{
-    return norm_silu::apply(x, w, b, groups, eps);
 }
 
 at::Tensor aten_frozen_attention(const at::Tensor &q, const at::Tensor &k, const at::Tensor &v,

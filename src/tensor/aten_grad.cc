@@ -2,7 +2,6 @@
 // Reverse-mode gradients through libtorch's autograd, and the in-place steps that training takes.
 #include "aten_priv.h"
 
-#include <ATen/Parallel.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include <cmath>
@@ -47,6 +46,7 @@ double tn_global_norm(tn_context *cx, tn *const *grads, size_t count)
 {
     double sum = 0;
     aten_run(cx, "global_norm", [&] {
+        aten_one_thread alone;
         for (size_t i = 0; i < count; i++) {
             double norm = aten_get(grads[i]).detach().norm().item<double>();
             sum += norm * norm;

@@ -5,8 +5,6 @@
 #include "attend.h"
 #include "winograd.h"
 
-#include <ATen/Parallel.h>
-
 #include <cmath>
 
 // What a product is computed in: the type that its weights are kept in, where the device computes
@@ -165,7 +163,7 @@ tn *tn_linear(tn_context *cx, const tn *x, const tn *w, const tn *b)
 tn *tn_group_norm(tn_context *cx, const tn *x, const tn *w, const tn *b, int groups, double eps)
 {
     return aten_make(cx, "group_norm", [&] {
-        return at::group_norm(aten_get(x), groups, aten_get(w), aten_get(b), eps);
+        return aten_group_norm(aten_get(x), aten_get(w), aten_get(b), groups, eps, false);
     });
 }
 
@@ -173,11 +171,7 @@ tn *tn_group_norm_silu(tn_context *cx, const tn *x, const tn *w, const tn *b, in
                        double eps)
 {
     return aten_make(cx, "group_norm", [&] {
-        const at::Tensor &in = aten_get(x), &scale = aten_get(w), &shift = aten_get(b);
-        if (frozen_graph(cx, in, scale, shift))
-            return aten_frozen_norm_silu(in, scale, shift, groups, eps);
-        at::Tensor y = at::group_norm(in, groups, scale, shift, eps);
-        return y.requires_grad() ? at::silu(y) : at::silu_(y);
+        return aten_group_norm(aten_get(x), aten_get(w), aten_get(b), groups, eps, true);
     });
 }
 

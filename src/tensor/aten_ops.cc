@@ -3,23 +3,41 @@
 #include "aten_priv.h"
 #include "gate.h"
 
-#include <ATen/Parallel.h>
-
-tn *tn_silu(tn_context *cx, const tn *x)
+static at::Tensor quick_gelu(const at::Tensor &x)
 {
-    return aten_make(cx, "silu", [&] { return at::silu(aten_get(x)); });
+    return x * at::sigmoid(x * 1.702);
 }
 
-tn *tn_gelu(tn_context *cx, const tn *x)
+static at::Tensor quick_gelu_backward(const at::Tensor &dy, const at::Tensor &x)
 {
-    return aten_make(cx, "gelu", [&] { return at::gelu(aten_get(x)); });
+    at::Tensor s = at::sigmoid(x * 1.702);
+    return dy * (s + x * 1.702 * s * (1 - s));
 }
 
-tn *tn_quick_gelu(tn_context *cx, const tn *x)
-{
-    return aten_make(cx, "quick_gelu",
-                     [&] { return aten_get(x) * at::sigmoid(aten_get(x) * 1.702); });
-}
+typedef const at::Tensor &in;
+static const aten_function silu_function = { [](in x) { return at::silu(x); },
+                                             [](in d, in x) { return at::silu_backward(d, x); } };
+static const aten_function gelu_function = { [](in x) { return at::gelu(x); },
+                                             [](in d, in x) { return at::gelu_backward(d, x); } };
+static const aten_function quick_gelu_function = { quick_gelu, quick_gelu_backward };
+static const aten_function exp_function = { [](in x) { return at::exp(x); },
+                                            [](in d, in x) { return d * at::exp(x); } };
+static const aten_function cos_function = { [](in x) { return at::cos(x); },
+                                            [](in d, in x) { return -d * at::sin(x); } };
+static const aten_function sin_function = { [](in x) { return at::sin(x); },
+                                            [](in d, in x) { return d * at::cos(x); } };
+
+#define POINTWISE(name)                                                                            \
+    tn *tn_##name(tn_context *cx, const tn *x)                                                     \
+    {                                                                                              \
+        return aten_make(cx, #name, [&] { return aten_pointwise(aten_get(x), name##_function); }); \
+    }
+POINTWISE(silu)
+POINTWISE(gelu)
+POINTWISE(quick_gelu)
+POINTWISE(exp)
+POINTWISE(cos)
+POINTWISE(sin)
 
 tn *tn_gated_gelu(tn_context *cx, const tn *x)
 {
@@ -30,7 +48,7 @@ tn *tn_gated_gelu(tn_context *cx, const tn *x)
             throw std::invalid_argument("input " + aten_shape(in) + ", expected pairs of halves");
         if ((cx->grad && in.requires_grad()) || !in.is_cpu()) {
             auto halves = in.chunk(2, -1);
-            return halves[0] * at::gelu(halves[1]);
+            return halves[0] * aten_pointwise(halves[1], gelu_function);
         }
         auto shape = in.sizes().vec();
         shape.back() = width;
@@ -43,21 +61,6 @@ tn *tn_gated_gelu(tn_context *cx, const tn *x)
         });
         return out;
     });
-}
-
-tn *tn_exp(tn_context *cx, const tn *x)
-{
-    return aten_make(cx, "exp", [&] { return at::exp(aten_get(x)); });
-}
-
-tn *tn_cos(tn_context *cx, const tn *x)
-{
-    return aten_make(cx, "cos", [&] { return at::cos(aten_get(x)); });
-}
-
-tn *tn_sin(tn_context *cx, const tn *x)
-{
-    return aten_make(cx, "sin", [&] { return at::sin(aten_get(x)); });
 }
 
 tn *tn_abs(tn_context *cx, const tn *x)
@@ -111,17 +114,26 @@ tn *tn_unit(tn_context *cx, const tn *x)
 
 tn *tn_mean(tn_context *cx, const tn *x)
 {
-    return aten_make(cx, "mean", [&] { return aten_get(x).mean(); });
+    return aten_make(cx, "mean", [&] {
+        aten_one_thread alone;
+        return aten_get(x).mean();
+    });
 }
 
 tn *tn_sum(tn_context *cx, const tn *x)
 {
-    return aten_make(cx, "sum", [&] { return aten_get(x).sum(); });
+    return aten_make(cx, "sum", [&] {
+        aten_one_thread alone;
+        return aten_get(x).sum();
+    });
 }
 
 tn *tn_mean_square(tn_context *cx, const tn *a, const tn *b)
 {
-    return aten_make(cx, "mean_square", [&] { return at::mse_loss(aten_get(a), aten_get(b)); });
+    return aten_make(cx, "mean_square", [&] {
+        aten_one_thread alone;
+        return at::mse_loss(aten_get(a), aten_get(b));
+    });
 }
 
 tn *tn_reshape(tn_context *cx, const tn *x, int dims, const int64_t *shape)

@@ -7,6 +7,7 @@
 #include "backend_priv.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <c10/core/GradMode.h>
 
 #include <memory>
@@ -59,8 +60,6 @@ at::Tensor aten_join_heads(const at::Tensor &x, int64_t heads); /* and back */
 /* aten_frozen.cc: the same with a graph for the inputs alone. */
 at::Tensor aten_frozen_conv2d(const at::Tensor &x, const at::Tensor &w, const at::Tensor &b,
                               int64_t stride, int64_t pad);
-at::Tensor aten_frozen_norm_silu(const at::Tensor &x, const at::Tensor &w, const at::Tensor &b,
-                                 int64_t groups, double eps);
 at::Tensor aten_frozen_attention(const at::Tensor &q, const at::Tensor &k, const at::Tensor &v,
                                  int64_t heads);
 /* aten_products.cc: as at::mm and the like, and on several threads. */
@@ -68,6 +67,33 @@ at::Tensor aten_mm(const at::Tensor &a, const at::Tensor &b);
 at::Tensor aten_bmm(const at::Tensor &a, const at::Tensor &b);
 void aten_bmm_out(at::Tensor &to, const at::Tensor &a, const at::Tensor &b);
 at::Tensor aten_linear(const at::Tensor &x, const at::Tensor &w, const at::Tensor &b);
+/* aten_pieces.cc: elementwise functions, and norms over groups of channels with or without SiLU,
+ * whose bytes do not depend on the number of threads. */
+struct aten_function {
+    at::Tensor (*value)(const at::Tensor &x);
+    at::Tensor (*backward)(const at::Tensor &dy, const at::Tensor &x); /* dy f'(x) */
+};
+at::Tensor aten_pointwise(const at::Tensor &x, const aten_function &f); /* f stays */
+at::Tensor aten_group_norm(const at::Tensor &x, const at::Tensor &w, const at::Tensor &b,
+                           int64_t groups, double eps, bool silu);
+/* part(i) for i < count on several threads, whose gradient modes are their own; libtorch's own
+ * operations in it use one. */
+template <class Part> void aten_each(int64_t count, Part part)
+{
+    at::parallel_for(0, count, 1, [&](int64_t begin, int64_t end) {
+        c10::AutoGradMode no_graph(false);
+        for (int64_t i = begin; i < end; i++)
+            part(i);
+    });
+}
+/* While one of these lives, this thread's operations use it alone: a sum over all numbers is that
+ * of the threads' sums. */
+struct aten_one_thread {
+    aten_one_thread();
+    ~aten_one_thread();
+    aten_one_thread(const aten_one_thread &) = delete;
+    int before;
+};
 /* While one of these lives, OpenBLAS's own threads rest. */
 struct aten_blas_alone {
     aten_blas_alone();

@@ -5,8 +5,6 @@
 // parts for OpenMP's threads, which sleep while they wait.
 #include "aten_priv.h"
 
-#include <ATen/Parallel.h>
-
 #include <mutex>
 
 extern "C" {
@@ -54,22 +52,12 @@ static bool can_split(const at::Tensor &a, const at::Tensor &b, double work)
            b.scalar_type() == at::kFloat && work >= least_work;
 }
 
-// part(i) for i < count on several threads, whose gradient modes are their own.
-template <class Part> static void each(int64_t count, Part part)
-{
-    at::parallel_for(0, count, 1, [&](int64_t begin, int64_t end) {
-        c10::AutoGradMode no_graph(false);
-        for (int64_t i = begin; i < end; i++)
-            part(i);
-    });
-}
-
 // part(begin, length) for equal parts of `count`.
 template <class Part> static void split(int64_t count, Part part)
 {
     int64_t length = std::max(least_part, (count + most_parts - 1) / most_parts);
     length = (length + least_part - 1) / least_part * least_part;
-    each((count + length - 1) / length,
+    aten_each((count + length - 1) / length,
          [&](int64_t i) { part(i * length, std::min(length, count - i * length)); });
 }
 
@@ -99,7 +87,7 @@ void aten_bmm_out(at::Tensor &to, const at::Tensor &a, const at::Tensor &b)
         for (int64_t i = 0; i < batch; i++)
             product(to[i], a[i], b[i]);
     } else {
-        each(batch, [&](int64_t i) {
+        aten_each(batch, [&](int64_t i) {
             at::Tensor one = to[i];
             at::mm_out(one, a[i], b[i]);
         });

@@ -230,6 +230,16 @@ static const tn_backend *open_first(hds_error *error)
     return b;
 }
 
+/* libgomp's threads spin for milliseconds before they sleep. Where other processes want the same
+ * processors, each wait then lasts until the scheduler takes the processor away, and a network of
+ * small layers takes many times its share: only as many threads are used as have a processor.
+ * OMP_WAIT_POLICY=passive costs a tenth on a quiet machine and more on a busy one; what the user
+ * has set stands. */
+static bool threads_spin(void)
+{
+    return !getenv("OMP_WAIT_POLICY") && !getenv("GOMP_SPINCOUNT");
+}
+
 static const tn_backend *backend_open(hds_error *error)
 {
     const tn_backend *b = atomic_load(&opened);
@@ -239,10 +249,8 @@ static const tn_backend *backend_open(hds_error *error)
     hds_error first = { 0 };
     b = atomic_load(&opened);
     if (!b) {
-        waiting w = waiting_enter();
         b = open_first(&first);
-        waiting_leave(w);
-        if (b && w.spinning)
+        if (b && threads_spin())
             b->threads_spin();
     }
     atomic_store(&opened, b);

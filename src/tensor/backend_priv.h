@@ -130,7 +130,7 @@ typedef struct tn_backend {
     void (*context_destroy)(tn_context **cx);
     void (*fail)(tn_context *cx, hds_status status, const char *what);
     bool (*has_cuda)(void);
-    void (*threads_spin)(void); /* waiting.c: OpenMP was not told to sleep */
+    void (*threads_spin)(void); /* no more threads are used than have a processor */
     TN_OPERATIONS(TN_VALUE_MEMBER, TN_WAY_MEMBER)
 } tn_backend;
 
@@ -162,16 +162,7 @@ const char *backend_base(const char *path);              /* the file's name */
 bool backend_same_version(const char *a, const char *b); /* in major and minor number */
 /* The version of the libtorch that `library` is a file of, or NULL; new. */
 char *backend_version_of(const backend_search *s, const char *library);
-/* The file of a libtorch, or of libgomp, that the process has; new, or NULL. */
+/* The file of a libtorch that the process has; new, or NULL. */
 char *backend_loaded(const char *const names[]);
-
-/* ---- waiting.c: around the loading of a libtorch ---- */
-
-typedef struct waiting {
-    bool set;      /* the environment is changed until waiting_leave */
-    bool spinning; /* libgomp was in the process before: it was not told to sleep */
-} waiting;
-waiting waiting_enter(void);
-void waiting_leave(waiting w);
 
 #endif

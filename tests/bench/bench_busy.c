@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A network of small layers beside other work: how much longer a step takes while 1, 2 and 4
- * processes keep the processors busy, over its share of them, and what waiting without spinning
- * costs on a quiet machine. Each case is a process of its own, as OpenMP reads its settings once;
- * the cases take turns, so that a machine whose speed varies treats them alike.
+ * processes keep the processors busy, over its share of them, and what the product's way
+ * of waiting costs on a quiet machine. Each case is a process of its own, as OpenMP reads its
+ * settings once; the cases take turns, so that a machine whose speed varies treats them alike.
  *
  * A step's share of P processors beside B busy processes, with T = P threads: P/(T + B) of each
  * thread, so it takes (T + B)/P times as long. */
@@ -12,7 +12,6 @@
 
 #include "diffusion/diffusion.h"
 
-#include <dlfcn.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -34,19 +33,17 @@ static const unet_config small = {
     .eps = 1e-5,
 };
 
-enum { BATCH = 8, SIDE = 16, WARM = 2, TURNS = 3 };
+enum { BATCH = 8, SIDE = 16, WARM = 2, TURNS = 5 };
 
 /* What is compared: how threads wait. */
 typedef struct waiting {
     const char *name, *key, *value; /* of the environment */
-    bool host;                      /* libgomp is in the process before us, as in a host's */
 } waiting;
 
 static const waiting kinds[] = {
-    { "as the product does", NULL, NULL, false },
-    { "in a host that has libgomp", NULL, NULL, true },
-    { "OMP_WAIT_POLICY=passive", "OMP_WAIT_POLICY", "passive", false },
-    { "OpenMP's default", "GOMP_SPINCOUNT", "300000", false },
+    { "as the product does", NULL, NULL },
+    { "OMP_WAIT_POLICY=passive", "OMP_WAIT_POLICY", "passive" },
+    { "OpenMP's default", "GOMP_SPINCOUNT", "300000" },
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 static const int crowds[] = { 0, 1, 2, 4 };
@@ -97,9 +94,9 @@ static pid_t start_busy(void)
 static double run(const char *self, const waiting *kind, double seconds)
 {
     char command[4096], line[64] = "";
-    snprintf(command, sizeof command, "env -u OMP_WAIT_POLICY -u GOMP_SPINCOUNT %s%s%s '%s' %s %g",
+    snprintf(command, sizeof command, "env -u OMP_WAIT_POLICY -u GOMP_SPINCOUNT %s%s%s '%s' %g",
              kind->key ? kind->key : "", kind->key ? "=" : "", kind->key ? kind->value : "", self,
-             kind->host ? "host" : "alone", seconds);
+             seconds);
     FILE *child = popen(command, "r");
     if (!child || !fgets(line, sizeof line, child) || pclose(child) != 0) {
         fprintf(stderr, "a case failed: %s\n", command);
@@ -144,10 +141,8 @@ static void measure_crowd(const char *self, int crowd, double *quiet)
 
 int main(int count, char **arguments)
 {
-    if (count == 3) {
-        if (!strcmp(arguments[1], "host") && !dlopen("libgomp.so.1", RTLD_NOW))
-            return 1;
-        printf("%.9f\n", measure(atof(arguments[2])));
+    if (count == 2) {
+        printf("%.9f\n", measure(atof(arguments[1])));
         return 0;
     }
     double quiet = 0;
