@@ -311,7 +311,8 @@ def test_numpys_matrix_and_new_names(plain):
 # ---- OBJ ----
 
 MESH = ("mtllib x.mtl\nv 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 0\nv 0 0 1\n"
-        "vt 0 0\nvt 1 0\nvt 1 1\nvt 0 1\nusemtl skin\nf 1/1 2/2 3/3 4/4\nusemtl teeth\nf 1/1 2/2 5/3\n")
+        "vt 0 0\nvt 1 0\nvt 1 1\nvt 0 1\n"
+        "usemtl skin\nf 1/1 2/2 3/3 4/4\nusemtl teeth\nf 1/1 2/2 5/3\n")
 
 
 def kit(mesh, target=MESH):
