@@ -8,7 +8,9 @@ The same inputs give the same zip, to the byte. Nothing is written when a part i
 import argparse
 import pathlib
 import shutil
+import subprocess
 import sys
+import tempfile
 import zipfile
 
 NAME = "headsds_addon"
@@ -32,6 +34,8 @@ def main():
                         help="of the module and the data")
     parser.add_argument("--folder", required=True, type=pathlib.Path, help="made anew")
     parser.add_argument("--zip", type=pathlib.Path)
+    parser.add_argument("--strip", help="a program that takes the symbols off what goes into the "
+                        "zip, as strip does; the folder keeps them")
     parser.add_argument("--depfile", type=pathlib.Path, help="names every input, for ninja")
     options = parser.parse_args()
     for name in NEEDED:
@@ -44,7 +48,7 @@ def main():
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target / name)
     if options.zip:
-        write_zip(options.zip, contents)
+        write_zip(options.zip, contents, options.strip)
     if options.depfile:
         inputs = " ".join(str(path).replace(" ", "\\ ") for path in inputs_of(options, contents))
         options.depfile.write_text(f"{options.zip}: {inputs}\n")
@@ -73,14 +77,24 @@ def collect(options):
             yield f"headsds_data/{path.relative_to(options.data).as_posix()}", path
 
 
-def write_zip(path, contents):
+def content(source, strip):
+    """The bytes of a file, of a compiled one without its symbols."""
+    if not strip or source.suffix != ".so":
+        return source.read_bytes()
+    with tempfile.TemporaryDirectory() as folder:
+        small = pathlib.Path(folder, source.name)
+        subprocess.run([strip, "--strip-unneeded", "-o", small, source], check=True)
+        return small.read_bytes()
+
+
+def write_zip(path, contents, strip=None):
     beside = path.with_name(path.name + ".part")
     with zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, source in sorted(contents.items()):
             entry = zipfile.ZipInfo(f"{NAME}/{name}", EPOCH)
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.external_attr = 0o644 << 16
-            archive.writestr(entry, source.read_bytes())
+            archive.writestr(entry, content(source, strip))
     beside.replace(path)
 
 

@@ -10,7 +10,8 @@ extern "C" {
 #endif
 
 /* By the ending: .glb and .gltf (mesh, expressions as morph targets, texture), .obj (with .mtl and
- * .png), .headsds (everything, exact). Replaces the file only when all is written. */
+ * .png, in whose names blanks are "_"), .headsds (everything, exact). Replaces the file only when
+ * all is written. */
 HDS_API HDS_NODISCARD hds_status hds_head_save(const hds_head *head, const char *path,
                                                hds_error *error);
 /* Reads a .headsds file. model: NULL loads the model that the file names. */

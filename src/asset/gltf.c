@@ -7,6 +7,7 @@
 #include "io/io.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* The aiScene and all it points to come from one arena; a failed allocation is remembered. */
@@ -256,19 +257,53 @@ static hds_status export_scene(builder *b, const hds_head *head, const char *pat
     return hds_raise(error, HDS_ERROR_INTERNAL, "%s: assimp could not export: %s", path, message);
 }
 
-/* The text of a .gltf with its buffer named `buffer`; new. */
-static char *name_buffer(const struct aiExportDataBlob *blob, const char *buffer, hds_error *error)
+/* Does anything in `json` have the extension? */
+static bool uses_extension(const json_t *json, const char *extension)
 {
-    json_error_t where;
-    json_t *root = json_loadb(blob->data, blob->size, 0, &where);
+    const char *key;
+    const json_t *value;
+    size_t index;
+    if (json_object_get(json_object_get(json, "extensions"), extension))
+        return true;
+    json_object_foreach((json_t *)(uintptr_t)json, key, value)
+    {
+        if (uses_extension(value, extension))
+            return true;
+    }
+    json_array_foreach(json, index, value)
+    {
+        if (uses_extension(value, extension))
+            return true;
+    }
+    return false;
+}
+
+/* assimp says that extensions are used which are not. */
+static void drop_unused_extensions(json_t *root)
+{
+    json_t *used = json_object_get(root, "extensionsUsed");
+    for (size_t i = json_array_size(used); i-- > 0;)
+        if (!uses_extension(root, json_string_value(json_array_get(used, i))))
+            json_array_remove(used, i);
+    if (json_array_size(used) == 0)
+        json_object_del(root, "extensionsUsed");
+}
+
+/* The text of a glTF without what it does not use, its buffer named `buffer` unless that is NULL;
+ * free(). */
+static char *finish_text(const void *bytes, size_t size, const char *buffer, size_t flags,
+                         hds_error *error)
+{
+    json_error_t where = { .text = "" };
+    json_t *root = json_loadb(bytes, size, 0, &where);
     json_t *first = json_array_get(json_object_get(root, "buffers"), 0);
     char *text = NULL;
-    if (json_object_set_new(first, "uri", json_string(buffer)) == 0)
-        text = json_dumps(root, JSON_INDENT(1));
+    drop_unused_extensions(root);
+    if (first && (!buffer || json_object_set_new(first, "uri", json_string(buffer)) == 0))
+        text = json_dumps(root, flags);
     json_decref(root);
     if (!text)
-        (void)hds_raise(error, HDS_ERROR_INTERNAL, "assimp exported no buffer: %s",
-                        root ? "" : where.text);
+        (void)hds_raise(error, HDS_ERROR_INTERNAL, "assimp exported no buffer: %s", where.text);
     return text;
 }
 
@@ -280,7 +315,7 @@ static hds_status add_gltf_files(builder *b, io_files *files, const char *path,
     if (!buffer)
         return hds_raise(error, HDS_ERROR_INTERNAL, "%s: assimp exported no buffer", path);
     char *uri = escape_name(io_base_name(bin_path));
-    char *text = uri ? name_buffer(blob, uri, error) : NULL;
+    char *text = uri ? finish_text(blob->data, blob->size, uri, JSON_INDENT(1), error) : NULL;
     hds_free(uri);
     if (!text)
         return hds_raise(error, HDS_ERROR_MEMORY, "%s: out of memory", path);
@@ -289,7 +324,7 @@ static hds_status add_gltf_files(builder *b, io_files *files, const char *path,
         status = io_files_add(files, png_path, b->png, b->png_size, error);
     if (status == HDS_OK)
         status = io_files_add(files, path, text, strlen(text), error);
-    hds_free(text);
+    free(text);
     return status;
 }
 
@@ -318,12 +353,49 @@ static hds_status save_text(builder *b, const hds_head *head, const char *path, 
     return status;
 }
 
+enum { GLB_HEADER = 12, GLB_CHUNK = 8 };
+
+static void put_little(unsigned char *at, size_t number)
+{
+    for (int i = 0; i < 4; i++)
+        at[i] = (unsigned char)(number >> 8 * i);
+}
+
+/* glb: magic, version, length of all; chunks: length, type, data up to a multiple of 4, the first
+ * of JSON. */
+static hds_status write_binary(const char *path, const unsigned char *glb, size_t size,
+                               hds_error *error)
+{
+    const size_t data = GLB_HEADER + GLB_CHUNK;
+    size_t length = size < data ? 0
+                                : glb[12] | (size_t)glb[13] << 8 | (size_t)glb[14] << 16 |
+                                      (size_t)glb[15] << 24;
+    if (size < data || length > size - data)
+        return hds_raise(error, HDS_ERROR_INTERNAL, "%s: assimp exported no JSON", path);
+    char *text = finish_text(glb + data, length, NULL, JSON_COMPACT, error);
+    if (!text)
+        return hds_raise(error, HDS_ERROR_MEMORY, "%s: out of memory", path);
+    const size_t used = strlen(text), whole = (used + 3) / 4 * 4;
+    unsigned char head[GLB_HEADER + GLB_CHUNK];
+    memcpy(head, glb, sizeof head);
+    put_little(head + 8, size - length + whole);
+    put_little(head + GLB_HEADER, whole);
+    const struct iovec pieces[] = { { head, sizeof head },
+                                    { text, used },
+                                    { (char[]){ "   " }, whole - used },
+                                    { (void *)(uintptr_t)(glb + data + length),
+                                      size - data - length } };
+    hds_status status = io_write_pieces(path, pieces, sizeof pieces / sizeof *pieces, error);
+    free(text);
+    return status;
+}
+
 static hds_status save_binary(builder *b, const hds_head *head, const char *path, hds_error *error)
 {
     const struct aiExportDataBlob *blob = NULL;
     hds_status status = export_scene(b, head, path, b->png ? "*0" : NULL, true, &blob, error);
     if (status == HDS_OK)
-        status = io_write_atomic(path, blob->data, blob->size, error);
+        status = write_binary(path, blob->data, blob->size, error);
     if (blob)
         aiReleaseExportBlob(blob);
     return status;

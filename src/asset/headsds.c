@@ -183,6 +183,12 @@ static hds_status need_text(reader *r, const char *name, char **text /* new */)
 static hds_status read_names(reader *r)
 {
     char *format = NULL;
+    if (!io_npz_has(&r->npz, "format") &&
+        (io_npz_has(&r->npz, "vertices") || io_npz_has(&r->npz, "v_template")))
+        return hds_raise(r->error, HDS_ERROR_FORMAT,
+                         "%s: is a head model; expected a head that was saved as .headsds. Load it "
+                         "with HeadModel.load",
+                         r->path);
     hds_status status = need_text(r, "format", &format);
     r->with_offsets = status == HDS_OK && strcmp(format, WITH_OFFSETS) == 0;
     if (status == HDS_OK && !r->with_offsets && strcmp(format, FORMAT) != 0)
@@ -387,7 +393,9 @@ hds_status hds_head_load(hds_head **head, const char *path, hds_head_model *mode
         return hds_raise(error, HDS_ERROR_ARGUMENT, "a path is needed to load a head");
     *head = NULL;
     reader r = { .path = path, .error = error };
-    hds_status status = io_npz_open(&r.npz, path, 0, error);
+    hds_status status = io_check_archive(path, "a head that was saved as .headsds", error);
+    if (status == HDS_OK)
+        status = io_npz_open(&r.npz, path, 0, error);
     if (status != HDS_OK)
         return status;
     hds_head_model *own = NULL;

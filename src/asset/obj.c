@@ -10,6 +10,46 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Is the character of `length` bytes a blank of any script, a control, or one that means something
+ * in OBJ: a comment, or that the next line belongs to this one? */
+static bool is_special(const char *at, size_t length)
+{
+    static const char *const blanks[] = { "\xc2\x85",     "\xc2\xa0",     "\xe1\x9a\x80",
+                                          "\xe2\x80\xa8", "\xe2\x80\xa9", "\xe2\x80\xaf",
+                                          "\xe2\x81\x9f", "\xe3\x80\x80" };
+    if (length == 1)
+        return (unsigned char)*at <= ' ' || *at == 0x7f || *at == '#' || *at == '\\';
+    if (length == 3 && !memcmp(at, "\xe2\x80", 2) && (unsigned char)at[2] <= 0x8a)
+        return true; /* spaces of different widths */
+    for (size_t i = 0; i < sizeof blanks / sizeof *blanks; i++)
+        if (length == strlen(blanks[i]) && !memcmp(at, blanks[i], length))
+            return true;
+    return false;
+}
+
+/* The path with another ending and with "_" for what readers of OBJ would not take as a part of a
+ * file's name: the format has no way to write a blank. A "-" at its beginning would be an option.
+ */
+static char *plain_path(const char *path, const char *ending) /* new */
+{
+    char *out = io_with_ending(path, ending);
+    char *name = out ? out + (io_base_name(out) - out) : NULL, *to = name;
+    for (const char *at = name; at && *at;) {
+        size_t length = hds_utf8_length(at);
+        length = length ? length : 1;
+        if (is_special(at, length) || (at == name && *at == '-')) {
+            *to++ = '_';
+        } else {
+            memmove(to, at, length);
+            to += length;
+        }
+        at += length;
+    }
+    if (to)
+        *to = 0;
+    return out;
+}
+
 static void write_faces(FILE *out, const hds_head_model_info *model)
 {
     for (size_t i = 0; i < model->face_count; i++) {
@@ -30,6 +70,8 @@ static void write_object(FILE *out, const hds_head *head, const head_surface *sh
 {
     char name[64];
     asset_head_name(head, name);
+    for (size_t end = strlen(name); end && name[end - 1] == '\\';)
+        name[--end] = 0; /* else the next line would belong to this one */
     fprintf(out, "# headsds, metres\nmtllib %s\no %s\n", material_file, name);
     for (const float *v = shape->vertices; v < shape->vertices + 3 * model->vertex_count; v += 3)
         fprintf(out, "v %.9g %.9g %.9g\n", (double)v[0], (double)v[1], (double)v[2]);
@@ -99,7 +141,7 @@ static hds_status add_files(io_files *files, const hds_head *head, const head_su
 
 hds_status asset_save_obj(const hds_head *head, const char *path, hds_error *error)
 {
-    char *mtl = io_with_ending(path, ".mtl"), *png = io_with_ending(path, ".png");
+    char *mtl = plain_path(path, ".mtl"), *png = plain_path(path, ".png");
     locale_t plain = newlocale(LC_NUMERIC_MASK, "C", (locale_t)0); /* decimal points */
     head_surface shape = { 0 };
     io_files files = { 0 };

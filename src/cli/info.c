@@ -205,12 +205,9 @@ static hds_status describe(json_t **out, const cli_args *args, hds_error *error)
         return model_info(out, path, error);
     if (ends_with_any(path, weights))
         return weights_info(out, path, error);
-    return hds_raise(
-        error, HDS_ERROR_FORMAT,
-        "%s: not a kind of file that headsds reads, expected a head (.headsds), a head "
-        "model (.npz, .pkl, .mat or a folder) or a network (.safetensors, .ckpt, .bin, "
-        ".pt or a folder)",
-        path);
+    return io_raise_path_kind(error, path,
+                              "a head (.headsds), a head model (.npz, .pkl, .mat or a folder) or a "
+                              "network (.safetensors, .ckpt, .bin, .pt or a folder)");
 }
 
 static void print_lines(const json_t *object, int indent);

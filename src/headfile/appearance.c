@@ -72,14 +72,20 @@ static hds_status read_npz(uint8_t **pixels, int *width, int *height, const char
 {
     io_npz npz;
     *pixels = NULL;
-    hds_status status = io_npz_open(&npz, path, 0, error);
-    if (status)
-        return status;
-    const io_array *mean = io_npz_find(&npz, "mean");
+    hds_status status = io_npz_list(&npz, path, 0, error);
+    if (!status)
+        status = io_npz_read(&npz, "mean", error);
+    const io_array *mean = status ? NULL : io_npz_find(&npz, "mean");
     const int64_t expected[] = { HEADFILE_ANY, HEADFILE_ANY, 3 };
-    if (mean)
+    if (!status && !mean && io_npz_has(&npz, "MU"))
+        status = hds_raise(error, HDS_ERROR_FORMAT,
+                           "%s: holds an albedo model (its mean is MU, in linear light), as "
+                           "AlbedoMM and BFM_to_FLAME give it; expected FLAME_texture.npz, with "
+                           "mean. Save MU as an sRGB .png and name that",
+                           path);
+    else if (mean)
         status = headfile_check_array(mean, "mean", 3, expected, path, error);
-    else
+    else if (!status)
         status = hds_raise(error, HDS_ERROR_FORMAT,
                            "%s: mean: missing, expected it in FLAME's texture", path);
     if (!status && (mean->shape[0] > HEAD_MAX_TEXTURE || mean->shape[1] > HEAD_MAX_TEXTURE))

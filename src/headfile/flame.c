@@ -15,14 +15,19 @@
 
 enum { SHAPES = 300 /* of the columns of shapedirs; the rest are expressions */ };
 
-/* What such a pickle may ask for: by column first among the sparse matrices. */
-enum { FIRST_SPARSE = 1, BY_ROW = 3, GLOBALS = 5 };
-static const char *const globals[GLOBALS + 1] = { "chumpy.ch.Ch",
-                                                  "scipy.sparse.csc.csc_matrix",
-                                                  "scipy.sparse._csc.csc_matrix",
-                                                  "scipy.sparse.csr.csr_matrix",
-                                                  "scipy.sparse._csr.csr_matrix",
-                                                  NULL };
+/* What such a pickle may ask for: chumpy's arrays; sparse matrices by column, by row and by
+ * coordinates, under the names that they have had since SciPy 1.8 and before; NumPy's matrices. */
+enum { CHUMPY, BY_COLUMN, BY_ROW = 5, BY_COORDINATES = 9, AFTER_SPARSE = 13 };
+static const char *const globals[] = {
+    [CHUMPY] = "chumpy.ch.Ch",          [BY_COLUMN] = "scipy.sparse.csc.csc_matrix",
+    "scipy.sparse._csc.csc_matrix",     "scipy.sparse._csc.csc_array",
+    "scipy.sparse._arrays.csc_array",   [BY_ROW] = "scipy.sparse.csr.csr_matrix",
+    "scipy.sparse._csr.csr_matrix",     "scipy.sparse._csr.csr_array",
+    "scipy.sparse._arrays.csr_array",   [BY_COORDINATES] = "scipy.sparse.coo.coo_matrix",
+    "scipy.sparse._coo.coo_matrix",     "scipy.sparse._coo.coo_array",
+    "scipy.sparse._arrays.coo_array",   [AFTER_SPARSE] = "numpy.matrix",
+    "numpy.matrixlib.defmatrix.matrix", NULL,
+};
 
 /* An array as doubles. */
 typedef struct table {
@@ -57,7 +62,7 @@ static table from_value(headfile_source *s, const char *name, const io_value *va
 {
     io_array a;
     table t = { 0 };
-    if (value && io_value_is_of(value, globals[0]))
+    if (value && io_value_is_of(value, globals[CHUMPY]))
         value = io_value_get(value, "x");
     if (!value) {
         headfile_fail(s, HDS_ERROR_FORMAT, name, "missing, expected it in a FLAME model");
@@ -82,6 +87,9 @@ static table take(headfile_source *s, const char *name, int dims, const int64_t 
         return (table){ 0 };
     if (s->root)
         return from_value(s, name, io_value_get(s->root, name), dims, shape);
+    s->status = io_npz_read(s->npz, name, s->error);
+    if (s->status)
+        return (table){ 0 };
     const io_array *a = io_npz_find(s->npz, name);
     if (a)
         return from_array(s, name, a, dims, shape);
@@ -132,12 +140,48 @@ static table expand_sparse(headfile_source *s, const io_value *matrix, bool by_c
     return dense;
 }
 
+/* Data and their row and column (in SciPy 1.13 and later a tuple of the two) -> dense; what has the
+ * same place is added up. */
+static table expand_coordinates(headfile_source *s, const io_value *matrix, int64_t rows,
+                                int64_t columns)
+{
+    const io_value *pair = io_value_get(matrix, "coords");
+    bool paired = pair && pair->kind == IO_VALUE_TUPLE && pair->count == 2;
+    table data = from_value(s, "J_regressor.data", io_value_get(matrix, "data"), 1,
+                            (int64_t[]){ HEADFILE_ANY });
+    table row = { 0 }, column = { 0 }, dense = { .shape = { rows, columns } };
+    if (!s->status)
+        row = from_value(s, "J_regressor.row",
+                         paired ? pair->items[0] : io_value_get(matrix, "row"), 1, data.shape);
+    if (!s->status)
+        column = from_value(s, "J_regressor.col",
+                            paired ? pair->items[1] : io_value_get(matrix, "col"), 1, data.shape);
+    if (!s->status && !(dense.numbers = hds_alloc((size_t)(rows * columns), sizeof(double))))
+        headfile_fail_memory(s, "J_regressor");
+    for (size_t i = 0; !s->status && i < (size_t)data.shape[0]; i++) {
+        if (!headfile_is_index(row.numbers[i], (double)rows))
+            headfile_fail_number(s, "J_regressor.row", 1, row.shape, i, row.numbers[i],
+                                 "a whole number, 0 or more, below the joints");
+        else if (!headfile_is_index(column.numbers[i], (double)columns))
+            headfile_fail_number(s, "J_regressor.col", 1, column.shape, i, column.numbers[i],
+                                 "a whole number, 0 or more, below the vertices");
+        else
+            dense.numbers[(int64_t)row.numbers[i] * columns + (int64_t)column.numbers[i]] +=
+                data.numbers[i];
+    }
+    hds_free(data.numbers);
+    hds_free(row.numbers);
+    hds_free(column.numbers);
+    return dense;
+}
+
 static table take_regressor(headfile_source *s, int64_t joints, int64_t vertices)
 {
     const io_value *value = s->root ? io_value_get(s->root, "J_regressor") : NULL;
-    for (int i = FIRST_SPARSE; value && !s->status && i < GLOBALS; i++)
+    for (int i = BY_COLUMN; value && !s->status && i < AFTER_SPARSE; i++)
         if (io_value_is_of(value, globals[i]))
-            return expand_sparse(s, value, i < BY_ROW, joints, vertices);
+            return i < BY_COORDINATES ? expand_sparse(s, value, i < BY_ROW, joints, vertices)
+                                      : expand_coordinates(s, value, joints, vertices);
     return take(s, "J_regressor", 2, (int64_t[]){ joints, vertices });
 }
 

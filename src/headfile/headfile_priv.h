@@ -14,7 +14,7 @@ typedef struct headfile_source {
     hds_error *error;
     hds_status status;    /* the first failure; later reads do nothing */
     head_model *model;    /* under construction */
-    const io_npz *npz;    /* an open .npz */
+    io_npz *npz;          /* an open .npz, of which arrays are read when they are taken */
     const io_value *root; /* or what a pickle holds */
     const io_mat *mat;    /* or an open .mat */
 } headfile_source;

@@ -30,6 +30,31 @@ static hds_status find_ict(char **folder, const char *path, hds_error *error)
     return status;
 }
 
+/* What the file holds says which reader it wants; its ending, where that does not tell. */
+static hds_status load_file(head_model **model, const char *path, hds_error *error)
+{
+    static const struct {
+        io_format format;
+        const char *ending;
+        hds_status (*load)(head_model **model, const char *path, hds_error *error);
+    } readers[] = {
+        { IO_FORMAT_NPZ, ".npz", headfile_load_npz },
+        { IO_FORMAT_PICKLE, ".pkl", headfile_load_flame },
+        { IO_FORMAT_MAT, ".mat", headfile_load_hifi3d },
+    };
+    enum { READERS = sizeof readers / sizeof *readers };
+    io_kind kind = io_path_kind(path);
+    for (int i = 0; i < READERS; i++)
+        if (kind.format == readers[i].format)
+            return readers[i].load(model, path, error);
+    for (int i = 0; i < READERS; i++)
+        if (io_ends_with(path, readers[i].ending))
+            return readers[i].load(model, path, error);
+    return io_raise_path_kind(error, path,
+                              "a head model: headsds' or FLAME's .npz, FLAME's .pkl, HIFI3D's .mat "
+                              "or the folder of an ICT-FaceKit");
+}
+
 static hds_status load_path(head_model **model, const char *path, hds_error *error)
 {
     char *folder = NULL;
@@ -38,13 +63,9 @@ static hds_status load_path(head_model **model, const char *path, hds_error *err
                          "%s: no such file or folder, expected a headsds or FLAME .npz file, a "
                          "FLAME .pkl file, a HIFI3D .mat file or an ICT-FaceKit FaceXModel folder",
                          path);
-    if (!io_is_folder(path) && io_ends_with(path, ".pkl"))
-        return headfile_load_flame(model, path, error);
-    if (!io_is_folder(path) && io_ends_with(path, ".npz"))
-        return headfile_load_npz(model, path, error);
-    if (!io_is_folder(path) && io_ends_with(path, ".mat"))
-        return headfile_load_hifi3d(model, path, error);
-    hds_status status = io_is_folder(path) ? find_ict(&folder, path, error) : HDS_OK;
+    if (!io_is_folder(path))
+        return load_file(model, path, error);
+    hds_status status = find_ict(&folder, path, error);
     if (status)
         return status;
     if (!folder)

@@ -10,6 +10,8 @@
 static const io_array *take(headfile_source *s, const char *name, char kind, int sizes, int dims,
                             const int64_t *shape)
 {
+    if (!s->status)
+        s->status = io_npz_read(s->npz, name, s->error);
     const io_array *a = s->status ? NULL : io_npz_find(s->npz, name);
     if (!a) {
         if (!s->status)
@@ -114,8 +116,10 @@ static char **take_names(headfile_source *s, const char *name, size_t count)
     return names;
 }
 
-static size_t rows_of(const headfile_source *s, const char *name)
+static size_t rows_of(headfile_source *s, const char *name)
 {
+    if (!s->status)
+        s->status = io_npz_read(s->npz, name, s->error);
     const io_array *a = io_npz_find(s->npz, name);
     return a && a->dims > 0 && a->shape[0] > 0 ? (size_t)a->shape[0] : 0;
 }
@@ -132,7 +136,7 @@ static size_t need_rows(headfile_source *s, const char *name)
 static bool any_of(const headfile_source *s, const char *const *names, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        if (io_npz_find(s->npz, names[i]))
+        if (io_npz_has(s->npz, names[i]))
             return true;
     return false;
 }
@@ -178,12 +182,12 @@ static void read_appearance(headfile_source *s)
         m->uv_faces =
             take_integers(s, "uv_faces", 'u', 4, 2, (int64_t[]){ (int64_t)m->face_count, 3 });
     }
-    const io_array *texture = io_npz_find(s->npz, "mean_texture");
-    if (!texture)
+    if (!io_npz_has(s->npz, "mean_texture"))
         return;
     m->mean_texture =
         take_integers(s, "mean_texture", 'u', 1, 3, (int64_t[]){ HEADFILE_ANY, HEADFILE_ANY, 3 });
     if (m->mean_texture) {
+        const io_array *texture = io_npz_find(s->npz, "mean_texture");
         m->texture_height = (size_t)texture->shape[0];
         m->texture_width = (size_t)texture->shape[1];
     }
@@ -205,13 +209,13 @@ static void read_joints(headfile_source *s)
     m->joint_names = take_names(s, "joint_names", count);
     m->joint_count = m->joint_names ? count : 0;
     m->joint_shape_basis = take_reals(s, "joint_shape_basis", 3, (int64_t[]){ shapes, joints, 3 });
-    if (io_npz_find(s->npz, "joint_expression_basis"))
+    if (io_npz_has(s->npz, "joint_expression_basis"))
         m->joint_expression_basis = take_reals(
             s, "joint_expression_basis", 3, (int64_t[]){ (int64_t)m->expression_count, joints, 3 });
-    if (io_npz_find(s->npz, "pose_basis"))
+    if (io_npz_has(s->npz, "pose_basis"))
         m->pose_basis = take_reals(s, "pose_basis", 3,
                                    (int64_t[]){ 9 * (joints - 1), (int64_t)m->vertex_count, 3 });
-    if (io_npz_find(s->npz, "base_pose"))
+    if (io_npz_has(s->npz, "base_pose"))
         m->base_pose = take_floats(s, "base_pose", 2, (int64_t[]){ joints, 3 });
     real *weights =
         take_reals(s, "skin_weights", 2, (int64_t[]){ (int64_t)m->vertex_count, joints });
@@ -225,10 +229,18 @@ hds_status headfile_load_npz(head_model **model, const char *path, hds_error *er
     io_npz npz;
     headfile_source s = { .path = path, .npz = &npz, .error = error };
     *model = NULL;
-    s.status = io_npz_open(&npz, path, 0, error);
+    s.status = io_npz_list(&npz, path, 0, error);
+    if (!s.status && io_npz_has(&npz, "format") && io_npz_has(&npz, "model_topology")) {
+        io_npz_close(&npz);
+        return hds_raise(
+            error, HDS_ERROR_FORMAT,
+            "%s: is a head saved as .headsds; expected a head model: load it with Head.load, "
+            "and give it the ending .headsds for the command",
+            path);
+    }
     if (s.status)
         return s.status;
-    if (io_npz_find(&npz, "v_template")) {
+    if (io_npz_has(&npz, "v_template")) {
         s.status = headfile_from_flame(model, &s);
         io_npz_close(&npz);
         return s.status;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A reader of Wavefront OBJ: positions, texture coordinates, polygons and the names of their
- * materials or groups; the rest is skipped.
+ * materials or groups; the rest is skipped. A byte order mark is passed over; a line of numbers
+ * that ends in a backslash goes on with the next one.
  *
  * Numbers are read independently of the locale. Indices may be negative (from the end of what has
  * been read so far). One pass counts, a second one fills. */
@@ -33,9 +34,11 @@ enum { MAX_TRIANGLES = INT32_MAX / 3, MAX_PARTS = 1024 };
 
 /* ---- tokens ---- */
 
-static bool is_blank(char c)
+/* Also a backslash at the end of a line, which goes on with the next one. */
+static bool is_blank(const reader *r, const char *at)
 {
-    return c == ' ' || c == '\t' || c == '\r';
+    return *at == ' ' || *at == '\t' || *at == '\r' || *at == '\n' ||
+           (*at == '\\' && at + 1 < r->end && (at[1] == '\n' || at[1] == '\r'));
 }
 
 static bool is_digit(char c)
@@ -45,7 +48,7 @@ static bool is_digit(char c)
 
 static bool next_token(reader *r)
 {
-    while (r->at < r->end && is_blank(*r->at))
+    while (r->at < r->end && is_blank(r, r->at))
         r->at++;
     return r->at < r->end && *r->at != '#';
 }
@@ -53,7 +56,7 @@ static bool next_token(reader *r)
 static size_t token_length(const reader *r)
 {
     size_t length = 0;
-    while (r->at + length < r->end && !is_blank(r->at[length]))
+    while (r->at + length < r->end && !is_blank(r, r->at + length))
         length++;
     return length;
 }
@@ -107,7 +110,9 @@ static hds_status read_number(reader *r, double *out)
             *out = strtod_l(text, &stop, r->locale);
         }
         if (!length || length > LONGEST || stop != text + length || !isfinite((float)*out))
-            return wrong(r, "a finite number, within a float's range");
+            return wrong(r, length && memchr(r->at, ',', length)
+                                ? "a number with a decimal point, not a comma"
+                                : "a finite number, within a float's range");
     }
     r->at += length;
     return HDS_OK;
@@ -164,7 +169,7 @@ static hds_status read_corner(reader *r, uint32_t corner[2])
     hds_status status = read_index(r, "vertex", r->vertices, r->positions, &corner[0]);
     if (!status && r->at < r->end && *r->at == '/') {
         r->at++;
-        has_uv = r->at < r->end && *r->at != '/' && !is_blank(*r->at);
+        has_uv = r->at < r->end && *r->at != '/' && !is_blank(r, r->at);
         if (has_uv)
             status = read_index(r, "texture coordinate", r->uvs, r->coordinates, &corner[1]);
         if (!status && r->at < r->end && *r->at == '/') {
@@ -175,14 +180,14 @@ static hds_status read_corner(reader *r, uint32_t corner[2])
     }
     if (status)
         return status;
-    if (r->at < r->end && !is_blank(*r->at))
+    if (r->at < r->end && !is_blank(r, r->at))
         return wrong(r, "a corner as v, v/vt, v//vn or v/vt/vn");
     if (r->layout == UNDECIDED)
         r->layout = has_uv ? WITH_UVS : WITHOUT_UVS;
     if (has_uv != (r->layout == WITH_UVS))
         return hds_raise(r->error, HDS_ERROR_FORMAT,
                          "%s:%zu: a corner with%s a texture coordinate, expected all faces to "
-                         "agree with the first",
+                         "agree with the first: give every part of the mesh UVs, or none",
                          r->path, r->line, has_uv ? "" : "out");
     return HDS_OK;
 }
@@ -190,9 +195,9 @@ static hds_status read_corner(reader *r, uint32_t corner[2])
 /* The rest of the line, blanks within included; OBJ's own word where there is nothing. */
 static void read_part(reader *r)
 {
-    while (r->at < r->end && is_blank(*r->at))
+    while (r->at < r->end && is_blank(r, r->at))
         r->at++;
-    while (r->at < r->end && is_blank(r->end[-1]))
+    while (r->at < r->end && is_blank(r, r->end - 1))
         r->end--;
     r->part_name = r->at < r->end ? r->at : "default";
     r->part_length = strnlen(r->part_name, r->at < r->end ? (size_t)(r->end - r->at) : SIZE_MAX);
@@ -285,17 +290,39 @@ static hds_status fill_line(reader *r, headfile_obj_parts parts)
                          : HDS_OK;
 }
 
+static const char *end_of_line(const char *at, const char *end)
+{
+    const char *stop = memchr(at, '\n', (size_t)(end - at));
+    const char *old = memchr(at, '\r', (size_t)((stop ? stop : end) - at)); /* of old Macs */
+    return old && old + 1 != stop ? old : stop ? stop : end;
+}
+
+/* Does the line that begins at `at`, and so far ends at `stop`, go on with the next one? Comments
+ * and names, which may be paths, end where their line does. */
+static bool goes_on(const char *at, const char *stop, const char *end)
+{
+    const char *last = stop > at && stop[-1] == '\r' ? stop - 1 : stop;
+    return stop < end && last > at && last[-1] == '\\' && !memchr(at, '#', (size_t)(last - at)) &&
+           !strchr("mugos", *at);
+}
+
 static hds_status each_line(reader *r, const io_map *map, headfile_obj_parts parts,
                             line_reader body)
 {
+    static const char mark[] = "\xef\xbb\xbf";
     const char *at = (const char *)map->bytes, *end = at ? at + map->size : at;
-    r->line = 0;
-    while (at < end) {
-        const char *stop = memchr(at, '\n', (size_t)(end - at));
+    if (map->size >= sizeof mark - 1 && !memcmp(at, mark, sizeof mark - 1))
+        at += sizeof mark - 1;
+    for (size_t next = 1; at < end;) {
+        const char *stop = end_of_line(at, end);
+        r->line = next++;
+        while (goes_on(at, stop, end)) {
+            stop = end_of_line(stop + 1, end);
+            next++;
+        }
         r->at = at;
-        r->end = stop ? stop : end;
-        r->line++;
-        at = stop ? stop + 1 : end;
+        r->end = stop;
+        at = stop < end ? stop + 1 : end;
         hds_status status = next_token(r) ? body(r, parts) : HDS_OK;
         if (status)
             return status;
@@ -338,6 +365,12 @@ hds_status headfile_obj_read(headfile_obj *obj, const char *path, headfile_obj_p
     hds_status status = io_map_open(&map, path, error);
     if (status)
         return status;
+    io_kind kind = io_kind_of(map.bytes, map.size);
+    if (map.size && kind.name && kind.format != IO_FORMAT_OBJ) {
+        status = io_raise_kind(error, path, map.bytes, map.size, "a Wavefront OBJ mesh");
+        io_map_close(&map);
+        return status;
+    }
     r.locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
     if (!r.locale)
         status = hds_raise(error, HDS_ERROR_MEMORY, "%s: no memory for it", path);

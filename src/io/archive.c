@@ -30,6 +30,14 @@ static const unsigned char *find_end(const io_map *map)
     return NULL;
 }
 
+bool io_archive_has_end(const void *bytes, size_t size)
+{
+    const unsigned char *at = bytes;
+    size_t last = size < END_SIZE ? 0 : size - END_SIZE;
+    size_t first = last > LONGEST_COMMENT ? last - LONGEST_COMMENT : 0;
+    return size >= END_SIZE && memmem(at + first, last - first + 4, "PK\5\6", 4);
+}
+
 static hds_status find_directory(const io_map *map, uint64_t *offset, uint64_t *size,
                                  uint64_t *count, const char *path, hds_error *error)
 {

@@ -152,7 +152,7 @@ static hds_status create_temporary(char **temporary, int *fd, const char *path, 
         if (code == ENOENT)
             return hds_raise(error, HDS_ERROR_NOT_FOUND,
                              "%s: its folder does not exist; create it first", path);
-        if (code != EEXIST)
+        if (code != EEXIST && code != EINTR)
             return io_raise_errno(error, path, "write", code);
     }
 }
@@ -171,7 +171,10 @@ static int flush_file(const char *path)
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return errno;
-    int code = fsync(fd) ? errno : 0;
+    int code;
+    do
+        code = fsync(fd) ? errno : 0;
+    while (code == EINTR);
     close(fd);
     return code;
 }
@@ -218,24 +221,32 @@ static int write_all(int fd, const unsigned char *bytes, size_t size)
     return 0;
 }
 
-hds_status io_write_pieces(const char *path, const struct iovec *pieces, size_t count,
-                           hds_error *error)
+hds_status io_write_beside(char **temporary, const char *path, const struct iovec *pieces,
+                           size_t count, hds_error *error)
 {
-    char *temporary = NULL;
     int fd = -1, code = 0;
-    hds_status status = create_temporary(&temporary, &fd, path, error);
+    hds_status status = create_temporary(temporary, &fd, path, error);
     if (status)
         return status;
     for (size_t i = 0; i < count && !code; i++)
         code = write_all(fd, pieces[i].iov_base, pieces[i].iov_len);
-    if (close(fd) && !code)
+    if (close(fd) && !code && errno != EINTR) /* Linux has closed it then */
         code = errno;
-    if (code) {
-        unlink(temporary);
-        status = io_raise_errno(error, path, "write", code);
-    } else {
+    if (!code)
+        return HDS_OK;
+    unlink(*temporary);
+    hds_free(*temporary);
+    *temporary = NULL;
+    return io_raise_errno(error, path, "write", code);
+}
+
+hds_status io_write_pieces(const char *path, const struct iovec *pieces, size_t count,
+                           hds_error *error)
+{
+    char *temporary = NULL;
+    hds_status status = io_write_beside(&temporary, path, pieces, count, error);
+    if (!status)
         status = io_commit_temporary(temporary, path, error);
-    }
     hds_free(temporary);
     return status;
 }

@@ -1,46 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sets of files that replace older ones together, and the names that go into them. */
-#include "io/io.h"
+#include "io_priv.h"
 
-#include <errno.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-static hds_status write_bytes(const char *path, const char *place, const void *bytes, size_t size,
-                              hds_error *error)
-{
-    FILE *file = fopen(place, "wb");
-    bool written = file && fwrite(bytes, 1, size, file) == size && fflush(file) == 0;
-    int reason = errno;
-    if (file && fclose(file) != 0 && written) {
-        written = false;
-        reason = errno;
-    }
-    if (written)
-        return HDS_OK;
-    if (file)
-        unlink(place);
-    return hds_raise(error, HDS_ERROR_OS, "%s: cannot be written: %s", path, strerror(reason));
-}
 
 hds_status io_files_add(io_files *files, const char *path, const void *bytes, size_t size,
                         hds_error *error)
 {
     char *temporary = NULL;
-    hds_status status = io_temporary_path(&temporary, path, error);
+    struct iovec piece = { (void *)(uintptr_t)bytes, size };
+    hds_status status = io_write_beside(&temporary, path, &piece, 1, error);
     if (status != HDS_OK)
         return status;
     char *copy = hds_strdup(path);
-    if (copy)
-        status = write_bytes(path, temporary, bytes, size, error);
-    else
-        status = hds_raise(error, HDS_ERROR_MEMORY, "%s: out of memory", path);
-    if (status != HDS_OK) {
+    if (!copy) {
         unlink(temporary);
         hds_free(temporary);
-        hds_free(copy);
-        return status;
+        return hds_raise(error, HDS_ERROR_MEMORY, "%s: out of memory", path);
     }
     files->paths[files->count] = copy;
     files->temporaries[files->count++] = temporary;

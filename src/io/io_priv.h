@@ -6,13 +6,12 @@
 
 #include "io/io.h"
 
-#include <sys/uio.h>
-
 /* Reports errno value `code`, met while `doing` ("open", "write") something to `path`. */
 HDS_NODISCARD hds_status io_raise_errno(hds_error *error, const char *path, const char *doing,
                                         int code);
-/* io_write_atomic of several pieces in a row. */
-HDS_NODISCARD hds_status io_write_pieces(const char *path, const struct iovec *pieces, size_t count,
+/* Its first half: the file beside `path`, which io_commit_temporary renames. */
+HDS_NODISCARD hds_status io_write_beside(char **temporary /* new */, const char *path,
+                                         const struct iovec *pieces, size_t count,
                                          hds_error *error);
 /* Product of shape and itemsize, or false when it overflows or a dimension is negative. */
 bool io_shape_bytes(const int64_t *shape, int dims, size_t itemsize, size_t *bytes);
@@ -161,6 +160,8 @@ typedef struct io_archive {
  * compared (torch may leave them out). */
 HDS_NODISCARD hds_status io_archive_open(io_archive *archive, const io_map *map, const char *path,
                                          hds_error *error);
+/* Has a zip archive the record that it ends with? Without one it is cut short. */
+bool io_archive_has_end(const void *bytes, size_t size);
 void io_archive_close(io_archive *archive);
 void io_archive_sort(io_archive *archive);
 const io_member *io_archive_find(const io_archive *archive, const char *name, size_t length);

@@ -307,9 +307,12 @@ hds_status io_mat_open(io_mat *mat, const char *path, hds_error *error)
     mat->variables = hds_alloc(IO_MAT_MOST, sizeof *mat->variables);
     if (!mat->path || !mat->variables)
         status = hds_raise(error, HDS_ERROR_MEMORY, "%s: out of memory", path);
-    else if (mat->map.size < HEADER_SIZE || memcmp(header, "MATLAB", 6))
+    else if (mat->map.size >= 6 && mat->map.size < HEADER_SIZE && !memcmp(header, "MATLAB", 6))
         status = hds_raise(error, HDS_ERROR_FORMAT,
-                           "%s: is no MATLAB file of version 5 or 7.3; save it with -v7", path);
+                           "%s: is cut short after %zu bytes; fetch it again", path, mat->map.size);
+    else if (mat->map.size < HEADER_SIZE || memcmp(header, "MATLAB", 6))
+        status = io_raise_kind(error, path, header, mat->map.size,
+                               "a MATLAB file of version 5 or 7.3: save it with -v7");
     else if (memcmp(header + HEADER_SIZE - 2, "IM", 2))
         status = hds_raise(error, HDS_ERROR_FORMAT,
                            "%s: is big-endian, expected little-endian; save it again on a common "

@@ -63,35 +63,14 @@ static hds_status unpack(zip_t *zip, zip_uint64_t index, const zip_stat_t *info,
     return status;
 }
 
-static hds_status read_member(io_npz *npz, zip_t *zip, zip_uint64_t index, size_t packed,
-                              size_t *left, hds_error *error)
+/* The name of the array that a member holds, without its ending; 0: it holds none (folders, and
+ * what macOS adds to archives). */
+static size_t name_length(const char *member)
 {
-    zip_stat_t info;
-    const zip_uint64_t needed =
-        ZIP_STAT_NAME | ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE | ZIP_STAT_COMP_METHOD;
-    char where[NAME_ROOM];
-    if (zip_stat_index(zip, index, 0, &info) || (info.valid & needed) != needed)
-        return hds_raise(error, HDS_ERROR_FORMAT, "%s: member %llu: %s", npz->path,
-                         (unsigned long long)index, zip_strerror(zip));
-    snprintf(where, sizeof where, "%s: %.100s", npz->path, info.name);
-    size_t length = strlen(info.name);
-    if (length < 5 || strcmp(info.name + length - 4, ".npy"))
-        return hds_raise(error, HDS_ERROR_FORMAT, "%s: expected the name of an .npy array", where);
-    hds_status status = check_claims(&info, packed, *left, where, error);
-    if (status)
-        return status;
-    *left -= info.size;
-    unsigned char *bytes = NULL;
-    io_array *array = &npz->arrays[npz->count];
-    status = unpack(zip, index, &info, where, &bytes, error);
-    if (!status)
-        status = io_npy_parse(array, bytes, info.size, where, error);
-    hds_free(bytes);
-    if (status)
-        return status;
-    npz->count++;
-    array->name = hds_format("%.*s", (int)(length - 4), info.name);
-    return array->name ? HDS_OK : hds_raise(error, HDS_ERROR_MEMORY, "%s: out of memory", where);
+    size_t length = strlen(member);
+    return length > 4 && !strcmp(member + length - 4, ".npy") && strncmp(member, "__MACOSX/", 9)
+               ? length - 4
+               : 0;
 }
 
 static int by_name(const void *a, const void *b)
@@ -100,71 +79,132 @@ static int by_name(const void *a, const void *b)
     return strcmp(x->name, y->name);
 }
 
-/* Members may lie over each other, so that all of them together are held to what the file could
- * unfold to. */
-static hds_status read_members(io_npz *npz, zip_t *zip, size_t packed, size_t limit,
-                               hds_error *error)
+static hds_status list_members(io_npz *npz, hds_error *error)
 {
-    zip_int64_t count = zip_get_num_entries(zip, 0);
-    size_t left = limit ? limit : default_limit;
-    if (packed < left / IO_DEFLATE_LIMIT)
-        left = packed * IO_DEFLATE_LIMIT;
-    hds_status status = HDS_OK;
+    zip_int64_t count = zip_get_num_entries(npz->zip, 0);
     npz->arrays = hds_alloc((size_t)count, sizeof *npz->arrays);
     if (!npz->arrays)
         return hds_raise(error, HDS_ERROR_MEMORY, "%s: out of memory", npz->path);
-    for (zip_int64_t i = 0; i < count && !status; i++)
-        status = read_member(npz, zip, (zip_uint64_t)i, packed, &left, error);
-    if (status)
-        return status;
+    for (zip_int64_t i = 0; i < count; i++) {
+        const char *member = zip_get_name(npz->zip, (zip_uint64_t)i, 0);
+        size_t length = member ? name_length(member) : 0;
+        if (!length)
+            continue;
+        char *name = npz->arrays[npz->count++].name = hds_format("%.*s", (int)length, member);
+        if (!name)
+            return hds_raise(error, HDS_ERROR_MEMORY, "%s: out of memory", npz->path);
+    }
+    if (!npz->count)
+        return io_raise_kind(error, npz->path, npz->map.bytes, npz->map.size, "an .npz file");
     qsort(npz->arrays, npz->count, sizeof *npz->arrays, by_name);
-    for (size_t i = 1; i < npz->count && !status; i++)
+    for (size_t i = 1; i < npz->count; i++)
         if (!by_name(&npz->arrays[i - 1], &npz->arrays[i]))
-            status = hds_raise(error, HDS_ERROR_FORMAT, "%s: %s: there twice", npz->path,
-                               npz->arrays[i].name);
-    return status;
+            return hds_raise(error, HDS_ERROR_FORMAT, "%s: %s: there twice", npz->path,
+                             npz->arrays[i].name);
+    return HDS_OK;
 }
 
-/* On failure raises, and the source is gone either way. */
-static hds_status open_zip(zip_t **zip, const void *bytes, size_t size, const char *path,
-                           hds_error *error)
+static hds_status open_zip(io_npz *npz, hds_error *error)
 {
     zip_error_t problem;
     zip_error_init(&problem);
-    zip_source_t *source = zip_source_buffer_create(bytes, size, 0, &problem);
-    *zip = source ? zip_open_from_source(source, ZIP_RDONLY, &problem) : NULL;
+    zip_source_t *source = zip_source_buffer_create(npz->map.bytes, npz->map.size, 0, &problem);
+    npz->zip = source ? zip_open_from_source(source, ZIP_RDONLY, &problem) : NULL;
     hds_status status = HDS_OK;
-    if (!*zip) {
-        status = hds_raise(error, HDS_ERROR_FORMAT, "%s: %s; expected an .npz file", path,
-                           zip_error_strerror(&problem));
+    if (!npz->zip) {
+        io_kind kind = io_kind_of(npz->map.bytes, npz->map.size);
+        if (kind.format == IO_FORMAT_NPZ && io_archive_has_end(npz->map.bytes, npz->map.size))
+            status =
+                hds_raise(error, HDS_ERROR_FORMAT,
+                          "%s: is a damaged zip archive (%s); fetch it again, or save it again",
+                          npz->path, zip_error_strerror(&problem));
+        else
+            status = io_raise_kind(error, npz->path, npz->map.bytes, npz->map.size, "an .npz file");
         zip_source_free(source);
     }
     zip_error_fini(&problem);
     return status;
 }
 
-hds_status io_npz_open(io_npz *npz, const char *path, size_t limit, hds_error *error)
+/* Members may lie over each other, so that all of them together are held to what the file could
+ * unfold to. */
+hds_status io_npz_list(io_npz *npz, const char *path, size_t limit, hds_error *error)
 {
-    io_map map;
-    *npz = (io_npz){ 0 };
-    hds_status status = io_map_open(&map, path, error);
+    *npz = (io_npz){ .left = limit ? limit : default_limit };
+    hds_status status = io_map_open(&npz->map, path, error);
     if (status)
         return status;
+    if (npz->map.size < npz->left / IO_DEFLATE_LIMIT)
+        npz->left = npz->map.size * IO_DEFLATE_LIMIT;
     npz->path = hds_strdup(path);
-    zip_t *zip = NULL;
     if (!npz->path)
         status = hds_raise(error, HDS_ERROR_MEMORY, "%s: out of memory", path);
-    else if (!map.size)
-        status = hds_raise(error, HDS_ERROR_FORMAT, "%s: is empty; expected an .npz file", path);
-    else
-        status = open_zip(&zip, map.bytes, map.size, path, error);
+    else if (!npz->map.size)
+        status = io_raise_kind(error, path, NULL, 0, "an .npz file");
     if (!status)
-        status = read_members(npz, zip, map.size, limit, error);
-    if (zip)
-        zip_discard(zip);
-    io_map_close(&map);
+        status = open_zip(npz, error);
+    if (!status)
+        status = list_members(npz, error);
     if (status)
         io_npz_close(npz);
+    return status;
+}
+
+static hds_status read_member(io_npz *npz, io_array *array, hds_error *error)
+{
+    zip_stat_t info;
+    const zip_uint64_t needed =
+        ZIP_STAT_INDEX | ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE | ZIP_STAT_COMP_METHOD;
+    char where[NAME_ROOM], *name = hds_format("%s.npy", array->name);
+    if (!name)
+        return hds_raise(error, HDS_ERROR_MEMORY, "%s: out of memory", npz->path);
+    snprintf(where, sizeof where, "%s: %.100s", npz->path, name);
+    bool known = !zip_stat(npz->zip, name, 0, &info) && (info.valid & needed) == needed;
+    hds_free(name);
+    if (!known)
+        return hds_raise(error, HDS_ERROR_FORMAT, "%s: %s", where, zip_strerror(npz->zip));
+    hds_status status = check_claims(&info, npz->map.size, npz->left, where, error);
+    if (status)
+        return status;
+    npz->left -= info.size;
+    unsigned char *bytes = NULL;
+    status = unpack(npz->zip, info.index, &info, where, &bytes, error);
+    if (!status)
+        status = io_npy_parse(array, bytes, info.size, where, error);
+    hds_free(bytes);
+    return status;
+}
+
+/* Of the file: nothing more is read from it. */
+static void let_go(io_npz *npz)
+{
+    if (npz->zip)
+        zip_discard(npz->zip);
+    npz->zip = NULL;
+    io_map_close(&npz->map);
+}
+
+static io_array *find(const io_npz *npz, const char *name)
+{
+    io_array key = { .name = (char *)(uintptr_t)name };
+    return npz->count ? bsearch(&key, npz->arrays, npz->count, sizeof key, by_name) : NULL;
+}
+
+hds_status io_npz_read(io_npz *npz, const char *name, hds_error *error)
+{
+    io_array *array = find(npz, name);
+    return array && !array->data ? read_member(npz, array, error) : HDS_OK;
+}
+
+hds_status io_npz_open(io_npz *npz, const char *path, size_t limit, hds_error *error)
+{
+    hds_status status = io_npz_list(npz, path, limit, error);
+    for (size_t i = 0; i < npz->count && !status; i++)
+        status = read_member(npz, &npz->arrays[i], error);
+    if (status)
+        io_npz_close(npz);
+    else
+        let_go(npz);
     return status;
 }
 
@@ -176,13 +216,19 @@ void io_npz_close(io_npz *npz)
     }
     hds_free(npz->arrays);
     hds_free(npz->path);
+    let_go(npz);
     *npz = (io_npz){ 0 };
+}
+
+bool io_npz_has(const io_npz *npz, const char *name)
+{
+    return find(npz, name) != NULL;
 }
 
 const io_array *io_npz_find(const io_npz *npz, const char *name)
 {
-    io_array key = { .name = (char *)(uintptr_t)name };
-    return bsearch(&key, npz->arrays, npz->count, sizeof key, by_name);
+    const io_array *array = find(npz, name);
+    return array && array->data ? array : NULL;
 }
 
 io_array io_array_of(const char *name, char kind, size_t itemsize, int dims, const size_t *shape,

@@ -178,8 +178,11 @@ hds_status io_machine_take_line(io_machine *m, io_operand *x)
     x->bytes = m->bytes + m->at;
     const unsigned char *end = memchr(x->bytes, '\n', m->size - m->at);
     if (!end)
-        return io_refuse(&m->make, "has no end of line");
+        return io_refuse(&m->make, "has no end of line: the file may be cut short");
     x->size = (size_t)(end - x->bytes);
+    if (x->size && m->code != 'V' && end[-1] == '\r')
+        return io_refuse(&m->make, "ends in CR LF: the file was copied as text, which damages a "
+                                   "pickle; fetch it again, as a binary file");
     m->at += x->size + 1;
     return HDS_OK;
 }
@@ -335,6 +338,12 @@ hds_status io_pickle_parse(io_pickle *pickle, const void *bytes, size_t size,
     return status;
 }
 
+/* Pickles before protocol 2 begin with a container, a number, a text or a name. */
+static bool is_first_opcode(unsigned char byte)
+{
+    return strchr("(]}lNIJKMLFGSUTVXc", byte) != NULL;
+}
+
 hds_status io_pickle_open(io_pickle *pickle, const char *path, const char *const *globals,
                           hds_error *error)
 {
@@ -343,7 +352,22 @@ hds_status io_pickle_open(io_pickle *pickle, const char *path, const char *const
     hds_status status = io_map_open(&map, path, error);
     if (status)
         return status;
-    status = io_pickle_parse(pickle, map.bytes, map.size, globals, path, error);
+    hds_error inner = { 0 };
+    io_kind kind = io_kind_of(map.bytes, map.size);
+    if (kind.name && kind.format != IO_FORMAT_PICKLE)
+        status = io_raise_kind(error, path, map.bytes, map.size, "a pickle");
+    else
+        status = io_pickle_parse(pickle, map.bytes, map.size, globals, path, &inner);
+    if (inner.status == HDS_ERROR_FORMAT && !kind.name && !is_first_opcode(map.bytes[0]))
+        status = io_raise_kind(error, path, map.bytes, map.size, "a pickle");
+    else if (inner.status == HDS_ERROR_FORMAT && io_is_text_damaged(map.bytes, map.size))
+        status =
+            hds_raise(error, HDS_ERROR_FORMAT,
+                      "%s: was copied as text, so that its lines end in CR LF, which damages a "
+                      "pickle; fetch it again, as a binary file",
+                      path);
+    else if (inner.status)
+        status = hds_raise(error, inner.status, "%s", inner.message);
     if (status)
         io_map_close(&map);
     else

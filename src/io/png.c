@@ -39,9 +39,11 @@ static void drop_alpha(uint8_t *pixels, size_t count, size_t channels)
 static hds_status decode(png_image *image, const io_map *map, int channels, uint8_t **pixels,
                          const char *path, hds_error *error)
 {
-    if (!map->size || !png_image_begin_read_from_memory(image, map->bytes, map->size))
-        return hds_raise(error, HDS_ERROR_FORMAT, "%s: %s; expected a PNG picture", path,
-                         map->size ? image->message : "is empty");
+    if (io_kind_of(map->bytes, map->size).format != IO_FORMAT_PNG)
+        return io_raise_kind(error, path, map->bytes, map->size, "a PNG picture");
+    if (!png_image_begin_read_from_memory(image, map->bytes, map->size))
+        return hds_raise(error, HDS_ERROR_FORMAT, "%s: %s; the PNG picture may be cut short", path,
+                         image->message);
     hds_status status = check_claims(image, map->size, path, error);
     if (status)
         return status;

@@ -43,17 +43,16 @@ static hds_status open_checkpoint(io_tensors *file, bool zip, const char *path, 
 
 hds_status io_tensors_open(io_tensors *file, const char *path, hds_error *error)
 {
-    static const char pointer[] = "version https://git-lfs";
     *file = (io_tensors){ 0 };
     hds_status status = io_map_open(&file->map, path, error);
     if (status)
         return status;
     const io_map *map = &file->map;
     bool zip = is_zip(map), legacy = io_checkpoint_is_legacy(map);
-    if (map->size > sizeof pointer && !memcmp(map->bytes, pointer, sizeof pointer - 1))
-        status =
-            hds_raise(error, HDS_ERROR_FORMAT,
-                      "%s: is a Git LFS pointer to the file; fetch it with git lfs pull", path);
+    io_kind kind = io_kind_of(map->bytes, map->size);
+    if (map->size && kind.name && kind.format == IO_FORMAT_OTHER)
+        status = io_raise_kind(error, path, map->bytes, map->size,
+                               "a safetensors file or a torch checkpoint");
     else if (zip || legacy)
         status = open_checkpoint(file, zip, path, error);
     else if (map->size > 8 && map->bytes[0] == 0x80 && map->bytes[1] <= 5 && map->bytes[8] != '{')

@@ -173,7 +173,8 @@ static PyObject *head_load(PyObject *type, PyObject *arguments, PyObject *keywor
 PyDoc_STRVAR(save_doc,
 "save($self, path, /)\n--\n\n"
 "Save by the ending of path: .glb and .gltf (mesh, expressions as shape keys, texture), .obj\n"
-"(with .mtl and .png; keeps the model's vertex order), .headsds (everything, exact).\n\n"
+"(with .mtl and .png, in whose names blanks are '_'; keeps the model's vertex order), .headsds\n"
+"(everything, exact).\n\n"
 "A file is replaced only when all is written. Raises ValueError for another ending, OSError.");
 
 static PyObject *head_save(PyObject *self, PyObject *path_object)

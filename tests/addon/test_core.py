@@ -236,6 +236,21 @@ def test_mismatch_names_the_object_and_the_cure():
                        np.zeros((8, 3)))
 
 
+def test_a_mesh_that_is_split_at_seams_is_named_so():
+    def refuse(*_):
+        raise ValueError("8 vertices, expected 6")
+    model = types.SimpleNamespace(name="grid", vertex_count=6, faces=np.zeros((4, 3)))
+    apart = np.arange(24.0).reshape(8, 3)
+    split = np.concatenate([apart[:6], apart[:2]])
+    for vertices, sizes, word in ((split, [3, 3, 3, 3], "2 of its vertices .* Merge by Distance"),
+                                  (split, [4, 4], "Merge by Distance"),
+                                  (split, [3, 3, 3], "Use Add Head"),
+                                  (apart, [3, 3, 3, 3], "Use Add Head")):
+        with pytest.raises(ValueError, match=word):
+            topology.match(types.SimpleNamespace(match_topology=refuse), model, "Cube", sizes, [],
+                           vertices)
+
+
 def test_order_comes_as_indices():
     def swapped(model, sizes, corners, vertex_count, positions):
         assert positions.dtype == np.float32 and vertex_count == 3
@@ -466,7 +481,7 @@ def test_folder_cleans_up_after_an_error(tmp_path):
 
 # ---- the zip ----
 
-def put_together(folder):
+def put_together(folder, *more):
     """Runs build_zip.py on a folder of samples and a module that stand for the real ones."""
     for name in ("LICENSE", "LICENSE-core", "build/headsds.abi3.so", "torch/headsds_torch_1.so"):
         (folder / name).parent.mkdir(exist_ok=True)
@@ -476,7 +491,7 @@ def put_together(folder):
          folder / "build" / "headsds.abi3.so", "--backend", folder / "torch" / "headsds_torch_1.so",
          "--data", folder / "data", "--license", folder / "LICENSE", "--core-license",
          folder / "LICENSE-core", "--folder", folder / "out", "--zip", folder / "out.zip",
-         "--depfile", folder / "out.d"],
+         "--depfile", folder / "out.d", *more],
         capture_output=True, text=True)
 
 
@@ -502,3 +517,11 @@ def test_zip(tmp_path):
     assert str(tmp_path / "build" / "headsds.abi3.so") in inputs
     assert str(tmp_path / "torch" / "headsds_torch_1.so") in inputs
     assert str(tmp_path / "build") not in inputs
+    strip = tmp_path / "strip"
+    strip.write_text('#!/bin/sh\necho small > "$3"\n')
+    strip.chmod(0o755)
+    assert put_together(tmp_path, "--strip", strip).returncode == 0
+    archive = zipfile.ZipFile(tmp_path / "out.zip")
+    assert archive.read("headsds_addon/headsds.abi3.so") == b"small\n"
+    assert archive.read("headsds_addon/LICENSE") == b"LICENSE"
+    assert (tmp_path / "out" / "headsds_addon" / "headsds.abi3.so").read_text() != "small\n"

@@ -179,7 +179,7 @@ def test_info_networks(run):
 def test_info_refused(run, tmp_path):
     assert run.refused("info", "a.glb", code=1) == "a.glb: no such file or folder"
     (tmp_path / "a.glb").write_bytes(b"glTF")
-    assert "a.glb: not a kind of file that headsds reads" in run.refused("info", "a.glb", code=1)
+    assert "a.glb: is a glTF file; expected a head (.headsds)" in run.refused("info", "a.glb", code=1)
     (tmp_path / "a.npz").write_bytes(b"x")
     assert run.refused("info", "a.npz", code=1).startswith("a.npz: ")
 

@@ -283,7 +283,7 @@ static void test_other_mat_files(void **state)
     error = (hds_error){ 0 };
     assert_int_equal(hds_head_model_load(&m, &(hds_head_model_params){ .path = text }, &error),
                      HDS_ERROR_FORMAT);
-    files_check_error(&error, HDS_ERROR_FORMAT, text, "is no MATLAB file of version 5 or 7.3");
+    files_check_error(&error, HDS_ERROR_FORMAT, text, "expected a MATLAB file of version 5 or 7.3");
     hds_free(path);
     hds_free(text);
 }

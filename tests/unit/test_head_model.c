@@ -60,7 +60,7 @@ static void test_recognition(void **state)
         "looked for a file that ends in .npz, .pkl (FLAME) or .mat (HIFI3D), and for a "
         "folder with generic_neutral_mesh.obj");
     check_not_loaded((hds_head_model_params){ .path = text }, HDS_ERROR_FORMAT,
-                     "not a known head model");
+                     "is a text that begins with \"hello\"; expected a head model");
     check_not_loaded((hds_head_model_params){ .path = f->path, .shape_count = -1 },
                      HDS_ERROR_ARGUMENT, "shape_count is -1, expected 0 (all) or more");
     check_not_loaded((hds_head_model_params){ .path = "" }, HDS_ERROR_NOT_FOUND, "no such file");

@@ -182,7 +182,11 @@ static void test_errors_name_the_line(void **state)
         { "v 0 0 0\nvt 0 0\nf 1 1 1/1\n", ":3: a corner with a texture coordinate" },
         { "v 0 0 0\nf 1 1 a\n", ":2: found \"a\", expected a corner" },
         { "v 0 0 0\nf 1 1 1x\n", ":2: found \"x\", expected a corner" },
-        { "v 0 0 0\nf 1 1 \\\n 1\n", ":2: found \"\\\", expected a corner" },
+        { "v 0 0 0\nf 1 1 \\\n x\n", ":2: found \"x\", expected a corner" },
+        { "v 0 0 \\\r\n0\nf 1 1 2\n", ":3: a face names vertex 2" },
+        { "v 0 0 0,5\n", ":1: found \"0,5\", expected a number with a decimal point, not a comma" },
+        { "version https://git-lfs.github.com/spec/v1\n", ": is a Git LFS pointer to the file" },
+        { "\xff\xfe\x76", ": is a UTF-16 text; save it as UTF-8" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char *path = files_write(*state, "d.obj", cases[i].text);

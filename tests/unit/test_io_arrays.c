@@ -397,7 +397,7 @@ static void test_bad_npz(void **state)
     char npy[512], archive[4096], changed[4096];
     size_t length = make_npy(npy, sizeof npy, DICT("'<f4'", "(8,)"), 32);
     write_zip(scratch("a.npz"), "v.txt", npy, length, ZIP_CM_STORE);
-    check_bad_npz("/a.npz: v.txt", "expected the name of an .npy");
+    check_bad_npz("/a.npz", "is a zip archive; unpack it");
     write_zip(scratch("a.npz"), "v.npy", npy, length, ZIP_CM_STORE);
     size_t size = read_archive(archive, sizeof archive);
     hds_error error = { 0 };

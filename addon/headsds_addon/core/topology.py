@@ -17,8 +17,20 @@ def match(headsds, model, name, sizes, corners, vertices):
                                        np.ascontiguousarray(vertices, dtype=np.float32))
     except ValueError as error:
         raise ValueError(f"{name}: not the topology of the head model {model.name}: {error}. "
-                         "Use Add Head, or set this mesh's head model in the preferences") from None
+                         + cure(model, sizes, vertices)) from None
     return np.asarray(order, dtype=np.int64)
+
+
+def cure(model, sizes, vertices):
+    """What an artist can do about a mesh that does not match."""
+    triangles = int(np.sum(np.asarray(sizes, dtype=np.int64) - 2))
+    if len(vertices) > model.vertex_count and triangles == len(model.faces):
+        places = len(np.unique(np.asarray(vertices, dtype=np.float32), axis=0))
+        if places < len(vertices):
+            return (f"{len(vertices) - places} of its vertices lie on another one, as importers "
+                    "of glTF leave them at UV seams: in edit mode select all, use Mesh > Clean Up "
+                    "> Merge by Distance and try again (or tick Merge Vertices when you import)")
+    return "Use Add Head, or set this mesh's head model in the preferences"
 
 
 def corner_uvs(model, sizes, corners):

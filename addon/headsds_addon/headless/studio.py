@@ -60,7 +60,8 @@ def furnish(scene, obj, ended):
         light.energy = 55.0 * power * stage.height ** 2
         _aimed(scene, light.name, light, stage, stage.around(azimuth, elevation, 2.0))
     world = bpy.data.worlds.new("HeadSDS backdrop")
-    world.use_nodes = True
+    if bpy.app.version < (5, 0):        # later ones always have nodes
+        world.use_nodes = True
     world.node_tree.nodes["Background"].inputs["Color"].default_value = BACKDROP
     scene.world = world
     _settings(scene)

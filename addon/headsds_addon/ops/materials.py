@@ -120,7 +120,8 @@ def _remove_unused(material):
 
 def _new_material():
     material = bpy.data.materials.new("HeadSDS")
-    material.use_nodes = True
+    if bpy.app.version < (5, 0):        # later ones always have nodes
+        material.use_nodes = True
     material[MARK] = True
     return material
 

@@ -40,6 +40,9 @@ def check(headsds, model, obj):
     if obj.library or obj.data.library:
         raise ValueError(f"{obj.name}: linked from another file; make it local first "
                          "(Object > Relations > Make Local)")
+    if obj.data.shape_keys and not obj.data.shape_keys.use_relative:
+        raise ValueError(f"{obj.name}: its shape keys are absolute, and a new one would not show: "
+                         "tick Relative in Object Data Properties > Shape Keys, or work on a copy")
     if obj.mode != "OBJECT":
         raise ValueError(f"{obj.name}: in {obj.mode.lower()} mode; go back to object mode first")
     sizes, corners = polygons(obj.data)
@@ -59,11 +62,11 @@ def add_head(model, collection, location=(0.0, 0.0, 0.0)):
     collection.objects.link(obj)
     ensure_uvs(obj, model, np.arange(model.vertex_count))
     if model.expression_count:
-        obj.shape_key_add(name="Basis", from_mix=False)
+        new_key(obj, "Basis")
     for number, name in enumerate(model.expression_names):
         weights = [0.0] * model.expression_count
         weights[number] = 1.0
-        key = obj.shape_key_add(name=name, from_mix=False)
+        key = new_key(obj, name)
         write_key(obj, key, coordinates.to_blender(model.vertices(expression=weights)))
     return obj
 
@@ -80,6 +83,13 @@ def ensure_uvs(obj, model, order):
     sizes, corners = polygons(obj.data)
     uvs = topology.corner_uvs(model, sizes, order[corners])
     layer.data.foreach_set("uv", np.ascontiguousarray(uvs, dtype=np.float32).ravel())
+
+
+def new_key(obj, name):
+    """A shape key that is off (Blender 5.0 and later make them with value 1)."""
+    key = obj.shape_key_add(name=name, from_mix=False)
+    key.value = 0.0
+    return key
 
 
 def write_key(obj, key, vertices):

@@ -39,7 +39,13 @@ class HEADSDS_OT_add_head(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context):
-        return context.mode == "OBJECT" and not session.running()
+        if session.running():
+            cls.poll_message_set("A head is being generated")
+        elif context.mode != "OBJECT":
+            cls.poll_message_set("Go back to object mode first")
+        else:
+            return True
+        return False
 
     def execute(self, context):
         try:
@@ -133,7 +139,13 @@ class HEADSDS_OT_cancel(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context):
-        return session.running() and not session.current.run.cancelling
+        if not session.running():
+            cls.poll_message_set("No head is being generated")
+        elif session.current.run.cancelling:
+            cls.poll_message_set("The run is being cancelled already")
+        else:
+            return True
+        return False
 
     def execute(self, context):
         session.current.cancel()

@@ -31,11 +31,11 @@ def show_key(obj, vertices):
     if "values" not in state:
         _remember_keys(obj, state)
     if obj.data.shape_keys is None:
-        obj.shape_key_add(name="Basis", from_mix=False)
+        meshes.new_key(obj, "Basis")
     blocks = obj.data.shape_keys.key_blocks
     key = blocks.get(NAME)
     if key is None:
-        key = obj.shape_key_add(name=NAME, from_mix=False)
+        key = meshes.new_key(obj, NAME)
         key.value = 1.0
         obj.active_shape_key_index = len(blocks) - 1
         for name in state["values"].keys():

@@ -7,6 +7,7 @@
 #include "base/base.h"
 
 #include <jansson.h>
+#include <sys/uio.h>
 
 /* ---- file.c ---- */
 /* A whole file, mapped read-only. */
@@ -24,6 +25,9 @@ uint64_t io_stamp(const char *path);
 
 /* Replaces `path` with `bytes`: written to a temporary file beside it, flushed, renamed. */
 HDS_NODISCARD hds_status io_write_atomic(const char *path, const void *bytes, size_t size,
+                                         hds_error *error);
+/* The same of several pieces in a row. */
+HDS_NODISCARD hds_status io_write_pieces(const char *path, const struct iovec *pieces, size_t count,
                                          hds_error *error);
 /* A path to write to in the folder of `path`, and the rename that makes it real (or the removal):
  * for writers that insist on a file name of their own. */
@@ -59,6 +63,40 @@ void io_files_finish(io_files *files); /* removes what was not committed */
 /* The path with its ending replaced: "a/b.gltf", ".bin" -> "a/b.bin". NULL: out of memory. */
 char *io_with_ending(const char *path, const char *ending); /* new */
 const char *io_base_name(const char *path);                 /* borrowed from path */
+
+/* ---- kind.c ---- */
+/* What a file is by its first bytes, whatever its name says. */
+typedef enum io_format {
+    IO_FORMAT_OTHER,
+    IO_FORMAT_ZIP, /* of nothing that is known */
+    IO_FORMAT_NPZ, /* also .headsds */
+    IO_FORMAT_TORCH,
+    IO_FORMAT_SAFETENSORS,
+    IO_FORMAT_PICKLE, /* of protocol 2 or later: older ones have no signature */
+    IO_FORMAT_MAT,    /* of version 5 or 7.3 */
+    IO_FORMAT_PNG,
+    IO_FORMAT_JSON,
+    IO_FORMAT_OBJ
+} io_format;
+typedef struct io_kind {
+    const char *name; /* "a glTF file"; NULL: not known */
+    const char *cure; /* what to do about it, whichever file was wanted, or NULL */
+    io_format format;
+} io_kind;
+io_kind io_kind_of(const void *bytes, size_t size);
+io_kind io_path_kind(const char *path); /* not known, too, of what cannot be read */
+/* Do all its lines end in CR LF, more of them than chance puts into a binary file? */
+bool io_is_text_damaged(const void *bytes, size_t size);
+/* Raises what the file is instead of `expected` ("an .npz file"): "h.glb: is a glTF file; expected
+ * an .npz file". Names archives that are cut short, and says what to do where that is known. */
+HDS_NODISCARD hds_status io_raise_kind(hds_error *error, const char *path, const void *bytes,
+                                       size_t size, const char *expected);
+
+/* The same of a file that is not open. */
+HDS_NODISCARD hds_status io_raise_path_kind(hds_error *error, const char *path,
+                                            const char *expected);
+/* Raises so unless the file is a whole zip archive. */
+HDS_NODISCARD hds_status io_check_archive(const char *path, const char *expected, hds_error *error);
 
 /* ---- json.c ---- */
 /* Jansson does the parsing; these name the file and the line. Release with json_decref. */
@@ -125,13 +163,24 @@ typedef struct io_array {
 } io_array;
 typedef struct io_npz {
     char *path;
-    io_array *arrays;
+    io_array *arrays; /* by name; data is NULL until read */
     size_t count;
+    size_t left; /* bytes that what is read may still unpack to */
+    io_map map;
+    struct zip *zip;
 } io_npz;
-/* Refuses big-endian and object arrays, sizes that disagree with the header, and members that
- * together claim more than `limit` bytes unpacked (0: 2 GiB). */
+/* Lists the arrays without reading any, so that one that nobody needs may be whatever it is;
+ * members that are no .npy are passed over. What is read may together claim `limit` bytes unpacked
+ * at most (0: 2 GiB). Refuses archives without an array, and by name what is no archive. */
+HDS_NODISCARD hds_status io_npz_list(io_npz *npz, const char *path, size_t limit, hds_error *error);
+/* Reads one that is listed, unless it was read before; without one of that name does nothing.
+ * Refuses big-endian and object arrays, and sizes that disagree with the header. */
+HDS_NODISCARD hds_status io_npz_read(io_npz *npz, const char *name, hds_error *error);
+/* Both: all arrays are read. */
 HDS_NODISCARD hds_status io_npz_open(io_npz *npz, const char *path, size_t limit, hds_error *error);
 void io_npz_close(io_npz *npz);
+bool io_npz_has(const io_npz *npz, const char *name);
+/* An array that was read, or NULL. */
 const io_array *io_npz_find(const io_npz *npz, const char *name);
 /* An array to be written: name and data are borrowed, and left as they are. */
 io_array io_array_of(const char *name, char kind, size_t itemsize, int dims, const size_t *shape,
