@@ -61,7 +61,10 @@ char *io_with_ending(const char *path, const char *ending); /* new */
 const char *io_base_name(const char *path);                 /* borrowed from path */
 
 /* ---- json.c ---- */
-/* Jansson does the parsing; these name the file and the line. Release with json_decref. */
+/* Jansson does the parsing; these name the file and the line. Release with json_decref. Read, too,
+ * is what Python's json writes beyond the standard: Infinity, -Infinity and numbers beyond a double
+ * are +-DBL_MAX, NaN is "NaN", integers beyond 64 bits are reals. A mark of byte order is skipped. */
+json_t *io_json_parse(const char *text, size_t size, json_error_t *place); /* new, or NULL */
 HDS_NODISCARD hds_status io_json_load(json_t **json, const char *path, hds_error *error);
 HDS_NODISCARD hds_status io_json_save(const json_t *json, const char *path, hds_error *error);
 
