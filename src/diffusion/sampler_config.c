@@ -58,7 +58,7 @@ static const struct {
     { DPM, "algorithm_type", "\"dpmsolver++\"", "\"dpmsolver++\"", NULL },
     { DPM, "euler_at_final", "false", "false", NULL },
     { DPM, "use_lu_lambdas", "false", "false", "null" },
-    { DPM, "lambda_min_clipped", "null", "null", "-1.7976931348623157e308" }, /* -Infinity */
+    { DPM, "lambda_min_clipped", "null", "null", NULL },
 };
 
 /* Read below, read by schedule_load, or without effect while the settings above have their values.

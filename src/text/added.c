@@ -163,19 +163,18 @@ hds_status text_added_read(text_tokenizer *t, const json_t *tokens, const char *
     return status;
 }
 
-hds_status text_tokenizer_add(text_tokenizer *t, const char *word, int count, int32_t *id,
+hds_status text_tokenizer_add(text_tokenizer *t, const char *word, int32_t id, int count,
                               const char *place, hds_error *error)
 {
     size_t length = strlen(word);
-    text_added token = { .word = (char *)word,
-                         .id = (int32_t)t->size,
-                         .count = count,
-                         .normalised = true,
-                         .left = text_word_begins(word, length, 0),
-                         .right = text_word_ends(word, length) };
+    const text_added token = { .word = (char *)word,
+                               .id = id,
+                               .count = count,
+                               .normalised = true,
+                               .left = text_word_begins(word, length, 0),
+                               .right = text_word_ends(word, length) };
     if (count < 1 || count > TEXT_TOKENS - 2)
         return hds_raise(error, HDS_ERROR_FORMAT, "%s: \"%.60s\" has %d vectors, expected 1 to %d",
                          place, word, count, TEXT_TOKENS - 2);
-    *id = token.id;
     return text_add(t, &token, place, error);
 }

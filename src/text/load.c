@@ -288,3 +288,8 @@ const char *text_tokenizer_get_added(const text_tokenizer *t, int64_t id)
             return t->added[i].word;
     return NULL;
 }
+
+int32_t text_tokenizer_get_end(const text_tokenizer *t)
+{
+    return t->end;
+}

@@ -249,7 +249,8 @@ typedef struct io_tensors {
     size_t copy_count;
 } io_tensors;
 /* Opens a safetensors file or a torch checkpoint (.ckpt .bin .pth .pt), whatever its name says. Of
- * a checkpoint, the tensors of the dict at the top are taken, or of the dict "state_dict" in it;
+ * a checkpoint, the tensors of the dict at the top are taken, or of the dict "state_dict" in it, or as
+ * "string_to_param.NAME" those of the dict of that name (a textual inversion);
  * whatever else lies beside them (optimisers, counters, callbacks) is left alone, but may only be
  * made of what a pickle may hold anyway, torch's sizes, devices, parameters and dtypes, Lightning's
  * ModelCheckpoint, EarlyStopping and AttributeDict, argparse's namespaces and pathlib's paths.

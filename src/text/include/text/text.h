@@ -26,11 +26,13 @@ int64_t text_tokenizer_get_size(const text_tokenizer *tokenizer);
 /* The token of this id where it was added to the vocabulary, borrowed; else NULL. */
 const char *text_tokenizer_get_added(const text_tokenizer *tokenizer, int64_t id);
 
-/* From now on `word` stands for `count` new ids, 75 at most, from *id on, the first that is free:
- * wherever a text holds it, in upper or lower case, and not inside of a word that goes on. Before
- * the tokenizer is shared. A word that is a token already is refused; `place` names its file. */
-HDS_NODISCARD hds_status text_tokenizer_add(text_tokenizer *tokenizer, const char *word, int count,
-                                            int32_t *id, const char *place, hds_error *error);
+/* From now on `word` stands for the ids from `id` on, `count` of them, 75 at most: wherever a text
+ * holds it, in upper or lower case, and not inside of a word that goes on. Before the tokenizer is
+ * shared. A word that is a token already is refused; `place` names its file. */
+HDS_NODISCARD hds_status text_tokenizer_add(text_tokenizer *tokenizer, const char *word, int32_t id,
+                                            int count, const char *place, hds_error *error);
+/* The token that ends a text. */
+int32_t text_tokenizer_get_end(const text_tokenizer *tokenizer);
 
 /* What a text has beyond the 75 tokens of one chunk. */
 typedef struct text_cut {
