@@ -44,8 +44,8 @@ typedef struct hds_prior_params {
     const struct hds_embedding *embeddings; /* (embedding_count), or NULL */
     size_t embedding_count;
 } hds_prior_params;
-/* A textual inversion (Gal et al., "An image is worth one word", 2022): vectors that stand in a text
- * for a word of their own. */
+/* A textual inversion (Gal et al., "An image is worth one word", 2022): vectors that stand in a
+ * text for a word of their own. */
 typedef struct hds_embedding {
     /* .safetensors, .bin or .pt of diffusers or AUTOMATIC1111's WebUI, or a folder with
      * learned_embeds.safetensors or .bin. */
@@ -101,7 +101,8 @@ typedef struct hds_text_cut {
 } hds_text_cut;
 HDS_API HDS_NODISCARD hds_status hds_prior_get_cut(hds_prior *prior, const char *text,
                                                    hds_text_cut *cut, hds_error *error);
-/* Whole texts: how many chunks the longest one has. HDS_ERROR_ARGUMENT: more than HDS_MAX_CHUNKS. */
+/* Whole texts: how many chunks the longest one has. HDS_ERROR_ARGUMENT: more than HDS_MAX_CHUNKS.
+ */
 HDS_API HDS_NODISCARD hds_status hds_prior_count_chunks(hds_prior *prior, const char *const *texts,
                                                         size_t count, size_t *chunks,
                                                         hds_error *error);

@@ -287,8 +287,8 @@ static hds_status read_entry(reader *r, const char *prefix, const io_value *key,
     return HDS_OK;
 }
 
-/* The dict that holds the tensors, and what begins their names. A textual inversion of AUTOMATIC1111
- * has a dict of one, or torch's ParameterDict of it. */
+/* The dict that holds the tensors, and what begins their names. A textual inversion of
+ * AUTOMATIC1111 has a dict of one, or torch's ParameterDict of it. */
 static const io_value *find_dict(const io_value *root, const char **prefix)
 {
     static const char inversion[] = "string_to_param";

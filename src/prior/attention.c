@@ -123,8 +123,7 @@ static void take(void *context, const char *path, const tn *probabilities)
         tn_to_f32(cx, probabilities, all, pixels * length);
         for (size_t i = 0; i < pixels && !tn_failed(cx); i++)
             for (size_t k = 0; k < c->tokens; k++)
-                m->weights[i * c->tokens + k] =
-                    all[i * length + (tokens ? (size_t)tokens[k] : k)];
+                m->weights[i * c->tokens + k] = all[i * length + (tokens ? (size_t)tokens[k] : k)];
         *c->last = m;
         c->last = &m->next;
         c->count++;

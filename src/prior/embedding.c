@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Textual inversions: rows of the text encoder's table of embeddings for words of their own, and the
- * files that hold them. Gal et al., "An image is worth one word", 2022. */
+/* Textual inversions: rows of the text encoder's table of embeddings for words of their own, and
+ * the files that hold them. Gal et al., "An image is worth one word", 2022. */
 #include "prior_priv.h"
 
 #include <math.h>
@@ -32,8 +32,8 @@ static hds_status check_vectors(const hds_prior *p, const char *token, const io_
     int64_t width = t->dims ? t->shape[t->dims - 1] : 0;
     if (t->dims < 1 || t->dims > 2 || t->dtype == IO_BOOL || !t->size)
         return hds_raise(error, HDS_ERROR_FORMAT,
-                         "%s: \"%.60s\": expected vectors of floats, as a textual inversion has", path,
-                         token);
+                         "%s: \"%.60s\": expected vectors of floats, as a textual inversion has",
+                         path, token);
     if (width != p->clip.width)
         return hds_raise(error, HDS_ERROR_FORMAT,
                          "%s: \"%.60s\": vectors of %lld numbers, expected %d, the text encoder's "

@@ -77,8 +77,8 @@ static hds_status encode_text(hds_prior *p, const char *text, size_t chunks, flo
     int64_t *ids;
     hds_status status = text_chunks(p->tokenizer, text, &ids, &own, error);
     if (status == HDS_OK && own > chunks)
-        status = hds_raise(error, HDS_ERROR_ARGUMENT, "text: %zu chunks, and room for %zu", own,
-                           chunks);
+        status =
+            hds_raise(error, HDS_ERROR_ARGUMENT, "text: %zu chunks, and room for %zu", own, chunks);
     if (status == HDS_OK)
         status = hds_prior_encode_tokens(p, ids, own, states, error);
     for (size_t i = own; i < chunks && status == HDS_OK; i++)

@@ -46,7 +46,8 @@ static json_t *make(const hds_prior *p)
                      hex(weights_hash(p->unet_weights)), "vae", hex(weights_hash(p->vae_weights)),
                      "text_encoder", hex(weights_hash(p->clip_weights)), "schedule", hex(noise),
                      "prediction", p->schedule.velocity ? "v" : "noise", "loras", loras_of(p),
-                     "embeddings", embeddings_of(p), "controlnets", controls_of(p), "dtype", prior_dtype_name(p->type), "device",
+                     "embeddings", embeddings_of(p), "controlnets", controls_of(p), "dtype",
+                     prior_dtype_name(p->type), "device",
                      strncmp(p->device, "cuda", 4) ? p->device : "cuda");
 }
 

@@ -107,7 +107,6 @@ static hds_status open_sampler(const hds_prior *p, run *r, hds_error *error)
     return status;
 }
 
-
 static void draw_noise(const run *r, int purpose, int step)
 {
     rng random = rng_make(r->params->seed, ((uint64_t)purpose << 32) + (uint64_t)step);

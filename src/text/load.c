@@ -161,6 +161,7 @@ static hds_status load_specials(text_tokenizer *t, const folder *f, hds_error *e
         status = load_special(t, f, "unk_token", usual, &t->unknown, error);
     if (!status)
         status = load_special(t, f, "pad_token", usual, &t->padding, error);
+    t->special_count = t->added_count;
     return status;
 }
 
@@ -283,7 +284,7 @@ int64_t text_tokenizer_get_size(const text_tokenizer *tokenizer)
 
 const char *text_tokenizer_get_added(const text_tokenizer *t, int64_t id)
 {
-    for (size_t i = 0; i < t->added_count; i++)
+    for (size_t i = t->special_count; i < t->added_count; i++)
         if (id >= t->added[i].id && id < (int64_t)t->added[i].id + t->added[i].count)
             return t->added[i].word;
     return NULL;

@@ -29,7 +29,7 @@ struct text_tokenizer {
     text_merge *merges;            /* hash table with open addressing; an empty place has left -1 */
     size_t capacity;               /* a power of 2 */
     text_added *added;             /* the special ones first */
-    size_t added_count;
+    size_t added_count, special_count;
     int32_t start, end, unknown, padding;
     int64_t size;
 };

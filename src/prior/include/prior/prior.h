@@ -67,9 +67,9 @@ void prior_encoding_destroy(prior_encoding **encoding);
 /* abar at a timestep, which may be fractional */
 float prior_alpha_bar(const hds_prior *prior, float timestep);
 /* What a result depends on: {"unet": hash, "vae": hash, "text_encoder": hash, "schedule": hash,
- * "loras": [{"hash", "scale"}], "embeddings": [{"token", "hash"}], "controlnets": {name: hash}, "dtype", "device": "cpu" or "cuda"}.
- * Hashes are of the weights' names, shapes and bytes, wherever the files lie. New; NULL: out of
- * memory. */
+ * "loras": [{"hash", "scale"}], "embeddings": [{"token", "hash"}], "controlnets": {name: hash},
+ * "dtype", "device": "cpu" or "cuda"}. Hashes are of the weights' names, shapes and bytes, wherever
+ * the files lie. New; NULL: out of memory. */
 json_t *prior_record(hds_prior *prior);
 
 /* ---- predict.c ---- */

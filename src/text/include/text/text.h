@@ -23,7 +23,8 @@ void text_tokenizer_destroy(text_tokenizer **tokenizer);
 
 /* One more than the largest id: the rows that an embedding needs. */
 int64_t text_tokenizer_get_size(const text_tokenizer *tokenizer);
-/* The token of this id where it was added to the vocabulary, borrowed; else NULL. */
+/* The token of this id where it was added to the vocabulary and is not special, borrowed, or NULL.
+ */
 const char *text_tokenizer_get_added(const text_tokenizer *tokenizer, int64_t id);
 
 /* From now on `word` stands for the ids from `id` on, `count` of them, 75 at most: wherever a text
