@@ -369,6 +369,8 @@ static void refuse_character(PyObject *object, const char *name)
     Py_ssize_t length = PyUnicode_GetLength(object);
     for (Py_ssize_t i = 0; i < length; i++) {
         Py_UCS4 c = PyUnicode_ReadChar(object, i);
+        char code[16];
+        snprintf(code, sizeof code, "U+%04X", (unsigned)c);
         if (c == 0)
             PyErr_Format(PyExc_ValueError,
                          "%s: character %zd is NUL (U+0000), which no text has; it may have been "
@@ -376,9 +378,9 @@ static void refuse_character(PyObject *object, const char *name)
                          name, i);
         else if (c >= 0xd800 && c < 0xe000)
             PyErr_Format(PyExc_ValueError,
-                         "%s: character %zd is half of a surrogate pair (U+%04X), which no text "
-                         "has; decode it anew, from UTF-8 or UTF-16",
-                         name, i, (int)c);
+                         "%s: character %zd is half of a surrogate pair (%s), which no text has; "
+                         "decode it anew, from UTF-8 or UTF-16",
+                         name, i, code);
         else
             continue;
         return;
