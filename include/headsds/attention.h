@@ -13,7 +13,7 @@ extern "C" {
 
 typedef struct hds_attention_params {
     hds_predict_params predict;
-    const int *tokens; /* (token_count) places in the text, 0 to 76; NULL: all */
+    const int *tokens; /* (token_count) places in the text, from 0; NULL: all */
     size_t token_count;
     const size_t
         *heights; /* (height_count) of the maps that are wanted, as h, h/2, ...; NULL: all */
@@ -23,7 +23,7 @@ typedef struct hds_attention_params {
 typedef struct hds_attention_map {
     const char *name; /* of the module, "down_blocks.0.attentions.0.transformer_blocks.0.attn2" */
     size_t rows, columns;
-    const float *weights; /* (count, rows, columns, token_count) softmax over all 77 tokens, the
+    const float *weights; /* (count, rows, columns, token_count) softmax over all tokens, the
                              mean over heads */
 } hds_attention_map;
 

@@ -8,7 +8,7 @@
 #ifndef HEADSDS_CLIP_H
 #define HEADSDS_CLIP_H
 
-#include "headsds/error.h"
+#include "headsds/prior.h"
 
 #include <stddef.h>
 
@@ -52,6 +52,9 @@ HDS_API HDS_NODISCARD hds_status hds_clip_embed_images(hds_clip *clip, const flo
 HDS_API HDS_NODISCARD hds_status hds_clip_embed_texts(hds_clip *clip, const char *const *texts,
                                                       size_t count, float *embeddings,
                                                       hds_error *error);
+/* What is cut off from a text. */
+HDS_API HDS_NODISCARD hds_status hds_clip_get_cut(hds_clip *clip, const char *text,
+                                                  hds_text_cut *cut, hds_error *error);
 /* -> similarity (count, text_count): cosines, in [-1,1]. */
 HDS_API HDS_NODISCARD hds_status hds_clip_similarity(hds_clip *clip, const float *images,
                                                      size_t count, size_t height, size_t width,

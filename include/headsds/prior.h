@@ -19,7 +19,8 @@ extern "C" {
 
 typedef struct hds_prior hds_prior;
 
-enum { HDS_TOKENS = 77 };
+/* Tokens of a chunk of text: start, 75 tokens at most, end, padding. A longer text has several. */
+enum { HDS_TOKENS = 77, HDS_MAX_CHUNKS = 16 };
 
 typedef struct hds_prior_params {
     /* A diffusers folder (Stable Diffusion 1.x or 2.x, or InstructPix2Pix), or a file with the
@@ -40,7 +41,18 @@ typedef struct hds_prior_params {
      * a UNet of 256 channels or more float16 on CUDA and bfloat16 on a processor that computes in
      * it, else float32. The text encoder and the VAE stay float32. */
     const char *dtype;
+    const struct hds_embedding *embeddings; /* (embedding_count), or NULL */
+    size_t embedding_count;
 } hds_prior_params;
+/* A textual inversion (Gal et al., "An image is worth one word", 2022): vectors that stand in a
+ * text for a word of their own. */
+typedef struct hds_embedding {
+    /* .safetensors, .bin or .pt of diffusers or AUTOMATIC1111's WebUI, or a folder with
+     * learned_embeds.safetensors or .bin. */
+    const char *path;
+    /* The word; NULL: the one that the file names, else the file's name without its ending. */
+    const char *token;
+} hds_embedding;
 /* W + scale (alpha / rank) up down, for the text encoder and the UNet. Hu et al., "LoRA", 2022. */
 typedef struct hds_lora {
     const char *path; /* .safetensors, or .bin or .pt, of kohya's, diffusers' or peft's names */
@@ -73,7 +85,8 @@ typedef struct hds_prior_info {
 } hds_prior_info;
 HDS_API void hds_prior_get_info(const hds_prior *prior, hds_prior_info *info);
 
-/* texts (count) UTF-8 -> ids (count, 77): start, tokens (75 at most), end, padding. */
+/* texts (count) UTF-8 -> ids (count, 77): start, tokens (75 at most), end, padding. What does not
+ * fit is cut off: hds_prior_get_cut. */
 HDS_API HDS_NODISCARD hds_status hds_prior_tokenize(hds_prior *prior, const char *const *texts,
                                                     size_t count, int64_t *ids, hds_error *error);
 /* ids (count, 77) -> states (count, 77, text_width): last hidden state after the final layer
@@ -81,6 +94,24 @@ HDS_API HDS_NODISCARD hds_status hds_prior_tokenize(hds_prior *prior, const char
 HDS_API HDS_NODISCARD hds_status hds_prior_encode_tokens(hds_prior *prior, const int64_t *ids,
                                                          size_t count, float *states,
                                                          hds_error *error);
+/* What is cut off from a text that is given one chunk. */
+typedef struct hds_text_cut {
+    size_t tokens;   /* of the whole text, without start and end */
+    char words[200]; /* UTF-8, in lower case; "..." at the end stands for more; "": nothing */
+} hds_text_cut;
+HDS_API HDS_NODISCARD hds_status hds_prior_get_cut(hds_prior *prior, const char *text,
+                                                   hds_text_cut *cut, hds_error *error);
+/* Whole texts: how many chunks the longest one has. HDS_ERROR_ARGUMENT: more than HDS_MAX_CHUNKS.
+ */
+HDS_API HDS_NODISCARD hds_status hds_prior_count_chunks(hds_prior *prior, const char *const *texts,
+                                                        size_t count, size_t *chunks,
+                                                        hds_error *error);
+/* -> states (count, 77 chunks, text_width): those of each chunk, one after the other. A text of
+ * fewer chunks is repeated until they are filled, which changes nothing that attends to it where it
+ * comes out even. chunks: that of hds_prior_count_chunks, or more. */
+HDS_API HDS_NODISCARD hds_status hds_prior_encode_texts(hds_prior *prior, const char *const *texts,
+                                                        size_t count, size_t chunks, float *states,
+                                                        hds_error *error);
 /* images (count, height, width, 3) -> posterior mean, scaled. */
 HDS_API HDS_NODISCARD hds_status hds_prior_encode_image(hds_prior *prior, const float *images,
                                                         size_t count, size_t height, size_t width,
@@ -102,9 +133,10 @@ typedef struct hds_predict_params {
     size_t count, h, w;
     const float *latents;        /* (count, 4, h, w) */
     const float *timesteps;      /* (count), may be fractional */
-    const float *text;           /* (count, 77, C) text embeddings */
+    const float *text;           /* (count, tokens, C) text embeddings */
     const hds_control *controls; /* (control_count), HDS_MAX_CONTROLS at most; or NULL */
     size_t control_count;
+    size_t tokens; /* of each text, a multiple of 77; 0: 77 */
 } hds_predict_params;
 /* noise (count, 4, h, w). v-predictions are converted to noise (Salimans and Ho, "Progressive
  * distillation", 2022). HDS_ERROR_ARGUMENT for InstructPix2Pix models. */

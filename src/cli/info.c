@@ -150,6 +150,9 @@ static const char *kind_of_weights(const io_tensors *file)
             return "LoRA";
         if (!strncmp(file->tensors[i].name, "model.diffusion_model.", 22))
             return "prior, in one file";
+        if (!strcmp(file->tensors[i].name, "emb_params") ||
+            !strncmp(file->tensors[i].name, "string_to_param.", 16))
+            return "textual inversion";
     }
     return "weights";
 }

@@ -203,16 +203,33 @@ static const char *text_of(reader *r, const json_t *value)
     return copy;
 }
 
+/* Of a key and its value: neither holds what no text does. */
+static hds_status check_strings(const reader *r, const char *key, size_t length,
+                                const json_t *value)
+{
+    const char *text = json_is_string(value) ? json_string_value(value) : "";
+    size_t size = json_is_string(value) ? json_string_length(value) : 0;
+    if (strlen(key) == length && strlen(text) == size)
+        return HDS_OK;
+    return hds_raise(r->error, HDS_ERROR_FORMAT,
+                     "%s:%zu: %.60s holds a NUL (\\u0000), which no text has", r->path, r->line,
+                     key);
+}
+
 static hds_status read_object(reader *r, json_t *object)
 {
     cli_job *job = add(r, r->line, json_object_size(object) + 1);
     hds_status status = job ? HDS_OK : out_of_memory(r);
     const char *key;
+    size_t length;
     json_t *value;
-    json_object_foreach(object, key, value)
+    json_object_keylen_foreach(object, key, length, value)
     {
         if (status != HDS_OK || json_is_null(value))
             continue;
+        status = check_strings(r, key, length, value);
+        if (status != HDS_OK)
+            break;
         bool is_text = !strcmp(key, "seed") ? json_is_integer(value)
                        : strchr(key, '.')   ? !json_is_array(value) && !json_is_object(value)
                                             : json_is_string(value);
@@ -236,8 +253,13 @@ static hds_status read_json_lines(reader *r)
         json_error_t wrong;
         if (!*trimmed(line))
             continue;
-        json_t *object = json_loads(line, JSON_REJECT_DUPLICATES, &wrong);
-        if (!object)
+        json_t *object = json_loads(line, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &wrong);
+        if (!object && strstr(wrong.text, "invalid Unicode"))
+            status = hds_raise(r->error, HDS_ERROR_FORMAT,
+                               "%s:%zu: column %d: half of a surrogate pair (\\uD800 to \\uDFFF), "
+                               "which no text has; write both halves, or the character itself",
+                               r->path, r->line, wrong.column);
+        else if (!object)
             status = hds_raise(r->error, HDS_ERROR_FORMAT,
                                "%s:%zu: column %d: %s; expected an "
                                "object on one line, as {\"prompt\": \"an old man\"}",
@@ -260,7 +282,9 @@ static hds_status check_text(const reader *r, const char *text, size_t size, siz
     for (const char *c = text; c < text + size;) {
         size_t length = hds_utf8_length(c);
         if (!length)
-            return refuse(r, *lines, "is not UTF-8; save the file as UTF-8 text");
+            return refuse(r, *lines,
+                          *c ? "is not UTF-8; save the file as UTF-8 text"
+                             : "a NUL, which no text has; save the file as UTF-8 text, not UTF-16");
         *lines += *c == '\n';
         c += length;
     }

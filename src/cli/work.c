@@ -31,6 +31,9 @@ const cli_option cli_prior_options[] = {
       CLI_FOLDER, NULL },
     { "lora", 0, "FILE[=SCALE]", "added to the prior; may be given several times; default scale: 1",
       CLI_FILE, NULL },
+    { "embedding", 0, "FILE[=TOKEN]",
+      "a textual inversion; may be given several times; default token: the file's", CLI_FILE,
+      NULL },
     { "device", 0, "NAME", "where the prior runs: auto (default), cpu, cuda or cuda:N",
       CLI_WORDS_ANY, "auto cpu cuda" },
     { "dtype", 0, "NAME", "what its UNet is kept in: auto (default), float32, bfloat16 or float16",
@@ -77,6 +80,15 @@ static bool parse_lora(hds_lora *lora, const char *text)
     return lora->path;
 }
 
+/* "FILE=TOKEN", or "FILE", which may have an equals sign; copies are new. */
+static bool parse_embedding(hds_embedding *embedding, const char *text)
+{
+    const char *equals = io_exists(text) ? NULL : strrchr(text, '=');
+    embedding->token = equals ? hds_strdup(equals + 1) : NULL;
+    embedding->path = equals ? hds_format("%.*s", (int)(equals - text), text) : hds_strdup(text);
+    return embedding->path && (!equals || embedding->token);
+}
+
 hds_status cli_load_prior(cli_loaded *loaded, const cli_args *args, const char *path,
                           hds_error *error)
 {
@@ -86,10 +98,14 @@ hds_status cli_load_prior(cli_loaded *loaded, const cli_args *args, const char *
     loaded->prior = NULL;
     const char **texts = hds_alloc(args->count + 1, sizeof *texts);
     hds_lora *loras = hds_alloc(args->count + 1, sizeof *loras);
-    size_t count = texts ? cli_get_all(args, "lora", texts) : 0;
-    bool enough = texts && loras;
+    hds_embedding *embeddings = hds_alloc(args->count + 1, sizeof *embeddings);
+    size_t count = texts ? cli_get_all(args, "lora", texts) : 0, learned = 0;
+    bool enough = texts && loras && embeddings;
     for (size_t i = 0; enough && i < count; i++)
         enough = parse_lora(&loras[i], texts[i]);
+    learned = enough ? cli_get_all(args, "embedding", texts) : 0;
+    for (size_t i = 0; enough && i < learned; i++)
+        enough = parse_embedding(&embeddings[i], texts[i]);
     hds_status status;
     if (enough)
         status = hds_prior_load(&loaded->prior,
@@ -97,13 +113,20 @@ hds_status cli_load_prior(cli_loaded *loaded, const cli_args *args, const char *
                                                      .config = cli_get(args, "prior-config"),
                                                      .loras = count ? loras : NULL,
                                                      .lora_count = count,
+                                                     .embeddings = embeddings,
+                                                     .embedding_count = learned,
                                                      .device = cli_get(args, "device"),
                                                      .dtype = cli_get(args, "dtype") },
                                 error);
     else
-        status = hds_raise(error, HDS_ERROR_MEMORY, "out of memory for --lora");
+        status = hds_raise(error, HDS_ERROR_MEMORY, "out of memory for --lora and --embedding");
     for (size_t i = 0; loras && i < count; i++)
         hds_free((char *)loras[i].path);
+    for (size_t i = 0; embeddings && i < learned; i++) {
+        hds_free((char *)embeddings[i].path);
+        hds_free((char *)embeddings[i].token);
+    }
+    hds_free(embeddings);
     hds_free(loras);
     hds_free(texts);
     return status;

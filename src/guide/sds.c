@@ -67,6 +67,7 @@ static hds_status residuals(hds_prior *prior, const guide_text *text, const guid
                              .w = b->width / 8,
                              .latents = w->noisy,
                              .timesteps = b->timesteps,
+                             .tokens = text->tokens,
                              .text = w->text,
                              .negative = w->negative,
                              .guidance_scale = b->guidance_scale,

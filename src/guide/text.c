@@ -10,15 +10,17 @@ static hds_status encode(guide_text *text, hds_prior *prior,
 {
     hds_prior_info info;
     hds_prior_get_info(prior, &info);
-    int64_t ids[2 * GUIDE_SIDES * HDS_TOKENS];
-    *text = (guide_text){ .states = (size_t)HDS_TOKENS * (size_t)info.text_width };
+    size_t chunks;
+    hds_status status = hds_prior_count_chunks(prior, texts, 2 * GUIDE_SIDES, &chunks, error);
+    if (status != HDS_OK)
+        return status;
+    *text = (guide_text){ .tokens = chunks * HDS_TOKENS };
+    text->states = text->tokens * (size_t)info.text_width;
     text->sides = hds_alloc(2 * GUIDE_SIDES * text->states, sizeof(float));
     if (!text->sides)
         return hds_raise(error, HDS_ERROR_MEMORY, "out of memory for the prompt's states");
     text->negatives = text->sides + GUIDE_SIDES * text->states;
-    hds_status status = hds_prior_tokenize(prior, texts, 2 * GUIDE_SIDES, ids, error);
-    if (status == HDS_OK)
-        status = hds_prior_encode_tokens(prior, ids, 2 * GUIDE_SIDES, text->sides, error);
+    status = hds_prior_encode_texts(prior, texts, 2 * GUIDE_SIDES, chunks, text->sides, error);
     if (status != HDS_OK)
         guide_text_finish(text);
     return status;

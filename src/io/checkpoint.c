@@ -264,7 +264,8 @@ static hds_status read_tensor(reader *r, io_tensor *tensor, const io_value *argu
     return ordered ? HDS_OK : copy_tensor(r, tensor, stride, where);
 }
 
-static hds_status read_entry(reader *r, const io_value *key, const io_value *value)
+static hds_status read_entry(reader *r, const char *prefix, const io_value *key,
+                             const io_value *value)
 {
     const io_value *arguments = tensor_arguments(value);
     if ((key->kind != IO_VALUE_TEXT && key->kind != IO_VALUE_BYTES) || !arguments)
@@ -279,18 +280,36 @@ static hds_status read_entry(reader *r, const io_value *key, const io_value *val
     hds_status status = read_tensor(r, tensor, arguments, where);
     if (status)
         return status;
-    tensor->name = hds_format("%.*s", (int)key->count, key->bytes);
+    tensor->name = hds_format("%s%.*s", prefix, (int)key->count, key->bytes);
     if (!tensor->name)
         return hds_raise(r->error, HDS_ERROR_MEMORY, "%s: out of memory", where);
     r->file->count++;
     return HDS_OK;
 }
 
+/* The dict that holds the tensors, and what begins their names. A textual inversion of
+ * AUTOMATIC1111 has a dict of one, or torch's ParameterDict of it. */
+static const io_value *find_dict(const io_value *root, const char **prefix)
+{
+    static const char inversion[] = "string_to_param";
+    const io_value *inner = io_value_get(root, "state_dict");
+    *prefix = "";
+    if (inner && inner->kind == IO_VALUE_DICT)
+        return inner;
+    inner = io_value_get(root, inversion);
+    if (inner && inner->kind == IO_VALUE_OBJECT)
+        inner = io_value_get(inner, "_parameters");
+    if (!inner || inner->kind != IO_VALUE_DICT)
+        return root;
+    *prefix = "string_to_param.";
+    return inner;
+}
+
 hds_status io_checkpoint_tensors(io_tensors *file, const io_value *root, const io_archive *storages,
                                  const char *path, hds_error *error)
 {
-    const io_value *inner = io_value_get(root, "state_dict");
-    const io_value *dict = inner && inner->kind == IO_VALUE_DICT ? inner : root;
+    const char *prefix;
+    const io_value *dict = find_dict(root, &prefix);
     size_t size = file->map.size;
     reader r = { .file = file,
                  .storages = storages,
@@ -304,7 +323,7 @@ hds_status io_checkpoint_tensors(io_tensors *file, const io_value *root, const i
         return hds_raise(error, HDS_ERROR_MEMORY, "%s: out of memory", path);
     hds_status status = HDS_OK;
     for (size_t i = 0; i < entries && !status; i++)
-        status = read_entry(&r, dict->items[2 * i], dict->items[2 * i + 1]);
+        status = read_entry(&r, prefix, dict->items[2 * i], dict->items[2 * i + 1]);
     if (!status && !file->count)
         status = hds_raise(error, HDS_ERROR_FORMAT,
                            "%s: holds no tensors; expected a dict of names and tensors, or one in "

@@ -26,7 +26,10 @@ static void hash_entry(void *context, size_t i)
 {
     const hashes *h = context;
     const weights_entry *e = &h->entries[i];
-    h->hash[i] = e->data ? hash_of(e->name, e->dims, e->shape, e->dtype, e->data) : 0;
+    int64_t shape[IO_MAX_DIMS];
+    memcpy(shape, e->shape, sizeof shape);
+    shape[0] -= e->more_rows;
+    h->hash[i] = e->data ? hash_of(e->name, e->dims, shape, e->dtype, e->data) : 0;
 }
 
 uint64_t weights_hash(const weights *w)

@@ -175,6 +175,24 @@ bool weights_add_product(weights *w, const char *name, const io_tensor *up, cons
     return fits;
 }
 
+bool weights_add_rows(weights *w, const char *name, const float *rows, int64_t count)
+{
+    weights_entry *e = weights_lookup(w, name);
+    if (!e || e->dims != 2 || e->tensor || !e->data)
+        return false;
+    size_t width = (size_t)e->shape[1], had = (size_t)e->more_rows * width;
+    float *more = realloc(e->more, (had + (size_t)count * width) * sizeof *more);
+    if (!more) {
+        no_memory(w, name);
+        return false;
+    }
+    memcpy(more + had, rows, (size_t)count * width * sizeof *more);
+    e->more = more;
+    e->more_rows += count;
+    e->shape[0] += count;
+    return true;
+}
+
 void weights_set_type(weights *w, tn_type type)
 {
     w->type = type;
@@ -222,6 +240,7 @@ void weights_destroy(weights **w)
     for (size_t i = 0; i < dead->count; i++) {
         tn_release(dead->cx, &dead->entry[i].tensor);
         numbers_release(dead->entry[i].held);
+        free(dead->entry[i].more);
         hds_free(dead->entry[i].name);
         for (weights_addition *a = dead->entry[i].additions, *next; a; a = next) {
             next = a->next;
@@ -245,10 +264,11 @@ void weights_destroy(weights **w)
 static const void *read_numbers(weights *w, weights_entry *e, tn_type type)
 {
     const unsigned char *data = e->data, *bytes = e->map->bytes;
+    size_t more = (size_t)e->more_rows * product(e->shape, 1, e->dims);
     bool inside = data >= bytes && data < bytes + e->map->size;
     const void *values =
         numbers_take(inside ? e->map->stamp : 0, inside ? (size_t)(data - bytes) : (size_t)data,
-                     data, e->dtype, product(e->shape, 0, e->dims), type, &e->held);
+                     data, e->dtype, product(e->shape, 0, e->dims) - more, type, &e->held);
     if (!values)
         no_memory(w, e->name);
     return values;
@@ -269,18 +289,30 @@ static tn *read_matrix(weights *w, const io_tensor *t)
     return matrix;
 }
 
+static tn *append_rows(weights *w, const weights_entry *e, const tn *t)
+{
+    const tn *both[] = { t, tn_from_f32(w->cx, e->more, TN_SHAPE(e->more_rows, e->shape[1])) };
+    return tn_cat(w->cx, both, 2, 0);
+}
+
 static tn *from_file(weights *w, weights_entry *e)
 {
+    bool changed = e->additions || e->more_rows;
     tn_type kept = e->dims > 1 && !w->trainable ? w->type : TN_FLOAT32;
-    tn_type read = e->additions ? TN_FLOAT32 : kept;
+    tn_type read = changed ? TN_FLOAT32 : kept;
     const void *values = read_numbers(w, e, read);
-    tn *t = values ? tn_borrow(w->cx, values, read, e->dims, e->shape) : NULL;
+    int64_t shape[IO_MAX_DIMS];
+    memcpy(shape, e->shape, sizeof shape);
+    shape[0] -= e->more_rows;
+    tn *t = values ? tn_borrow(w->cx, values, read, e->dims, shape) : NULL;
     for (const weights_addition *a = e->additions; a; a = a->next) {
         tn *up = read_matrix(w, a->up), *down = read_matrix(w, a->down);
         tn *more = tn_affine(w->cx, tn_matmul(w->cx, up, down), a->scale, 0);
-        t = tn_add(w->cx, t, tn_reshape(w->cx, more, e->dims, e->shape));
+        t = tn_add(w->cx, t, tn_reshape(w->cx, more, e->dims, shape));
     }
-    if (e->additions || !tn_on_processor(w->cx)) { /* t has numbers of its own */
+    if (e->more_rows)
+        t = append_rows(w, e, t);
+    if (changed || !tn_on_processor(w->cx)) { /* t has numbers of its own */
         numbers_release(e->held);
         e->held = NULL;
     }

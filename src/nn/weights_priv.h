@@ -30,6 +30,8 @@ typedef struct weights_entry {
     io_dtype dtype;
     shared_numbers *held; /* what the tensor lies in, or NULL */
     weights_addition *additions;
+    float *more; /* (more_rows, shape[1]) after those of the file, or NULL */
+    int64_t more_rows;
     tn *tensor; /* owned; NULL until first used */
     bool used;
 } weights_entry;

@@ -9,6 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+static size_t tokens_of(const hds_predict_params *a)
+{
+    return a->tokens ? a->tokens : HDS_TOKENS;
+}
+
 static hds_status check(const hds_prior *p, const hds_predict_params *a, hds_error *error)
 {
     hds_status status = prior_check_size(a->count, a->h, a->w, 1, error);
@@ -19,7 +24,12 @@ static hds_status check(const hds_prior *p, const hds_predict_params *a, hds_err
     size_t each = (size_t)p->unet.out_channels * a->h * a->w;
     if (status == HDS_OK)
         status = prior_check_finite("latents", a->latents, a->count * each, error);
-    size_t states = (size_t)HDS_TOKENS * (size_t)p->unet.text_width;
+    if (status == HDS_OK &&
+        (a->tokens % HDS_TOKENS || a->tokens > (size_t)HDS_MAX_CHUNKS * HDS_TOKENS))
+        status = hds_raise(error, HDS_ERROR_ARGUMENT,
+                           "text: %zu tokens, expected a multiple of %d up to %d", a->tokens,
+                           HDS_TOKENS, HDS_MAX_CHUNKS * HDS_TOKENS);
+    size_t states = tokens_of(a) * (size_t)p->unet.text_width;
     if (status == HDS_OK)
         status = prior_check_finite("text", a->text, a->count * states, error);
     if (status == HDS_OK && prior_edits(p))
@@ -32,9 +42,9 @@ static hds_status check(const hds_prior *p, const hds_predict_params *a, hds_err
 static hds_status check_tokens(const hds_attention_params *a, hds_error *error)
 {
     for (size_t i = 0; a->tokens && i < a->token_count; i++)
-        if (a->tokens[i] < 0 || a->tokens[i] >= HDS_TOKENS)
-            return hds_raise(error, HDS_ERROR_ARGUMENT, "tokens[%zu] is %d, expected 0 to %d", i,
-                             a->tokens[i], HDS_TOKENS - 1);
+        if (a->tokens[i] < 0 || (size_t)a->tokens[i] >= tokens_of(&a->predict))
+            return hds_raise(error, HDS_ERROR_ARGUMENT, "tokens[%zu] is %d, expected 0 to %zu", i,
+                             a->tokens[i], tokens_of(&a->predict) - 1);
     return HDS_OK;
 }
 
@@ -45,6 +55,7 @@ static prior_request request_of(const hds_predict_params *a, float *noise)
                             .w = a->w,
                             .latents = a->latents,
                             .timesteps = a->timesteps,
+                            .tokens = a->tokens,
                             .text = a->text,
                             .controls = a->controls,
                             .control_count = a->control_count,
@@ -104,15 +115,15 @@ static void take(void *context, const char *path, const tn *probabilities)
     const int *tokens = c->params->tokens;
     size_t pixels = c->params->predict.count * c->rows * c->columns;
     map *m = malloc(sizeof *m + pixels * c->tokens * sizeof *m->weights);
-    float *all = malloc(pixels * HDS_TOKENS * sizeof *all);
+    size_t length = tokens_of(&c->params->predict);
+    float *all = malloc(pixels * length * sizeof *all);
     if (m && all) {
         *m = (map){ .rows = c->rows, .columns = c->columns };
         snprintf(m->name, sizeof m->name, "%s", path);
-        tn_to_f32(cx, probabilities, all, pixels * HDS_TOKENS);
+        tn_to_f32(cx, probabilities, all, pixels * length);
         for (size_t i = 0; i < pixels && !tn_failed(cx); i++)
             for (size_t k = 0; k < c->tokens; k++)
-                m->weights[i * c->tokens + k] =
-                    all[i * HDS_TOKENS + (tokens ? (size_t)tokens[k] : k)];
+                m->weights[i * c->tokens + k] = all[i * length + (tokens ? (size_t)tokens[k] : k)];
         *c->last = m;
         c->last = &m->next;
         c->count++;
@@ -175,9 +186,10 @@ static hds_status check_heights(const capture *c, hds_error *error)
 hds_status hds_prior_attention(hds_prior *p, const hds_attention_params *a,
                                hds_attention **attention, hds_error *error)
 {
-    capture c = {
-        .prior = p, .params = a, .tokens = a->tokens ? a->token_count : HDS_TOKENS, .last = &c.first
-    };
+    capture c = { .prior = p,
+                  .params = a,
+                  .tokens = a->tokens ? a->token_count : tokens_of(&a->predict),
+                  .last = &c.first };
     *attention = NULL;
     hds_status status = check(p, &a->predict, error);
     if (status == HDS_OK)

@@ -3,8 +3,7 @@
  * gradient of those on the pictures. Hessel et al. 2021 (CLIPScore); Radford et al. 2021. */
 #include "headsds/clip.h"
 
-#include "prior/prior.h"
-#include "text/text.h"
+#include "prior_priv.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -55,6 +54,8 @@ static hds_status load_configs(hds_clip *c, hds_error *error)
         status = clip_pixels_config_load(&c->pixels, pixels, error);
     if (status == HDS_OK)
         status = text_tokenizer_load(&c->tokenizer, c->path, error);
+    if (status == HDS_OK && c->config.text.end_id == 2) /* the largest id, but for added tokens */
+        c->config.text.end_id = text_tokenizer_get_end(c->tokenizer);
     hds_free(config);
     hds_free(pixels);
     return status;
@@ -68,12 +69,9 @@ static hds_status check_configs(const hds_clip *c, hds_error *error)
                          "%s: preprocessor_config.json: \"crop_size\" is %d, expected %d, the "
                          "\"image_size\" of config.json; take both from one model",
                          c->path, c->pixels.size, c->config.vision.image_size);
-    if (text_tokenizer_get_size(c->tokenizer) > text->vocabulary)
-        return hds_raise(error, HDS_ERROR_FORMAT,
-                         "%s: vocab.json: %lld entries, expected at most %d, the \"vocab_size\" of "
-                         "config.json; take both from one model",
-                         c->path, (long long)text_tokenizer_get_size(c->tokenizer),
-                         text->vocabulary);
+    hds_status status = prior_check_tokens(c->tokenizer, text->vocabulary, c->path, error);
+    if (status != HDS_OK)
+        return status;
     if (text->positions < HDS_TOKENS)
         return hds_raise(error, HDS_ERROR_FORMAT,
                          "%s: config.json: \"max_position_embeddings\" is %d, expected %d", c->path,
@@ -279,6 +277,11 @@ hds_status hds_clip_embed_images(hds_clip *c, const float *images, size_t count,
 }
 
 /* ---- texts ---- */
+
+hds_status hds_clip_get_cut(hds_clip *c, const char *text, hds_text_cut *cut, hds_error *error)
+{
+    return prior_get_cut(c->tokenizer, text, cut, error);
+}
 
 hds_status hds_clip_embed_texts(hds_clip *c, const char *const *texts, size_t count,
                                 float *embeddings, hds_error *error)

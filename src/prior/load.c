@@ -60,12 +60,9 @@ static hds_status check_configs(const hds_prior *p, hds_error *error)
                          "%s: unet: \"cross_attention_dim\" is %d, expected %d, the text encoder's "
                          "\"hidden_size\"",
                          p->path, u->text_width, p->clip.width);
-    if (text_tokenizer_get_size(p->tokenizer) > p->clip.vocabulary)
-        return hds_raise(error, HDS_ERROR_FORMAT,
-                         "%s: tokenizer: %lld entries, expected at most %d, the text encoder's "
-                         "\"vocab_size\"",
-                         p->path, (long long)text_tokenizer_get_size(p->tokenizer),
-                         p->clip.vocabulary);
+    hds_status status = prior_check_tokens(p->tokenizer, p->clip.vocabulary, p->path, error);
+    if (status != HDS_OK)
+        return status;
     if (p->clip.positions < HDS_TOKENS)
         return hds_raise(error, HDS_ERROR_FORMAT,
                          "%s: text_encoder: \"max_position_embeddings\" is %d, expected %d",
@@ -185,6 +182,8 @@ hds_status prior_open(hds_prior **prior, const hds_prior_params *params, hds_err
         status = load_networks(p, error);
     for (size_t i = 0; status == HDS_OK && params && i < params->lora_count; i++)
         status = prior_lora_load(p, &params->loras[i], error);
+    for (size_t i = 0; status == HDS_OK && params && i < params->embedding_count; i++)
+        status = prior_embedding_load(p, &params->embeddings[i], error);
     if (status == HDS_OK && params)
         status = prior_controls_load(p, params, error);
     if (status == HDS_OK)
@@ -204,6 +203,7 @@ void prior_close(hds_prior *p)
         next = l->next;
         hds_free(l);
     }
+    prior_embeddings_finish(p);
     json_decref(p->record);
     tn_context_destroy(&p->cx);
     text_tokenizer_destroy(&p->tokenizer);

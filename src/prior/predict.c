@@ -34,9 +34,10 @@ static hds_status run_branches(hds_prior *p, const prior_request *r, int branche
         const tn *both[] = { x, tn_cat(cx, images, branches, 0) };
         x = tn_cat(cx, both, 2, 1);
     }
-    tn *text = tn_from_f32(cx, r->text, TN_SHAPE(n, HDS_TOKENS, c));
+    int64_t tokens = r->tokens ? (int64_t)r->tokens : HDS_TOKENS;
+    tn *text = tn_from_f32(cx, r->text, TN_SHAPE(n, tokens, c));
     if (branches > 1) {
-        const tn *negative = tn_from_f32(cx, r->negative, TN_SHAPE(n, HDS_TOKENS, c));
+        const tn *negative = tn_from_f32(cx, r->negative, TN_SHAPE(n, tokens, c));
         const tn *states[] = { negative, negative, negative };
         states[branches - 1] = text;
         text = tn_cat(cx, states, branches, 0);

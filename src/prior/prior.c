@@ -4,6 +4,7 @@
 #include "prior_priv.h"
 
 #include <math.h>
+#include <string.h>
 
 void hds_prior_get_info(const hds_prior *p, hds_prior_info *info)
 {
@@ -30,8 +31,80 @@ hds_status hds_prior_tokenize(hds_prior *p, const char *const *texts, size_t cou
     return status;
 }
 
-_Static_assert((int)HDS_TOKENS == (int)TEXT_TOKENS,
+_Static_assert((int)HDS_TOKENS == (int)TEXT_TOKENS && (int)HDS_MAX_CHUNKS == (int)TEXT_MAX_CHUNKS,
                "the public header says how many tokens a text has");
+
+hds_status hds_prior_get_cut(hds_prior *p, const char *text, hds_text_cut *cut, hds_error *error)
+{
+    return prior_get_cut(p->tokenizer, text, cut, error);
+}
+
+hds_status prior_get_cut(const text_tokenizer *tokenizer, const char *text, hds_text_cut *cut,
+                         hds_error *error)
+{
+    int64_t ids[TEXT_TOKENS];
+    text_cut found;
+    _Static_assert(sizeof found.words == sizeof cut->words, "the same room");
+    hds_status status = text_tokenize(tokenizer, text, ids, &found, error);
+    if (status != HDS_OK)
+        return status;
+    cut->tokens = found.tokens;
+    memcpy(cut->words, found.words, sizeof cut->words);
+    return HDS_OK;
+}
+
+hds_status hds_prior_count_chunks(hds_prior *p, const char *const *texts, size_t count,
+                                  size_t *chunks, hds_error *error)
+{
+    hds_status status = HDS_OK;
+    *chunks = 1;
+    for (size_t i = 0; i < count && status == HDS_OK; i++) {
+        size_t own;
+        int64_t *ids;
+        status = text_chunks(p->tokenizer, texts[i], &ids, &own, error);
+        if (status == HDS_OK && own > *chunks)
+            *chunks = own;
+        hds_free(ids);
+    }
+    return status;
+}
+
+/* Of one text; the chunk after the last is the first again. */
+static hds_status encode_text(hds_prior *p, const char *text, size_t chunks, float *states,
+                              hds_error *error)
+{
+    size_t own, each = HDS_TOKENS * (size_t)p->clip.width;
+    int64_t *ids;
+    hds_status status = text_chunks(p->tokenizer, text, &ids, &own, error);
+    if (status == HDS_OK && own > chunks)
+        status =
+            hds_raise(error, HDS_ERROR_ARGUMENT, "text: %zu chunks, and room for %zu", own, chunks);
+    if (status == HDS_OK)
+        status = hds_prior_encode_tokens(p, ids, own, states, error);
+    for (size_t i = own; i < chunks && status == HDS_OK; i++)
+        memcpy(states + i * each, states + i % own * each, each * sizeof *states);
+    hds_free(ids);
+    return status;
+}
+
+hds_status hds_prior_encode_texts(hds_prior *p, const char *const *texts, size_t count,
+                                  size_t chunks, float *states, hds_error *error)
+{
+    size_t each = chunks * HDS_TOKENS * (size_t)p->clip.width;
+    hds_status status = HDS_OK;
+    if (chunks > 1) {
+        for (size_t i = 0; i < count && status == HDS_OK; i++)
+            status = encode_text(p, texts[i], chunks, states + i * each, error);
+        return status;
+    }
+    int64_t *ids = hds_alloc(count, HDS_TOKENS * sizeof *ids);
+    status = ids ? hds_prior_tokenize(p, texts, count, ids, error)
+                 : hds_raise(error, HDS_ERROR_MEMORY, "text: out of memory");
+    if (status == HDS_OK)
+        status = hds_prior_encode_tokens(p, ids, count, states, error);
+    hds_free(ids);
+    return status;
+}
 
 size_t prior_begin(hds_prior *p)
 {

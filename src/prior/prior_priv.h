@@ -23,6 +23,13 @@ typedef struct prior_lora {
     float scale;
 } prior_lora;
 
+/* A textual inversion that was added. */
+typedef struct prior_embedding {
+    struct prior_embedding *next;
+    char *token;
+    uint64_t hash; /* of the vectors */
+} prior_embedding;
+
 struct hds_prior {
     /* registry.c */
     size_t references;
@@ -44,6 +51,7 @@ struct hds_prior {
     weights *clip_weights, *vae_weights, *unet_weights;
     prior_control controls[PRIOR_CONTROLS]; /* depth, texture */
     prior_lora *loras;                      /* the last one first */
+    prior_embedding *embeddings;            /* likewise */
     json_t *record;                         /* prior_record, once it was asked for */
 };
 
@@ -53,6 +61,21 @@ void prior_close(hds_prior *p);
 
 /* lora.c: before the weights are first used */
 HDS_NODISCARD hds_status prior_lora_load(hds_prior *p, const hds_lora *lora, hds_error *error);
+
+/* embedding.c: likewise. `vectors` (count,width) or (width), borrowed, stand for `token` in texts
+ * from now on; `path` is what messages call the file. */
+HDS_NODISCARD hds_status prior_embedding_add(hds_prior *p, const char *token,
+                                             const io_tensor *vectors, const char *path,
+                                             hds_error *error);
+HDS_NODISCARD hds_status prior_embedding_load(hds_prior *p, const hds_embedding *embedding,
+                                              hds_error *error);
+void prior_embeddings_finish(hds_prior *p);
+
+/* That every id of the tokenizer has a row in the text encoder's table of `rows`. */
+HDS_NODISCARD hds_status prior_check_tokens(const text_tokenizer *tokenizer, int rows,
+                                            const char *path, hds_error *error);
+HDS_NODISCARD hds_status prior_get_cut(const text_tokenizer *tokenizer, const char *text,
+                                       hds_text_cut *cut, hds_error *error);
 
 /* control.c */
 HDS_NODISCARD hds_status prior_controls_load(hds_prior *p, const hds_prior_params *params,

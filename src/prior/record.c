@@ -19,6 +19,15 @@ static json_t *loras_of(const hds_prior *p)
     return list;
 }
 
+static json_t *embeddings_of(const hds_prior *p)
+{
+    json_t *list = json_array();
+    for (const prior_embedding *e = p->embeddings; e; e = e->next)
+        json_array_insert_new(list, 0,
+                              json_pack("{s:s,s:o}", "token", e->token, "hash", hex(e->hash)));
+    return list;
+}
+
 static json_t *controls_of(const hds_prior *p)
 {
     static const char *const names[PRIOR_CONTROLS] = { "depth", "texture" };
@@ -33,11 +42,12 @@ static json_t *make(const hds_prior *p)
 {
     uint64_t noise = base_digest(p->schedule.alphas_cumprod,
                                  (size_t)p->schedule.count * sizeof *p->schedule.alphas_cumprod);
-    return json_pack("{s:o,s:o,s:o,s:o,s:s,s:o,s:o,s:s,s:s}", "unet",
+    return json_pack("{s:o,s:o,s:o,s:o,s:s,s:o,s:o,s:o,s:s,s:s}", "unet",
                      hex(weights_hash(p->unet_weights)), "vae", hex(weights_hash(p->vae_weights)),
                      "text_encoder", hex(weights_hash(p->clip_weights)), "schedule", hex(noise),
                      "prediction", p->schedule.velocity ? "v" : "noise", "loras", loras_of(p),
-                     "controlnets", controls_of(p), "dtype", prior_dtype_name(p->type), "device",
+                     "embeddings", embeddings_of(p), "controlnets", controls_of(p), "dtype",
+                     prior_dtype_name(p->type), "device",
                      strncmp(p->device, "cuda", 4) ? p->device : "cuda");
 }
 

@@ -40,6 +40,13 @@ static char *key_of(const hds_prior_params *params)
     append(&key, p->texture, 1);
     for (size_t i = 0; i < p->lora_count; i++)
         append(&key, p->loras[i].path, p->loras[i].scale);
+    for (size_t i = 0; i < p->embedding_count; i++) {
+        const char *token = p->embeddings[i].token;
+        append(&key, p->embeddings[i].path, 1);
+        char *longer = key ? hds_format("%s %s", key, token ? token : "") : NULL;
+        hds_free(key);
+        key = longer;
+    }
     hds_free(built_in);
     const char *device = p->device, *dtype = p->dtype;
     prior_device_resolve(&device, &dtype);

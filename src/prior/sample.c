@@ -48,9 +48,11 @@ typedef struct run {
     const hds_sample_params *params;
     sampler sampler;
     size_t height, width, numbers;
+    size_t chunks; /* of the longer text */
     float guidance, picture_guidance;
     float *picture;                          /* (numbers) of a prior that edits, else NULL */
-    float *text, *negative;                  /* (77,C) */
+    const char *texts[2];                    /* prompt, negative prompt */
+    float *text, *negative;                  /* (77 chunks,C) */
     float *latents, *input, *output, *noise; /* (numbers) */
 } run;
 
@@ -105,15 +107,6 @@ static hds_status open_sampler(const hds_prior *p, run *r, hds_error *error)
     return status;
 }
 
-static hds_status encode_texts(hds_prior *p, run *r, hds_error *error)
-{
-    const char *negative = r->params->negative_prompt;
-    const char *texts[] = { r->params->prompt, negative ? negative : "" };
-    int64_t ids[2 * HDS_TOKENS];
-    hds_status status = hds_prior_tokenize(p, texts, 2, ids, error);
-    return status == HDS_OK ? hds_prior_encode_tokens(p, ids, 2, r->text, error) : status;
-}
-
 static void draw_noise(const run *r, int purpose, int step)
 {
     rng random = rng_make(r->params->seed, ((uint64_t)purpose << 32) + (uint64_t)step);
@@ -159,6 +152,7 @@ static hds_status take_step(hds_prior *p, run *r, int i, hds_error *error)
                               .w = r->width / PRIOR_FACTOR,
                               .latents = r->input,
                               .timesteps = &r->sampler.timesteps[i],
+                              .tokens = r->chunks * HDS_TOKENS,
                               .text = r->text,
                               .negative = r->negative,
                               .guidance_scale = r->guidance,
@@ -180,7 +174,7 @@ static hds_status take_step(hds_prior *p, run *r, int i, hds_error *error)
 
 static hds_status run_all(hds_prior *p, run *r, float *image, hds_error *error)
 {
-    hds_status status = encode_texts(p, r, error);
+    hds_status status = hds_prior_encode_texts(p, r->texts, 2, r->chunks, r->text, error);
     if (status == HDS_OK)
         status = begin(p, r, error);
     if (status == HDS_OK)
@@ -200,12 +194,16 @@ hds_status hds_prior_sample(hds_prior *p, const hds_sample_params *params, float
     if (status != HDS_OK)
         return status;
     run r = { .params = params,
+              .texts = { params->prompt, params->negative_prompt ? params->negative_prompt : "" },
               .guidance = params->guidance_scale > 0 ? params->guidance_scale : 7.5f,
               .picture_guidance =
                   params->image_guidance_scale > 0 ? params->image_guidance_scale : 1.5f };
     hds_sample_size(p, params, &r.height, &r.width);
     r.numbers = prior_latent_numbers(p, 1, r.height, r.width);
-    size_t states = (size_t)HDS_TOKENS * (size_t)p->clip.width;
+    status = hds_prior_count_chunks(p, r.texts, 2, &r.chunks, error);
+    if (status != HDS_OK)
+        return status;
+    size_t states = r.chunks * HDS_TOKENS * (size_t)p->clip.width;
     r.text = hds_alloc(2 * states + 5 * r.numbers, sizeof *r.text);
     if (!r.text)
         return hds_raise(error, HDS_ERROR_MEMORY, "out of memory for a picture of %zux%zu", r.width,

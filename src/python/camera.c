@@ -100,12 +100,12 @@ static PyObject *list_of(const hds_camera *cameras, size_t count, size_t offset)
 PyObject *python_draw_cameras(PyObject *module, PyObject *arguments, PyObject *keywords)
 {
     static char *names[] = { "name", "count", "seed", NULL };
-    const char *name;
+    python_text name = { .name = "name" };
     Py_ssize_t count;
     PyObject *seed_object = NULL;
     uint64_t seed = 0;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "sn|O:cameras", names, &name, &count,
-                                     &seed_object) ||
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O&n|O:cameras", names,
+                                     python_text_convert, &name, &count, &seed_object) ||
         !python_seed_get(seed_object, &seed))
         return NULL;
     if (count < 0 || count > 1000000)
@@ -114,7 +114,7 @@ PyObject *python_draw_cameras(PyObject *module, PyObject *arguments, PyObject *k
     if (!cameras)
         return PyErr_NoMemory();
     hds_error error = { .status = HDS_OK };
-    hds_status status = hds_cameras_draw(name, seed, (size_t)count, cameras, &error);
+    hds_status status = hds_cameras_draw(name.utf8, seed, (size_t)count, cameras, &error);
     PyObject *result =
         status == HDS_OK ? PyDict_New() : python_raise(PyModule_GetState(module), status, &error);
     for (int i = 0; result && i < AXES; i++) {

@@ -51,9 +51,13 @@ static PyObject *clip_load(PyObject *type, PyObject *arguments, PyObject *keywor
     const python_state *state = PyType_GetModuleState((PyTypeObject *)type);
     PyObject *path = NULL;
     hds_clip_params params = { .path = NULL };
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O&|$ss:load", names,
-                                     PyUnicode_FSConverter, &path, &params.device, &params.dtype))
+    python_text device = { .name = "device" }, dtype = { .name = "dtype" };
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O&|$O&O&:load", names,
+                                     PyUnicode_FSConverter, &path, python_text_convert, &device,
+                                     python_text_convert, &dtype))
         return NULL;
+    params.device = device.utf8;
+    params.dtype = dtype.utf8;
     params.path = PyBytes_AsString(path);
     hds_clip *clip = NULL;
     hds_error error = { .status = HDS_OK };
@@ -102,8 +106,24 @@ static PyObject *clip_embed_images(PyObject *self, PyObject *object)
 
 PyDoc_STRVAR(embed_texts_doc,
 "embed_texts($self, texts, /)\n--\n\n"
-"Embeddings (M, embedding_width), float32, each of length 1, of a list of M str, of each at most\n"
-"75 tokens. Raises ValueError for an empty list.");
+"Embeddings (M, embedding_width), float32, each of length 1, of a list of M str. Of a text of more\n"
+"than 75 tokens the first 75 are taken, with a warning that says what was left out; this holds for\n"
+"similarity() and its gradient, too. Raises ValueError for an empty list.");
+
+/* Warns of what does not fit; takes the result, and gives it back. */
+static PyObject *warn(PyObject *self, const char *const *texts, size_t count, PyObject *result)
+{
+    for (size_t i = 0; result && i < count; i++) {
+        hds_text_cut cut;
+        hds_error error = { .status = HDS_OK };
+        hds_status status = hds_clip_get_cut(clip_of(self), texts[i], &cut, &error);
+        if (status != HDS_OK)
+            python_raise(python_state_of(self), status, &error);
+        if (status != HDS_OK || !python_warn_cut(i, &cut))
+            Py_CLEAR(result);
+    }
+    return result;
+}
 
 static PyObject *clip_embed_texts(PyObject *self, PyObject *object)
 {
@@ -121,7 +141,7 @@ static PyObject *clip_embed_texts(PyObject *self, PyObject *object)
         Py_BEGIN_ALLOW_THREADS
         status = hds_clip_embed_texts(clip_of(self), texts, count, embeddings, &error);
         Py_END_ALLOW_THREADS
-        view = python_finish(self, view, status, &error);
+        view = warn(self, texts, count, python_finish(self, view, status, &error));
     }
     PyMem_Free(texts);
     Py_DECREF(holder);
@@ -184,7 +204,7 @@ static PyObject *clip_similarity(PyObject *self, PyObject *arguments, PyObject *
         status = hds_clip_similarity(clip_of(self), c.images.data, s[0], s[1], s[2], c.texts,
                                      c.text_count, similarity, &error);
         Py_END_ALLOW_THREADS
-        view = python_finish(self, view, status, &error);
+        view = warn(self, c.texts, c.text_count, python_finish(self, view, status, &error));
     }
     comparison_finish(&c);
     return view;
@@ -217,7 +237,7 @@ static PyObject *clip_similarity_gradient(PyObject *self, PyObject *arguments, P
             hds_clip_similarity_gradient(clip_of(self), c.images.data, s[0], s[1], s[2], c.texts,
                                          c.text_count, c.upstream.data, dimages, &error);
         Py_END_ALLOW_THREADS
-        view = python_finish(self, view, status, &error);
+        view = warn(self, c.texts, c.text_count, python_finish(self, view, status, &error));
     }
     comparison_finish(&c);
     return view;

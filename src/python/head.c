@@ -112,8 +112,10 @@ static PyObject *head_new(PyTypeObject *type, PyObject *arguments, PyObject *key
     PyObject *model = NULL, *shape = NULL, *expression = NULL, *pose = NULL, *texture = Py_None;
     PyObject *offsets = Py_None, *made = NULL;
     hds_head_params params = { .prompt = "" };
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|O$OOOOsO:Head", names, &model, &shape,
-                                     &expression, &pose, &texture, &params.prompt, &offsets) ||
+    python_text prompt = { .name = "prompt", .utf8 = "" };
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|O$OOOOO&O:Head", names, &model, &shape,
+                                     &expression, &pose, &texture, python_text_convert, &prompt,
+                                     &offsets) ||
         !python_head_model_get(state, model, "model", &params.model))
         return NULL;
     python_coefficients c = { .values = { .shape = NULL } };
@@ -121,6 +123,7 @@ static PyObject *head_new(PyTypeObject *type, PyObject *arguments, PyObject *key
     if (python_coefficients_get(&c, shape, expression, pose) &&
         (texture == Py_None || python_input_get(&picture, texture, "texture", 'B', "(H, W, 3)")) &&
         (offsets == Py_None || python_input_get(&sculpt, offsets, "offsets", 'f', "(V, 3)"))) {
+        params.prompt = prompt.utf8;
         params.coefficients = c.values;
         params.offsets = sculpt.data;
         params.texture = picture.data;
@@ -301,11 +304,11 @@ static PyObject *head_render(PyObject *self, PyObject *arguments, PyObject *keyw
     hds_render_params params = { .size = 512 };
     PyObject *azimuth = NULL, *elevation = NULL, *distance = NULL, *fov = NULL;
     PyObject *light = Py_None, *background = Py_None;
-    const char *mode = "textured";
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|OOis$OOOO:render", names, &azimuth,
-                                     &elevation, &params.size, &mode, &distance, &fov, &light,
-                                     &background) ||
-        !get_mode(mode, &params.mode))
+    python_text mode = { .name = "mode", .utf8 = "textured" };
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|OOiO&$OOOO:render", names, &azimuth,
+                                     &elevation, &params.size, python_text_convert, &mode,
+                                     &distance, &fov, &light, &background) ||
+        !get_mode(mode.utf8, &params.mode))
         return NULL;
     if (params.size < 1 || params.size > 4096)
         return PyErr_Format(PyExc_ValueError, "size: %d, expected 1 to 4096", params.size);

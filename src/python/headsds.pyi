@@ -120,6 +120,7 @@ class Prior:
         depth: _Path | None = None,
         texture: _Path | None = None,
         loras: Sequence[_Path | tuple[_Path, float]] = (),
+        embeddings: Sequence[_Path | tuple[_Path, str]] = (),
         device: str = "auto",
         dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
     ) -> Prior: ...

@@ -363,6 +363,65 @@ void python_controls_finish(python_controls *c)
         python_input_finish(&c->inputs[i]);
 }
 
+/* Names the first character that no text has. */
+static void refuse_character(PyObject *object, const char *name)
+{
+    Py_ssize_t length = PyUnicode_GetLength(object);
+    for (Py_ssize_t i = 0; i < length; i++) {
+        Py_UCS4 c = PyUnicode_ReadChar(object, i);
+        char code[16];
+        snprintf(code, sizeof code, "U+%04X", (unsigned)c);
+        if (c == 0)
+            PyErr_Format(PyExc_ValueError,
+                         "%s: character %zd is NUL (U+0000), which no text has; it may have been "
+                         "decoded from another encoding (UTF-16?)",
+                         name, i);
+        else if (c >= 0xd800 && c < 0xe000)
+            PyErr_Format(PyExc_ValueError,
+                         "%s: character %zd is half of a surrogate pair (%s), which no text has; "
+                         "decode it anew, from UTF-8 or UTF-16",
+                         name, i, code);
+        else
+            continue;
+        return;
+    }
+}
+
+const char *python_text_get(PyObject *object, const char *name)
+{
+    Py_ssize_t size = 0;
+    if (!PyUnicode_Check(object)) {
+        PyErr_Format(PyExc_TypeError, "%s: %R, expected str", name, (PyObject *)Py_TYPE(object));
+        return NULL;
+    }
+    const char *utf8 = PyUnicode_AsUTF8AndSize(object, &size);
+    if (utf8 && strlen(utf8) == (size_t)size)
+        return utf8;
+    if (utf8 || PyErr_ExceptionMatches(PyExc_UnicodeEncodeError)) {
+        PyErr_Clear();
+        refuse_character(object, name);
+    }
+    return NULL;
+}
+
+int python_text_convert(PyObject *object, void *text)
+{
+    python_text *t = text;
+    if (t->optional && object == Py_None)
+        return 1;
+    const char *utf8 = python_text_get(object, t->name);
+    t->utf8 = utf8 ? utf8 : t->utf8;
+    return utf8 != NULL;
+}
+
+bool python_warn_cut(size_t index, const hds_text_cut *cut)
+{
+    return !*cut->words ||
+           PyErr_WarnFormat(PyExc_UserWarning, 1,
+                            "texts[%zu]: %zu tokens, of which the first 75 are taken; left out: %s",
+                            index, cut->tokens, cut->words) == 0;
+}
+
 const char **python_texts_get(PyObject *texts, size_t *count, PyObject **holder)
 {
     if (!PyList_Check(texts) && !PyTuple_Check(texts)) {
@@ -374,13 +433,9 @@ const char **python_texts_get(PyObject *texts, size_t *count, PyObject **holder)
     *count = *holder ? (size_t)PyTuple_Size(*holder) : 0;
     const char **pointers = *holder ? PyMem_Calloc(*count + 1, sizeof *pointers) : NULL;
     for (size_t i = 0; pointers && i < *count; i++) {
-        PyObject *text = PyTuple_GetItem(*holder, (Py_ssize_t)i);
-        Py_ssize_t length;
-        if (!PyUnicode_Check(text))
-            PyErr_Format(PyExc_TypeError, "texts[%zu]: %R, expected str", i,
-                         (PyObject *)Py_TYPE(text));
-        else
-            pointers[i] = PyUnicode_AsUTF8AndSize(text, &length);
+        char name[40];
+        snprintf(name, sizeof name, "texts[%zu]", i);
+        pointers[i] = python_text_get(PyTuple_GetItem(*holder, (Py_ssize_t)i), name);
         if (!pointers[i]) {
             PyMem_Free(pointers);
             pointers = NULL;

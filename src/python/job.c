@@ -79,14 +79,16 @@ static bool take_arguments(const python_state *state, PyObject *arguments, PyObj
                              "resume",   "recipe",     "options", "report",          NULL };
     PyObject *prior = NULL, *seed = NULL, *geometry = NULL, *texture = NULL, *options = NULL;
     PyObject *start = NULL, *checkpoint = Py_None, *report = Py_None;
-    const char *recipe = NULL;
+    python_text prompt = { .name = "prompt" },
+                negative = { .name = "negative_prompt", .optional = true };
+    python_text recipe = { .name = "recipe", .optional = true };
     hds_error error = { .status = HDS_OK };
     hds_generate_params *p = &a->params;
     int resume = 0;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, format, names, &p->prompt, &a->model,
-                                     &prior, &p->negative_prompt, &seed, &geometry, &texture,
-                                     &start, &a->on_progress, &checkpoint, &resume, &recipe,
-                                     &options, &report) ||
+    if (!PyArg_ParseTupleAndKeywords(
+            arguments, keywords, format, names, python_text_convert, &prompt, &a->model, &prior,
+            python_text_convert, &negative, &seed, &geometry, &texture, &start, &a->on_progress,
+            &checkpoint, &resume, python_text_convert, &recipe, &options, &report) ||
         !python_head_model_get(state, a->model, "head_model", &p->model) ||
         !python_prior_get(state, prior, "prior", &p->prior) ||
         !python_head_get(state, start, "start", &p->start, &a->start_model) ||
@@ -95,7 +97,9 @@ static bool take_arguments(const python_state *state, PyObject *arguments, PyObj
         !python_settings_get(&a->settings, "texture", "texture", texture) ||
         !python_settings_get(&a->settings, "options", "", options))
         return false;
-    if (recipe && hds_recipe_find(&p->recipe, recipe, &error) != HDS_OK)
+    p->prompt = prompt.utf8;
+    p->negative_prompt = negative.utf8;
+    if (recipe.utf8 && hds_recipe_find(&p->recipe, recipe.utf8, &error) != HDS_OK)
         return python_raise(state, error.status, &error);
     if (a->on_progress != Py_None && !PyCallable_Check(a->on_progress))
         return PyErr_Format(PyExc_TypeError, "on_progress: %R, expected a function or None",
@@ -133,7 +137,7 @@ static PyObject *create(const python_state *state, PyObject *arguments, PyObject
 
 static PyObject *job_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
 {
-    return create(PyType_GetModuleState(type), arguments, keywords, "s|OO$zOOOOOOpzOO:Job");
+    return create(PyType_GetModuleState(type), arguments, keywords, "O&|OO$O&OOOOOOpO&OO:Job");
 }
 
 static int job_traverse(PyObject *self, visitproc visit, void *arg)
@@ -318,7 +322,7 @@ const char python_generate_doc[] = PyDoc_STR(
 PyObject *python_generate(PyObject *module, PyObject *arguments, PyObject *keywords)
 {
     const python_state *state = PyModule_GetState(module);
-    PyObject *job = create(state, arguments, keywords, "s|OO$zOOOOOOpzOO:generate");
+    PyObject *job = create(state, arguments, keywords, "O&|OO$O&OOOOOOpO&OO:generate");
     if (!job)
         return NULL;
     PyObject *started = job_start(job, NULL);

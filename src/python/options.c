@@ -88,12 +88,12 @@ static PyObject *text_of(PyObject *value)
 
 static bool take_value(python_settings *s, const char *stage, PyObject *key, PyObject *value)
 {
-    Py_ssize_t size = 0, value_size = 0;
+    Py_ssize_t size = 0;
     const char *name = PyUnicode_Check(key) ? PyUnicode_AsUTF8AndSize(key, &size) : NULL;
     if (!name || strlen(name) != (size_t)size) {
-        if (!PyErr_Occurred())
-            PyErr_Format(PyExc_ValueError, "%s: unknown option %R, expected its name",
-                         stage[0] ? stage : "options", key);
+        PyErr_Clear();
+        PyErr_Format(PyExc_ValueError, "%s: unknown option %R, expected its name",
+                     stage[0] ? stage : "options", key);
         return false;
     }
     const hds_option *o = option_of(name);
@@ -107,11 +107,8 @@ static bool take_value(python_settings *s, const char *stage, PyObject *key, PyO
         PyErr_WarnFormat(PyExc_DeprecationWarning, 2, "%s is called %s now", o->former, o->name))
         return false;
     PyObject *text = text_of(value);
-    const char *utf8 = text ? PyUnicode_AsUTF8AndSize(text, &value_size) : NULL;
-    bool good = utf8 && strlen(utf8) == (size_t)value_size;
-    if (utf8 && !good)
-        PyErr_Format(PyExc_ValueError, "%s: %R holds a null character", name, value);
-    good = good && add(s, stage, name, utf8);
+    const char *utf8 = text ? python_text_get(text, name) : NULL;
+    bool good = utf8 && add(s, stage, name, utf8);
     Py_XDECREF(text);
     return good;
 }

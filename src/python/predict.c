@@ -9,7 +9,7 @@ const char python_predict_noise_doc[] = PyDoc_STR(
 "              texture_scale=1.0)\n--\n\n"
 "The UNet's noise (N, 4, h, w), float32.\n\n"
 "latents (N, 4, h, w); timestep: a number from 0 to timestep_count - 1, fractions allowed, or one\n"
-"for each item, (N,); text (N, 77, text_width). depth, texture: pictures (N, 8 h, 8 w, 3) in\n"
+"for each item, (N,); text (N, 77, text_width), or (N, 77 k, text_width) of long texts. depth, texture: pictures (N, 8 h, 8 w, 3) in\n"
 "[0, 1] for the ControlNets that the prior was loaded with.");
 
 const char python_attention_maps_doc[] = PyDoc_STR(
@@ -17,8 +17,8 @@ const char python_attention_maps_doc[] = PyDoc_STR(
 "               depth_scale=1.0, texture=None, texture_scale=1.0)\n--\n\n"
 "(noise, maps): predict_noise() of the same arguments, and where the UNet looked for the text's\n"
 "words meanwhile, a dict from the name of each cross-attention to its map (N, rows, columns,\n"
-"tokens), float32: softmax over the 77 tokens, the mean over the heads.\n\n"
-"tokens: places in the text, 0 to 76; None is all. heights: of the maps that are wanted, h, h/2 ...;\n"
+"tokens), float32: softmax over all tokens, the mean over the heads.\n\n"
+"tokens: places in the text, from 0; None is all. heights: of the maps that are wanted, h, h/2 ...;\n"
 "None is all. Hertz et al., 'Prompt-to-prompt', 2022. Raises ValueError.");
 
 /* The arguments that both have. */
@@ -60,10 +60,12 @@ static bool check_text(const inputs *in)
     hds_prior_info info;
     hds_prior_get_info(in->prior, &info);
     size_t width = (size_t)info.text_width, count = in->latents.shape[0];
-    if (in->text.shape[0] == count && in->text.shape[2] == width)
+    if (in->text.shape[0] == count && in->text.shape[2] == width && in->text.shape[1] > 0 &&
+        in->text.shape[1] % HDS_TOKENS == 0)
         return true;
-    PyErr_Format(PyExc_ValueError, "text: shape (%zu, 77, %zu), expected (%zu, 77, %zu)",
-                 in->text.shape[0], in->text.shape[2], count, width);
+    PyErr_Format(PyExc_ValueError,
+                 "text: shape (%zu, %zu, %zu), expected (%zu, 77, %zu), or a multiple of 77",
+                 in->text.shape[0], in->text.shape[1], in->text.shape[2], count, width);
     return false;
 }
 
@@ -71,7 +73,7 @@ static bool get_inputs(inputs *in)
 {
     return python_input_get(&in->latents, in->objects[0], "latents", 'f', "(N, 4, h, w)") &&
            get_timesteps(&in->timesteps, in->objects[1], in->latents.shape[0]) &&
-           python_input_get(&in->text, in->objects[2], "text", 'f', "(N, 77, C)") &&
+           python_input_get(&in->text, in->objects[2], "text", 'f', "(N, T, C)") &&
            check_text(in) &&
            python_controls_get(&in->controls, in->latents.shape[0], 8 * in->latents.shape[2],
                                8 * in->latents.shape[3]);
@@ -92,6 +94,7 @@ static hds_predict_params params_of(const inputs *in)
                                  .w = in->latents.shape[3],
                                  .latents = in->latents.data,
                                  .timesteps = in->timesteps.data,
+                                 .tokens = in->text.shape[1],
                                  .text = in->text.data,
                                  .controls = in->controls.list,
                                  .control_count = in->controls.count };
@@ -195,14 +198,15 @@ PyObject *python_attention_maps(PyObject *self, PyObject *arguments, PyObject *k
                                      &in.controls.texture, &in.controls.texture_scale))
         return NULL;
     size_t *token_list = NULL, *heights = NULL;
-    int tokens[HDS_TOKENS];
+    enum { MOST = HDS_TOKENS * HDS_MAX_CHUNKS };
+    int tokens[MOST];
     hds_attention_params params = { .tokens = NULL };
     bool good = get_inputs(&in) &&
                 get_numbers(tokens_object, "tokens", &token_list, &params.token_count) &&
                 get_numbers(heights_object, "heights", &heights, &params.height_count);
-    if (good && params.token_count > HDS_TOKENS) {
+    if (good && params.token_count > MOST) {
         PyErr_Format(PyExc_ValueError, "tokens: %zu of them, expected at most %d",
-                     params.token_count, HDS_TOKENS);
+                     params.token_count, MOST);
         good = false;
     }
     if (good) {

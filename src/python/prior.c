@@ -53,25 +53,83 @@ PyObject *python_prior_wrap(const python_state *state, hds_prior *prior)
     return (PyObject *)self;
 }
 
-static PyObject *tokenize(PyObject *self, PyObject *texts, int64_t **ids, size_t *count)
+PyDoc_STRVAR(tokenize_doc,
+"tokenize($self, texts, /)\n--\n\n"
+"Token ids (N, 77), int64, of a list of N str: start, at most 75 tokens, end, padding. Of a longer\n"
+"text only the first 75 tokens, with a warning that says what was left out; encode_text() takes\n"
+"all of it.");
+
+/* Warns of what does not fit. */
+static bool warn(PyObject *self, const char *const *texts, size_t count)
 {
+    for (size_t i = 0; i < count; i++) {
+        hds_text_cut cut;
+        hds_error error = { .status = HDS_OK };
+        hds_status status =
+            hds_prior_get_cut(((prior_object *)self)->prior, texts[i], &cut, &error);
+        if (status != HDS_OK)
+            return python_raise(python_state_of(self), status, &error);
+        if (!python_warn_cut(i, &cut))
+            return false;
+    }
+    return true;
+}
+
+static PyObject *prior_tokenize(PyObject *self, PyObject *object)
+{
+    size_t count;
     PyObject *holder = NULL;
-    const char **pointers = python_texts_get(texts, count, &holder);
-    if (!pointers)
+    const char **texts = python_texts_get(object, &count, &holder);
+    if (!texts)
         return NULL;
-    void *data;
+    void *ids;
     PyObject *view =
-        python_array_new(python_state_of(self), 'q', 2, (size_t[]){ *count, HDS_TOKENS }, &data);
+        python_array_new(python_state_of(self), 'q', 2, (size_t[]){ count, HDS_TOKENS }, &ids);
     if (view) {
         hds_error error = { .status = HDS_OK };
         hds_status status;
         Py_BEGIN_ALLOW_THREADS
-        status = hds_prior_tokenize(((prior_object *)self)->prior, pointers, *count, data, &error);
+        status = hds_prior_tokenize(((prior_object *)self)->prior, texts, count, ids, &error);
         Py_END_ALLOW_THREADS
         view = python_finish(self, view, status, &error);
-        *ids = data;
     }
-    PyMem_Free(pointers);
+    if (view && !warn(self, texts, count))
+        Py_CLEAR(view);
+    PyMem_Free(texts);
+    Py_DECREF(holder);
+    return view;
+}
+
+PyDoc_STRVAR(encode_text_doc,
+"encode_text($self, texts, /)\n--\n\n"
+"Text states (N, 77, text_width), float32, of a list of N str. Where one has more than 75 tokens,\n"
+"(N, 77 k, text_width): the texts in k chunks of 75 tokens, each with its start and end; shorter\n"
+"texts are repeated until they fill as many. Raises ValueError for more than 16 chunks.");
+
+static PyObject *prior_encode_text(PyObject *self, PyObject *object)
+{
+    hds_prior *prior = ((prior_object *)self)->prior;
+    size_t count, chunks;
+    PyObject *holder = NULL, *view = NULL;
+    const char **texts = python_texts_get(object, &count, &holder);
+    if (!texts)
+        return NULL;
+    void *states;
+    hds_error error = { .status = HDS_OK };
+    hds_status status = hds_prior_count_chunks(prior, texts, count, &chunks, &error);
+    if (status == HDS_OK) {
+        size_t extents[3] = { count, chunks * HDS_TOKENS, (size_t)info_of(self).text_width };
+        view = python_array_new(python_state_of(self), 'f', 3, extents, &states);
+    } else {
+        python_raise(python_state_of(self), status, &error);
+    }
+    if (view) {
+        Py_BEGIN_ALLOW_THREADS
+        status = hds_prior_encode_texts(prior, texts, count, chunks, states, &error);
+        Py_END_ALLOW_THREADS
+        view = python_finish(self, view, status, &error);
+    }
+    PyMem_Free(texts);
     Py_DECREF(holder);
     return view;
 }
@@ -89,33 +147,6 @@ static PyObject *encode(PyObject *self, const int64_t *ids, size_t count)
     status = hds_prior_encode_tokens(((prior_object *)self)->prior, ids, count, states, &error);
     Py_END_ALLOW_THREADS
     return python_finish(self, view, status, &error);
-}
-
-PyDoc_STRVAR(tokenize_doc,
-"tokenize($self, texts, /)\n--\n\n"
-"Token ids (N, 77), int64, of a list of N str: start, at most 75 tokens, end, padding.");
-
-static PyObject *prior_tokenize(PyObject *self, PyObject *texts)
-{
-    int64_t *ids;
-    size_t count;
-    return tokenize(self, texts, &ids, &count);
-}
-
-PyDoc_STRVAR(encode_text_doc,
-"encode_text($self, texts, /)\n--\n\n"
-"Text states (N, 77, text_width), float32, of a list of N str: tokenize, then encode_tokens.");
-
-static PyObject *prior_encode_text(PyObject *self, PyObject *texts)
-{
-    int64_t *ids;
-    size_t count;
-    PyObject *tokens = tokenize(self, texts, &ids, &count);
-    if (!tokens)
-        return NULL;
-    PyObject *states = encode(self, ids, count);
-    Py_DECREF(tokens);
-    return states;
 }
 
 PyDoc_STRVAR(encode_tokens_doc,

@@ -3,8 +3,8 @@
 #include "python.h"
 
 const char python_prior_load_doc[] = PyDoc_STR(
-"load($type, /, path=None, *, config=None, depth=None, texture=None, loras=(), device='auto',\n"
-"     dtype='auto')\n--\n\n"
+"load($type, /, path=None, *, config=None, depth=None, texture=None, loras=(), embeddings=(),\n"
+"     device='auto', dtype='auto')\n--\n\n"
 "Load a frozen latent diffusion model.\n\n"
 "path: a diffusers folder of Stable Diffusion 1.x or 2.x or InstructPix2Pix (its weights whole, in\n"
 "shards, or the fp16 variant), or one file with the names of the original release; None is the\n"
@@ -13,7 +13,10 @@ const char python_prior_load_doc[] = PyDoc_STR(
 "depth, texture: ControlNets for it, folders or files, one that sees depth and one that knows\n"
 "textures.\n"
 "loras: paths of LoRA files (kohya's, diffusers' or peft's names), or pairs (path, scale), which\n"
-"are all added. Hu et al., 'LoRA', 2022.\n\n"
+"are all added. Hu et al., 'LoRA', 2022.\n"
+"embeddings: paths of textual inversions (diffusers' learned_embeds or AUTOMATIC1111's), or pairs\n"
+"(path, token): in texts the token stands for what was learned. Without one it is the file's own,\n"
+"or the file's name without its ending. Gal et al., 'An image is worth one word', 2022.\n\n"
 "device: 'cpu', 'cuda' or 'cuda:N'; 'auto' is CUDA where there is one.\n"
 "dtype: what the matrices of the UNet and of ControlNets are kept in, and computed in where the\n"
 "device has instructions for it, else in float32: 'float32', 'bfloat16', 'float16'. 'auto' is,\n"
@@ -22,12 +25,13 @@ const char python_prior_load_doc[] = PyDoc_STR(
 "Raises ValueError; FileNotFoundError; FormatError naming a tensor that is missing, left over or of another\n"
 "shape.");
 
-enum { PATHS = 4, MAX_LORAS = 64 };
+enum { PATHS = 4, MAX_LORAS = 64, MAX_EMBEDDINGS = 256 };
 
 typedef struct load {
     hds_prior_params params;
     hds_lora loras[MAX_LORAS];
-    PyObject *held[PATHS + MAX_LORAS]; /* bytes that the pointers above lie in */
+    hds_embedding embeddings[MAX_EMBEDDINGS];
+    PyObject *held[PATHS + MAX_LORAS + 2 * MAX_EMBEDDINGS]; /* what the pointers above lie in */
     size_t held_count;
 } load;
 
@@ -58,45 +62,87 @@ static bool get_lora(load *l, PyObject *item, hds_lora *lora)
     return false;
 }
 
-static bool get_loras(load *l, PyObject *loras)
+static bool get_embedding(load *l, PyObject *item, hds_embedding *embedding)
 {
-    if (PyUnicode_Check(loras) || PyBytes_Check(loras)) {
-        PyErr_SetString(PyExc_TypeError, "loras: one path, expected a list of them");
+    PyObject *path = item, *token = NULL;
+    if (PyTuple_Check(item) &&
+        !PyArg_ParseTuple(item, "OO;embeddings: expected paths or (path, token)", &path, &token))
+        return false;
+    if (path == Py_None) {
+        PyErr_SetString(PyExc_TypeError, "embeddings: None, expected a path or (path, token)");
         return false;
     }
-    PyObject *list = PySequence_Tuple(loras);
-    if (!list)
+    if (token && !(embedding->token = python_text_get(token, "embeddings: token")))
         return false;
-    Py_ssize_t count = PyTuple_Size(list);
-    bool good = count <= MAX_LORAS;
-    if (!good)
-        PyErr_Format(PyExc_ValueError, "loras: %zd of them, expected at most %d", count, MAX_LORAS);
+    if (token)
+        l->held[l->held_count++] = Py_NewRef(token);
+    return get_path(l, path, &embedding->path);
+}
+
+/* A list of at most so many, as a new tuple. */
+static PyObject *get_list(PyObject *object, const char *name, int most)
+{
+    if (PyUnicode_Check(object) || PyBytes_Check(object))
+        return PyErr_Format(PyExc_TypeError, "%s: one path, expected a list of them", name);
+    PyObject *list = PySequence_Tuple(object);
+    if (!list || PyTuple_Size(list) <= most)
+        return list;
+    PyErr_Format(PyExc_ValueError, "%s: %zd of them, expected at most %d", name, PyTuple_Size(list),
+                 most);
+    Py_DECREF(list);
+    return NULL;
+}
+
+static bool get_loras(load *l, PyObject *object)
+{
+    PyObject *list = get_list(object, "loras", MAX_LORAS);
+    Py_ssize_t count = list ? PyTuple_Size(list) : 0;
+    bool good = list;
     for (Py_ssize_t i = 0; good && i < count; i++)
         good = get_lora(l, PyTuple_GetItem(list, i), &l->loras[i]);
     l->params.loras = l->loras;
     l->params.lora_count = (size_t)count;
-    Py_DECREF(list);
+    Py_XDECREF(list);
+    return good;
+}
+
+static bool get_embeddings(load *l, PyObject *object)
+{
+    PyObject *list = get_list(object, "embeddings", MAX_EMBEDDINGS);
+    Py_ssize_t count = list ? PyTuple_Size(list) : 0;
+    bool good = list;
+    for (Py_ssize_t i = 0; good && i < count; i++)
+        good = get_embedding(l, PyTuple_GetItem(list, i), &l->embeddings[i]);
+    l->params.embeddings = l->embeddings;
+    l->params.embedding_count = (size_t)count;
+    Py_XDECREF(list);
     return good;
 }
 
 PyObject *python_prior_load(PyObject *type, PyObject *arguments, PyObject *keywords)
 {
-    static char *names[] = {
-        "path", "config", "depth", "texture", "loras", "device", "dtype", NULL
-    };
+    static char *names[] = { "path",   "config", "depth",      "texture", "loras",
+                             "device", "dtype",  "embeddings", NULL };
     const python_state *state = PyType_GetModuleState((PyTypeObject *)type);
     PyObject *objects[PATHS] = { Py_None, Py_None, Py_None, Py_None }, *loras = NULL;
+    PyObject *embeddings = NULL;
+    python_text device = { .name = "device" }, dtype = { .name = "dtype" };
     load l = { .held_count = 0 };
     hds_prior_params *params = &l.params;
     const char **paths[PATHS] = { &params->path, &params->config, &params->depth,
                                   &params->texture };
-    bool good = PyArg_ParseTupleAndKeywords(arguments, keywords, "|O$OOOOss:load", names,
+    bool good = PyArg_ParseTupleAndKeywords(arguments, keywords, "|O$OOOOO&O&O:load", names,
                                             &objects[0], &objects[1], &objects[2], &objects[3],
-                                            &loras, &params->device, &params->dtype);
+                                            &loras, python_text_convert, &device,
+                                            python_text_convert, &dtype, &embeddings);
+    params->device = device.utf8;
+    params->dtype = dtype.utf8;
     for (int i = 0; good && i < PATHS; i++)
         good = get_path(&l, objects[i], paths[i]);
     if (good && loras)
         good = get_loras(&l, loras);
+    if (good && embeddings)
+        good = get_embeddings(&l, embeddings);
     hds_prior *prior = NULL;
     hds_error error = { .status = HDS_OK };
     hds_status status = HDS_OK;

@@ -109,6 +109,19 @@ typedef struct python_controls {
 bool python_controls_get(python_controls *c, size_t count, size_t height, size_t width);
 void python_controls_finish(python_controls *c);
 
+/* A str argument as UTF-8, and the converter for "O&" that fills it; borrowed from the object. NUL
+ * and lone surrogates, which no text has, are refused by the argument's name. */
+typedef struct python_text {
+    const char *name; /* of the argument */
+    const char *utf8; /* as it was, where the argument is not given or None is allowed and given */
+    bool optional;    /* None is allowed */
+} python_text;
+int python_text_convert(PyObject *object, void *text);
+/* Likewise of any object, a str or not; NULL with an exception. */
+const char *python_text_get(PyObject *object, const char *name);
+/* Warns of what was cut off from texts[index]. */
+bool python_warn_cut(size_t index, const hds_text_cut *cut);
+
 /* A list of str as UTF-8, `count` pointers, for PyMem_Free; what they point to lives in *holder. */
 const char **python_texts_get(PyObject *texts, size_t *count, PyObject **holder);
 

@@ -126,13 +126,15 @@ PyObject *python_sample(PyObject *self, PyObject *arguments, PyObject *keywords)
     PyObject *on_progress = Py_None, *view = NULL;
     python_controls controls = PYTHON_CONTROLS;
     unsigned long long seed = 0;
+    python_text prompt = { .name = "prompt" }, negative = { .name = "negative_prompt" };
+    python_text scheduler = { .name = "scheduler", .optional = true };
     hds_prior *prior;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "s|$szifKOffOOOOfOfO:sample", names,
-                                     &params.prompt, &params.negative_prompt, &params.scheduler,
-                                     &params.steps, &params.guidance_scale, &seed, &image,
-                                     &params.strength, &params.image_guidance_scale, &noise,
-                                     &height, &width, &controls.depth, &controls.depth_scale,
-                                     &controls.texture, &controls.texture_scale, &on_progress) ||
+    if (!PyArg_ParseTupleAndKeywords(
+            arguments, keywords, "O&|$O&O&ifKOffOOOOfOfO:sample", names, python_text_convert,
+            &prompt, python_text_convert, &negative, python_text_convert, &scheduler, &params.steps,
+            &params.guidance_scale, &seed, &image, &params.strength, &params.image_guidance_scale,
+            &noise, &height, &width, &controls.depth, &controls.depth_scale, &controls.texture,
+            &controls.texture_scale, &on_progress) ||
         !python_prior_get(state, self, "self", &prior) ||
         !get_size(height, "height", &params.height) || !get_size(width, "width", &params.width))
         return NULL;
@@ -143,6 +145,9 @@ PyObject *python_sample(PyObject *self, PyObject *arguments, PyObject *keywords)
         !(params.image_guidance_scale > 0))
         return PyErr_Format(PyExc_ValueError, "steps, guidance_scale, strength and "
                                               "image_guidance_scale are positive numbers");
+    params.prompt = prompt.utf8;
+    params.negative_prompt = negative.utf8;
+    params.scheduler = scheduler.utf8;
     params.seed = seed;
     python_input picture = { .held = false }, start = { .held = false };
     bool good = get_array(&picture, image, "image", 'p', "(H, W, 3)", NULL);

@@ -57,16 +57,17 @@ PyObject *python_uv_map(PyObject *self, PyObject *arguments, PyObject *keywords)
     static char *names[] = { "kind", "size", NULL };
     static const char *const kinds[] = { "positions", "normals" };
     const python_state *state = python_state_of(self);
-    const char *name;
+    python_text name = { .name = "kind" };
     int size = HDS_UV_DEFAULT_SIZE, kind = 0;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "s|i:uv_map", names, &name, &size) ||
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O&|i:uv_map", names, python_text_convert,
+                                     &name, &size) ||
         !check_size(size))
         return NULL;
-    while (kind < 2 && strcmp(name, kinds[kind]) != 0)
+    while (kind < 2 && strcmp(name.utf8, kinds[kind]) != 0)
         kind++;
     if (kind == 2)
         return PyErr_Format(PyExc_ValueError, "kind: '%s', expected 'positions' or 'normals'",
-                            name);
+                            name.utf8);
     hds_head *head = python_head_of(self);
     void *data[2];
     PyObject *pair = new_pair(state, size, 'f', 'B', data);

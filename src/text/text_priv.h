@@ -3,9 +3,10 @@
 #ifndef HDS_TEXT_PRIV_H
 #define HDS_TEXT_PRIV_H
 
+#include "io/io.h"
 #include "text/text.h"
 
-enum { TEXT_SPECIALS = 4 };
+enum { TEXT_LARGEST_ID = (1 << 24) - 1 };
 
 /* left, right -> merged; the smallest rank goes first. */
 typedef struct text_merge {
@@ -13,20 +14,25 @@ typedef struct text_merge {
     uint32_t rank;
 } text_merge;
 
-typedef struct text_special {
-    char *word; /* split off wherever it stands */
+/* A token that is never cut up: it is split off wherever it stands, the longest first. */
+typedef struct text_added {
+    char *word; /* as the text has it; composed and in lower case where it is normalised */
     size_t length;
     int32_t id;
-} text_special;
+    int count;        /* ids, from that one on, that stand for it */
+    bool normalised;  /* looked for in the text after that has been */
+    bool left, right; /* only where no letter, digit or _ stands on that side */
+} text_added;
 
 struct text_tokenizer {
     int32_t inner[256], last[256]; /* byte -> id, inside of a word and at its end */
     text_merge *merges;            /* hash table with open addressing; an empty place has left -1 */
     size_t capacity;               /* a power of 2 */
-    text_special specials[TEXT_SPECIALS]; /* start, end, unknown, padding */
+    text_added *added;             /* the special ones first */
+    size_t added_count, special_count;
+    int32_t start, end, unknown, padding;
     int64_t size;
 };
-enum { TEXT_START, TEXT_END, TEXT_UNKNOWN, TEXT_PADDING };
 
 /* The place of a pair in the table, or the empty place where it would go. */
 static inline text_merge *text_find_merge(const text_tokenizer *t, int32_t left, int32_t right)
@@ -37,5 +43,54 @@ static inline text_merge *text_find_merge(const text_tokenizer *t, int32_t left,
         at = (at + 1) & (t->capacity - 1);
     return &t->merges[at];
 }
+
+/* ---- load.c ---- */
+
+/* The id of a token of the vocabulary; -1: it is not there. */
+int32_t text_find_token(const json_t *vocabulary, const char *token);
+/* An id that a JSON value holds; -1: it holds none, or one out of range. */
+int32_t text_id_of(const json_t *value);
+
+/* ---- merges.c: `vocabulary` is what messages call the file of it ---- */
+
+HDS_NODISCARD hds_status text_merges_load(text_tokenizer *t, const json_t *vocabulary,
+                                          const char *path, hds_error *error);
+/* list: of "a b" or ["a", "b"] */
+HDS_NODISCARD hds_status text_merges_read(text_tokenizer *t, const json_t *vocabulary,
+                                          const json_t *list, const char *path, hds_error *error);
+
+/* ---- pipeline.c ---- */
+
+/* That what a tokenizer.json does with a text is what CLIP's does. */
+HDS_NODISCARD hds_status text_pipeline_check(const json_t *file, const char *path,
+                                             hds_error *error);
+/* After the special tokens are known. */
+HDS_NODISCARD hds_status text_ends_check(const text_tokenizer *t, const json_t *file,
+                                         const char *path, hds_error *error);
+
+/* ---- added.c ---- */
+
+/* A token that is there already must have the same id. `place` names it in messages. */
+HDS_NODISCARD hds_status text_add(text_tokenizer *t, const text_added *token, const char *place,
+                                  hds_error *error);
+const text_added *text_find_added(const text_tokenizer *t, const char *word);
+/* {"token": id} of added_tokens.json */
+HDS_NODISCARD hds_status text_added_read_ids(text_tokenizer *t, const json_t *map, const char *path,
+                                             hds_error *error);
+/* added_tokens_decoder, {"id": {"content", ...}}, or added_tokens, [{"id", "content", ...}] */
+HDS_NODISCARD hds_status text_added_read(text_tokenizer *t, const json_t *tokens, const char *path,
+                                         hds_error *error);
+
+/* ---- normalise.c ---- */
+
+/* NFC, lower case character by character, each run of white space one blank; *length bytes, for
+ * hds_free. NULL: out of memory. */
+unsigned char *text_normalise(const char *text, size_t size, size_t *length);
+typedef enum text_kind { TEXT_SPACE, TEXT_LETTER, TEXT_NUMBER, TEXT_OTHER } text_kind;
+/* White space is Unicode's White_Space. */
+text_kind text_classify(int32_t codepoint);
+/* Whether a letter, mark, digit or _ begins at `at` or ends before it. */
+bool text_word_begins(const char *text, size_t size, size_t at);
+bool text_word_ends(const char *text, size_t at);
 
 #endif

@@ -154,7 +154,7 @@ static double noise_error(scene *s, int timestep, const char *text)
     ok(hds_prior_tokenize(s->prior, texts, VIEWS, ids, &error), &error);
     ok(hds_prior_encode_tokens(s->prior, ids, VIEWS, states, &error), &error);
     ok(hds_prior_predict_noise(
-           s->prior, &(hds_predict_params){ VIEWS, 16, 16, noisy, times, states, NULL, 0 },
+           s->prior, &(hds_predict_params){ VIEWS, 16, 16, noisy, times, states, NULL, 0, 0 },
            predicted, &error),
        &error);
     free(states);

@@ -81,13 +81,13 @@ static void latent_gradient(const scene *s, int view, float *gradient)
     size_t side = TOY_SIZE / 8;
     toy_ok(hds_prior_predict_noise(s->prior,
                                    &(hds_predict_params){ 1, side, side, noisy, &s->timesteps[view],
-                                                          s->text.negatives, NULL, 0 },
+                                                          s->text.negatives, NULL, 0, 0 },
                                    null, &error),
            &error);
     toy_ok(hds_prior_predict_noise(
                s->prior,
                &(hds_predict_params){ 1, side, side, noisy, &s->timesteps[view],
-                                      s->text.sides + s->sides[view] * s->text.states, NULL, 0 },
+                                      s->text.sides + s->sides[view] * s->text.states, NULL, 0, 0 },
                text, &error),
            &error);
     for (int i = 0; i < LATENT; i++) {

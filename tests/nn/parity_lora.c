@@ -26,7 +26,7 @@ static void check_prediction(parity *c, hds_prior *prior, const float *states, c
         timesteps[i] = timestep;
     parity_status(hds_prior_predict_noise(
                       prior,
-                      &(hds_predict_params){ count, h, w, latents, timesteps, states, NULL, 0 },
+                      &(hds_predict_params){ count, h, w, latents, timesteps, states, NULL, 0, 0 },
                       noise, &error),
                   &error);
     parity_check_numbers(c, name, noise, numbers);

@@ -137,7 +137,7 @@ static void configurations_that_do_not_fit_are_refused(void **state)
     load_configured("{\"vision_config\": {\"image_size\": 40}}", HDS_ERROR_FORMAT,
                     "\"crop_size\" is 32, expected 40");
     load_configured("{\"text_config\": {\"vocab_size\": 1000}}", HDS_ERROR_FORMAT,
-                    "vocab.json: 1514 entries, expected at most 1000");
+                    "the tokenizer has 1514 tokens, and the text encoder 1000 embeddings");
     /* what old files repeat under this name is what counts in them */
     load_configured("{\"vision_config_dict\": {\"hidden_size\": 96, \"image_size\": 32}}",
                     HDS_ERROR_FORMAT,

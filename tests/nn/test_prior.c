@@ -108,7 +108,7 @@ static void bad_arguments_are_refused_and_do_not_stick(void **state)
     for (int i = 0; i < 3; i++) {
         t = (float[]){ -1, 1000, NAN }[i];
         parity_refused(hds_prior_predict_noise(
-                           p, &(hds_predict_params){ 1, SIDE, SIDE, latents, &t, text, NULL, 0 },
+                           p, &(hds_predict_params){ 1, SIDE, SIDE, latents, &t, text, NULL, 0, 0 },
                            noise, &error),
                        HDS_ERROR_ARGUMENT, &error, "timestep");
     }
@@ -116,7 +116,7 @@ static void bad_arguments_are_refused_and_do_not_stick(void **state)
     latents[7] = NAN;
     parity_refused(
         hds_prior_predict_noise(
-            p, &(hds_predict_params){ 1, SIDE, SIDE, latents, &t, text, NULL, 0 }, noise, &error),
+            p, &(hds_predict_params){ 1, SIDE, SIDE, latents, &t, text, NULL, 0, 0 }, noise, &error),
         HDS_ERROR_ARGUMENT, &error, "latents: number 7 is nan, expected a finite one");
     parity_refused(hds_prior_decode_latents(p, latents, 1, SIDE, SIDE, image, &error),
                    HDS_ERROR_ARGUMENT, &error, "latents: number 7 is nan");
@@ -128,12 +128,12 @@ static void bad_arguments_are_refused_and_do_not_stick(void **state)
     text[3] = NAN;
     parity_refused(
         hds_prior_predict_noise(
-            p, &(hds_predict_params){ 1, SIDE, SIDE, latents, &t, text, NULL, 0 }, noise, &error),
+            p, &(hds_predict_params){ 1, SIDE, SIDE, latents, &t, text, NULL, 0, 0 }, noise, &error),
         HDS_ERROR_ARGUMENT, &error, "text: number 3 is nan");
     text[3] = 0;
     parity_status(
         hds_prior_predict_noise(
-            p, &(hds_predict_params){ 1, SIDE, SIDE, latents, &t, text, NULL, 0 }, noise, &error),
+            p, &(hds_predict_params){ 1, SIDE, SIDE, latents, &t, text, NULL, 0, 0 }, noise, &error),
         &error);
 }
 
@@ -189,7 +189,7 @@ static void *predict(void *argument)
     hds_status status = HDS_ERROR_MEMORY;
     for (int i = 0; text && noise && i < 5; i++)
         status = hds_prior_predict_noise(
-            p, &(hds_predict_params){ 1, SIDE, SIDE, latents, &t, text, NULL, 0 }, noise, NULL);
+            p, &(hds_predict_params){ 1, SIDE, SIDE, latents, &t, text, NULL, 0, 0 }, noise, NULL);
     free(text);
     if (status != HDS_OK) {
         free(noise);

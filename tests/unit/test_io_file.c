@@ -3,6 +3,7 @@
  * the old file and nothing else. */
 #include "scratch.h"
 
+#include <float.h>
 #include <linux/capability.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -207,6 +208,28 @@ static void test_json(void **state)
     assert_true(json_equal(json, back));
     json_decref(json);
     json_decref(back);
+    static const struct {
+        const char *text;
+        double value;
+    } beyond[] = { { "-Infinity", -DBL_MAX },
+                   { "Infinity", DBL_MAX },
+                   { "1000000000000000019884624838656", 1e30 },
+                   { "-9223372036854775809", -9223372036854775808.0 },
+                   { "9223372036854775807", 9223372036854775807.0 },
+                   { "1e999", DBL_MAX } };
+    for (size_t i = 0; i < sizeof beyond / sizeof *beyond; i++) {
+        char text[200];
+        snprintf(text, sizeof text, "\xef\xbb\xbf{\"NaN \\\"-Infinity\": [NaN, %s, 7]}",
+                 beyond[i].text);
+        scratch_write(scratch("a.json"), text, strlen(text));
+        check_ok(io_json_load(&back, scratch("a.json"), &error), &error);
+        const json_t *list = json_object_get(back, "NaN \"-Infinity");
+        assert_string_equal(json_string_value(json_array_get(list, 0)), "NaN");
+        assert_true(json_number_value(json_array_get(list, 1)) == beyond[i].value);
+        assert_true(json_is_integer(json_array_get(list, 1)) == (i == 4));
+        assert_int_equal(json_integer_value(json_array_get(list, 2)), 7);
+        json_decref(back);
+    }
     const char *bad[] = { "", "{\n\"a\": }", "{\"a\": 1, \"a\": 2}", "{} x", "{\"a\": \"\xff\"}" };
     const char *says[] = { "line 1", "line 2", "duplicate", "end of file", "byte 0xff" };
     for (int i = 0; i < 5; i++) {

@@ -23,6 +23,7 @@ class Settings:
     prior_path: str = ""
     prior_config: str = ""
     loras: tuple = ()           # of (path, scale)
+    embeddings: tuple = ()      # of paths or (path, token)
     recipe: str = ""            # "" for the default
     options: tuple = ()         # of ("STAGE.OPTION", value)
     device: str = "auto"
@@ -42,6 +43,7 @@ class Settings:
     def prior(self):
         """Arguments of engine.prior()."""
         return {"path": self.prior_path, "config": self.prior_config, "loras": self.loras,
+                "embeddings": self.embeddings,
                 "device": self.device, "dtype": self.dtype}
 
     def arguments(self, model, prior, start=None):

@@ -33,6 +33,12 @@ def lora(text):
         return text, 1.0            # the file's name has an equals sign
 
 
+def embedding(text):
+    """"FILE=TOKEN" -> (path, token), "FILE" -> path."""
+    path, equals, token = text.rpartition("=")
+    return (path, token) if equals and not os.path.exists(text) else text
+
+
 def setting(text):
     """"STAGE.OPTION=VALUE" -> (name, value); the value's type is that of the option's default."""
     name, equals, value = text.partition("=")
@@ -74,6 +80,9 @@ def parse(arguments):
                         "diffusers folder whose tokenizer and configurations are the model's")
     parser.add_argument("--lora", action="append", default=[], metavar="FILE[=SCALE]", type=lora,
                         help="added to the prior; may be given several times; default scale: 1")
+    parser.add_argument("--embedding", action="append", default=[], metavar="FILE[=TOKEN]",
+                        type=embedding, help="a textual inversion; may be given several times; "
+                        "default token: the file's")
     parser.add_argument("--device", default="auto", help="of the prior: auto, cpu, cuda or cuda:N")
     parser.add_argument("--dtype", default="auto", help="of the prior's UNet: auto, float32, "
                         "bfloat16 or float16")
@@ -109,6 +118,7 @@ def _work(options):
         texture_steps=options.texture_steps, recipe=options.recipe,
         options=tuple(options.options), model_path=options.head_model,
         prior_path=options.prior, prior_config=options.prior_config, loras=tuple(options.lora),
+        embeddings=tuple(options.embedding),
         device=options.device, dtype=options.dtype)
     settings.check()
     names = FILES + PICTURES * options.pictures + REPORT * options.report

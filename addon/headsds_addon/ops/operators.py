@@ -28,6 +28,7 @@ def read_settings(context):
         options=options.chosen(panel.advanced), model_path=bpy.path.abspath(prefs.head_model), prior_path=bpy.path.abspath(prefs.prior),
         prior_config=bpy.path.abspath(prefs.prior_config),
         loras=((bpy.path.abspath(prefs.lora), prefs.lora_scale),) if prefs.lora else (),
+        embeddings=(bpy.path.abspath(prefs.embedding),) if prefs.embedding else (),
         device=prefs.device.strip() or "auto", dtype=prefs.dtype)
 
 

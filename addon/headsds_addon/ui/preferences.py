@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The add-on's preferences: which head model, which prior, and a LoRA for it."""
+"""The add-on's preferences: which head model, which prior, and what is added to it."""
 
 import bpy
 from bpy.props import EnumProperty, FloatProperty, StringProperty
@@ -29,6 +29,11 @@ class HeadsdsPreferences(bpy.types.AddonPreferences):
         name="LoRA Scale", default=1.0, soft_min=0.0, soft_max=1.0,
         description="How much of the LoRA is added")
 
+    embedding: StringProperty(
+        name="Embedding", subtype="FILE_PATH",
+        description="A textual inversion, .safetensors, .bin or .pt: prompts name what it learned "
+                    "by its token, else by the file's name; empty: none")
+
     device: StringProperty(
         name="Device", default="auto",
         description="Where the prior runs: auto, cpu, cuda or cuda:N")
@@ -51,6 +56,7 @@ class HeadsdsPreferences(bpy.types.AddonPreferences):
         row = self.layout.row()
         row.active = bool(self.lora)
         row.prop(self, "lora_scale")
+        self.layout.prop(self, "embedding")
         self.layout.prop(self, "device")
         self.layout.prop(self, "dtype")
 

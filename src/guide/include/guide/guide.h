@@ -34,7 +34,8 @@ typedef enum guide_side { GUIDE_FRONT, GUIDE_SIDE, GUIDE_BACK, GUIDE_MAP, GUIDE_
 /* Text embeddings of one prompt for each view direction and for the texture map, and of the
  * unconditional text for each. */
 typedef struct guide_text {
-    size_t states;    /* floats of one text: 77 * text width */
+    size_t tokens;    /* of each text: 77 for each chunk of the longest */
+    size_t states;    /* floats of one text: tokens * text width */
     float *sides;     /* (GUIDE_SIDES, states) */
     float *negatives; /* (GUIDE_SIDES, states) */
 } guide_text;

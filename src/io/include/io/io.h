@@ -99,7 +99,10 @@ HDS_NODISCARD hds_status io_raise_path_kind(hds_error *error, const char *path,
 HDS_NODISCARD hds_status io_check_archive(const char *path, const char *expected, hds_error *error);
 
 /* ---- json.c ---- */
-/* Jansson does the parsing; these name the file and the line. Release with json_decref. */
+/* Jansson does the parsing; these name the file and the line. Release with json_decref. Read, too,
+ * is what Python's json writes beyond the standard: Infinity, -Infinity and numbers beyond a double
+ * are +-DBL_MAX, NaN is "NaN", integers beyond 64 bits are reals. A mark of byte order is skipped. */
+json_t *io_json_parse(const char *text, size_t size, json_error_t *place); /* new, or NULL */
 HDS_NODISCARD hds_status io_json_load(json_t **json, const char *path, hds_error *error);
 HDS_NODISCARD hds_status io_json_save(const json_t *json, const char *path, hds_error *error);
 
@@ -295,7 +298,8 @@ typedef struct io_tensors {
     size_t copy_count;
 } io_tensors;
 /* Opens a safetensors file or a torch checkpoint (.ckpt .bin .pth .pt), whatever its name says. Of
- * a checkpoint, the tensors of the dict at the top are taken, or of the dict "state_dict" in it;
+ * a checkpoint, the tensors of the dict at the top are taken, or of the dict "state_dict" in it, or as
+ * "string_to_param.NAME" those of the dict of that name (a textual inversion);
  * whatever else lies beside them (optimisers, counters, callbacks) is left alone, but may only be
  * made of what a pickle may hold anyway, torch's sizes, devices, parameters and dtypes, Lightning's
  * ModelCheckpoint, EarlyStopping and AttributeDict, argparse's namespaces and pathlib's paths.

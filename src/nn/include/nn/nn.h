@@ -45,6 +45,9 @@ void weights_put(weights *w, const char *name, int dims, const int64_t *shape, i
  * such weight, or of another shape. */
 bool weights_add_product(weights *w, const char *name, const io_tensor *up, const io_tensor *down,
                          double scale);
+/* The matrix of this name gets `count` more rows, a copy, at its first use, which must be still to
+ * come. False: no such matrix, or out of memory, and then the context has failed. */
+bool weights_add_rows(weights *w, const char *name, const float *rows, int64_t count);
 /* What frozen matrices are kept in that are used first from now on; norms and biases stay float32,
  * which all are kept in otherwise. */
 void weights_set_type(weights *w, tn_type type);
@@ -69,7 +72,7 @@ const char *weights_name(const weights *w, size_t i); /* borrowed */
 tn *weights_tensor(weights *w, size_t i);             /* borrowed */
 tn *weights_find(weights *w, const char *name);       /* borrowed, or NULL */
 /* A hash of all weights of the files, as they lie there: names, shapes, dtypes and bytes, in
- * whatever order; what was added (weights_add_product) does not count. */
+ * whatever order; what was added (weights_add_product, weights_add_rows) does not count. */
 uint64_t weights_hash(const weights *w);
 /* Likewise of the tensors of one file. */
 uint64_t weights_file_hash(const io_tensors *file);

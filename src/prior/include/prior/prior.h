@@ -67,9 +67,9 @@ void prior_encoding_destroy(prior_encoding **encoding);
 /* abar at a timestep, which may be fractional */
 float prior_alpha_bar(const hds_prior *prior, float timestep);
 /* What a result depends on: {"unet": hash, "vae": hash, "text_encoder": hash, "schedule": hash,
- * "loras": [{"hash", "scale"}], "controlnets": {name: hash}, "dtype", "device": "cpu" or "cuda"}.
- * Hashes are of the weights' names, shapes and bytes, wherever the files lie. New; NULL: out of
- * memory. */
+ * "loras": [{"hash", "scale"}], "embeddings": [{"token", "hash"}], "controlnets": {name: hash},
+ * "dtype", "device": "cpu" or "cuda"}. Hashes are of the weights' names, shapes and bytes, wherever
+ * the files lie. New; NULL: out of memory. */
 json_t *prior_record(hds_prior *prior);
 
 /* ---- predict.c ---- */
@@ -81,8 +81,9 @@ typedef struct prior_request {
     size_t count, h, w;
     const float *latents;   /* (count,4,h,w) */
     const float *timesteps; /* (count), may be fractional */
-    const float *text;      /* (count,77,C) */
-    const float *negative;  /* (count,77,C), or NULL: no guidance, one branch */
+    size_t tokens;          /* of each text; 0: 77 */
+    const float *text;      /* (count,tokens,C) */
+    const float *negative;  /* (count,tokens,C), or NULL: no guidance, one branch */
     float guidance_scale;
     const hds_control *controls; /* (control_count), or NULL */
     size_t control_count;
