@@ -36,6 +36,7 @@ static char *key_of(const hds_prior_params *params)
         built_in = NULL; /* loading it will say so */
     append(&key, p->path ? p->path : built_in, 1);
     append(&key, p->config, 1);
+    append(&key, p->vae, 1);
     append(&key, p->depth, 1);
     append(&key, p->texture, 1);
     for (size_t i = 0; i < p->lora_count; i++)
