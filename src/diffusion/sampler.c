@@ -150,14 +150,16 @@ static double sigma_between(const schedule *c, double t)
     return part > 0 ? first + part * (sigma_at(c, low + 1) - first) : first;
 }
 
-/* sigma_between's inverse, straight in the logarithm. */
+/* sigma_between's inverse, straight in the logarithm. A fraction may be lost next: the order of the
+ * arithmetic, and the float32 of the logarithms, are the reference's. */
 static double timestep_of(const schedule *c, double sigma)
 {
     int low = 0;
     while (low < c->count - 2 && sigma_at(c, low + 1) <= sigma)
         low++;
-    double first = log(sigma_at(c, low)), last = log(sigma_at(c, low + 1));
-    return low + fmin(fmax((log(sigma) - first) / (last - first), 0), 1);
+    double first = logf((float)sigma_at(c, low)), last = logf((float)sigma_at(c, low + 1));
+    double part = fmin(fmax((first - log(sigma)) / (first - last), 0), 1);
+    return (1 - part) * low + part * (low + 1);
 }
 
 /* Timestep k of the steps; the exponential integrators leave out the last of one more. Halves go
