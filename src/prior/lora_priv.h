@@ -54,6 +54,8 @@ typedef struct lora_settings {
     char *path;   /* for messages */
     json_t *json; /* NULL: the file says nothing beside its tensors */
 } lora_settings;
+/* adapter_config.json beside a file of peft's name; new, NULL: none, or out of memory. */
+char *lora_settings_beside(const char *path);
 HDS_NODISCARD hds_status lora_settings_open(lora_settings *s, const io_tensors *file,
                                             const char *path, hds_error *error);
 void lora_settings_close(lora_settings *s);

@@ -61,8 +61,7 @@ static hds_status check(const lora_settings *s, lora_network of, hds_error *erro
                  : refuse(s, type, "peft_type", "expected \"LORA\", \"LOHA\" or \"LOKR\"", error);
 }
 
-/* adapter_config.json beside a file of peft's name; new, NULL: none, or out of memory. */
-static char *config_beside(const char *path)
+char *lora_settings_beside(const char *path)
 {
     const char *name = io_base_name(path);
     if (strncmp(name, "adapter_model", strlen("adapter_model")))
@@ -77,7 +76,7 @@ static char *config_beside(const char *path)
 static hds_status load(lora_settings *s, const io_tensors *file, const char *path, hds_error *error)
 {
     const char *text = json_string_value(json_object_get(file->metadata, "lora_adapter_metadata"));
-    char *beside = text ? NULL : config_beside(path);
+    char *beside = text ? NULL : lora_settings_beside(path);
     hds_status status = HDS_OK;
     if (beside) {
         status = io_json_load(&s->json, beside, error);

@@ -354,10 +354,11 @@ def test_alpha_of_peft_beside_the_file(weights, changed, unet_pairs, prior):
     assert near(one, changed({f"{module}.weight": weights["unet"][module + ".weight"] + 2 * product
                               for module, (down, up, product) in unet_pairs.items()}))
     record = {"geometry": {"steps": 1, "views": 1, "resolution": 64}, "texture": None}
-    hashes = []
+    hashes, kept = [], []
     for alpha in (8, 4):
         pathlib.Path("saved/adapter_config.json").write_text(json.dumps({**config, "lora_alpha": alpha}))
-        head = headsds.generate("a head", None, headsds.Prior.load(loras=["saved/adapter_model.safetensors"]), **record)
+        kept.append(headsds.Prior.load(loras=["saved/adapter_model.safetensors"]))
+        head = headsds.generate("a head", None, kept[-1], **record)
         hashes.append(head.record["prior"]["loras"][0]["hash"])
     assert hashes[0] != hashes[1]
 
