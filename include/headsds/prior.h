@@ -29,6 +29,10 @@ typedef struct hds_prior_params {
     /* With a file, which has neither: a diffusers folder whose tokenizer and configurations are
      * the model's. NULL with a folder. */
     const char *config;
+    /* In place of the model's own VAE, or for a file that has none: a diffusers folder of a VAE or
+     * of a model, or a file of a VAE with the names of the original release or diffusers'; or NULL.
+     */
+    const char *vae;
     /* Folders of ControlNets (Zhang, Rao, Agrawala 2023) that are copies of its UNet, or NULL: one
      * that sees depth, one that knows textures. */
     const char *depth, *texture;
@@ -82,6 +86,7 @@ typedef struct hds_prior_info {
      * "a head", from headsds.json. Borrowed; NULL: "". */
     const char *neutral_prompt;
     const char *device, *dtype; /* that it runs with: never "auto"; borrowed */
+    const char *notes; /* what of its files was left out, a line each; borrowed, NULL: nothing */
 } hds_prior_info;
 HDS_API void hds_prior_get_info(const hds_prior *prior, hds_prior_info *info);
 

@@ -29,6 +29,9 @@ const cli_option cli_prior_options[] = {
     { "prior-config", 0, "DIR",
       "with one file: a diffusers folder whose tokenizer and configurations are the model's",
       CLI_FOLDER, NULL },
+    { "vae", 0, "PATH",
+      "in place of the prior's own VAE: a diffusers folder of one or of a model, or a file of one",
+      CLI_FILE, NULL },
     { "lora", 0, "FILE[=SCALE]", "added to the prior; may be given several times; default scale: 1",
       CLI_FILE, NULL },
     { "embedding", 0, "FILE[=TOKEN]",
@@ -89,6 +92,15 @@ static bool parse_embedding(hds_embedding *embedding, const char *text)
     return embedding->path && (!equals || embedding->token);
 }
 
+static void say_notes(const hds_prior *prior)
+{
+    hds_prior_info info;
+    hds_prior_get_info(prior, &info);
+    for (const char *line = info.notes; line;
+         line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
+        cli_note("%.*s", (int)strcspn(line, "\n"), line);
+}
+
 hds_status cli_load_prior(cli_loaded *loaded, const cli_args *args, const char *path,
                           hds_error *error)
 {
@@ -111,6 +123,7 @@ hds_status cli_load_prior(cli_loaded *loaded, const cli_args *args, const char *
         status = hds_prior_load(&loaded->prior,
                                 &(hds_prior_params){ .path = path,
                                                      .config = cli_get(args, "prior-config"),
+                                                     .vae = cli_get(args, "vae"),
                                                      .loras = count ? loras : NULL,
                                                      .lora_count = count,
                                                      .embeddings = embeddings,
@@ -120,6 +133,8 @@ hds_status cli_load_prior(cli_loaded *loaded, const cli_args *args, const char *
                                 error);
     else
         status = hds_raise(error, HDS_ERROR_MEMORY, "out of memory for --lora and --embedding");
+    if (status == HDS_OK)
+        say_notes(loaded->prior);
     for (size_t i = 0; loras && i < count; i++)
         hds_free((char *)loras[i].path);
     for (size_t i = 0; embeddings && i < learned; i++) {

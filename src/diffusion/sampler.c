@@ -5,16 +5,19 @@
  * lambda = -log sigma. The Euler kinds hold z / signal = x0 + sigma eps instead. Each step is a sum
  * of a few arrays; its weights are in double, from the float32 schedule.
  *
- * Song et al. 2021, equation 12; Ho et al. 2020, equation 7; Liu et al. 2022, equations 11 and 12;
+ * Song et al. 2021, equation 12; Ho et al. 2020, equation 7; Liu et al. 2022, equations 9 to 13;
  * Karras et al. 2022, algorithm 2; Lu et al. 2022, algorithm 2; Zhao et al. 2023, algorithms 5
  * to 8. */
 #include "diffusion/diffusion.h"
 
 #include <assert.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { PNDM_OUTPUTS = 4, UNIPC_CLEAN = 3, DPM_CLEAN = 2, MAX_TERMS = 6 };
+/* Of PNDM's Runge-Kutta start: steps, evaluations of each, and how many more than steps in all. */
+enum { RK_STEPS = 3, RK_EVALUATIONS = 4, RK_MORE = RK_STEPS * (RK_EVALUATIONS - 1) };
 
 /* ---- sums of arrays ---- */
 
@@ -117,9 +120,26 @@ static bool is_exponential(const sampler *s)
     return s->config.kind == SAMPLER_UNIPC || s->config.kind == SAMPLER_DPM_2M;
 }
 
+/* Where no signal is left (zero terminal SNR) the reference takes this much, the least of float16.
+ */
+static float signal_at(const schedule *c, int t)
+{
+    return c->alphas_cumprod[t] > 0 ? c->alphas_cumprod[t] : 0x1p-24f;
+}
+
 static double sigma_at(const schedule *c, int t)
 {
-    return sqrtf((1 - c->alphas_cumprod[t]) / c->alphas_cumprod[t]);
+    return sqrtf((1 - signal_at(c, t)) / signal_at(c, t));
+}
+
+/* Timesteps of training that a run may visit. */
+static int visited(const sampler *s)
+{
+    int count = s->schedule->count;
+    while (s->config.kind == SAMPLER_DPM_2M && count > 1 &&
+           -log(sigma_at(s->schedule, count - 1)) < s->config.lambda_least)
+        count--;
+    return count;
 }
 
 /* At a timestep that may lie between two. */
@@ -130,21 +150,23 @@ static double sigma_between(const schedule *c, double t)
     return part > 0 ? first + part * (sigma_at(c, low + 1) - first) : first;
 }
 
-/* sigma_between's inverse, straight in the logarithm. */
+/* sigma_between's inverse, straight in the logarithm. A fraction may be lost next: the order of the
+ * arithmetic, and the float32 of the logarithms, are the reference's. */
 static double timestep_of(const schedule *c, double sigma)
 {
     int low = 0;
     while (low < c->count - 2 && sigma_at(c, low + 1) <= sigma)
         low++;
-    double first = log(sigma_at(c, low)), last = log(sigma_at(c, low + 1));
-    return low + fmin(fmax((log(sigma) - first) / (last - first), 0), 1);
+    double first = logf((float)sigma_at(c, low)), last = logf((float)sigma_at(c, low + 1));
+    double part = fmin(fmax((first - log(sigma)) / (first - last), 0), 1);
+    return (1 - part) * low + part * (low + 1);
 }
 
 /* Timestep k of the steps; the exponential integrators leave out the last of one more. Halves go
  * up or down by the last bit, so the order of the arithmetic is the reference's. */
 static double spaced(const sampler *s, int k)
 {
-    int all = s->schedule->count, points = s->steps + (is_exponential(s) ? 1 : 0);
+    int all = visited(s), points = s->steps + (is_exponential(s) ? 1 : 0);
     int below = points - 1 - k;
     double even = points > 1 ? below * ((double)(all - 1) / (points - 1)) : 0;
     double second = all - (double)all / s->steps;
@@ -165,6 +187,12 @@ static double karras(double highest, double lowest, double part)
     return pow(from + part * (to - from), rho);
 }
 
+/* part: 0 at the highest sigma, 1 at the lowest */
+static double exponential(double highest, double lowest, double part)
+{
+    return exp(log(highest) + part * (log(lowest) - log(highest)));
+}
+
 /* All steps' timesteps and sigmas, to be cut later. */
 static void fill_tables(sampler *s)
 {
@@ -180,10 +208,12 @@ static void fill_tables(sampler *s)
     double lowest = own ? sigma_between(c, s->timesteps[steps - 1]) : sigma_at(c, 0);
     for (int k = 0; k < steps; k++) {
         double sigma = sigma_between(c, s->timesteps[k]);
-        if (s->config.karras) {
-            sigma = karras(highest, lowest, steps > 1 ? (double)k / (steps - 1) : 0);
+        if (s->config.sigmas != SAMPLER_OF_TIMESTEPS) {
+            double part = steps > 1 ? (double)k / (steps - 1) : 0;
+            sigma = s->config.sigmas == SAMPLER_KARRAS ? karras(highest, lowest, part)
+                                                       : exponential(highest, lowest, part);
             double t = timestep_of(c, sigma);
-            s->timesteps[k] = (float)(is_euler(s) ? t : rint(t));
+            s->timesteps[k] = (float)(is_euler(s) ? t : s->config.truncates ? floor(t) : rint(t));
         }
         s->sigmas[k] = (float)sigma;
     }
@@ -193,7 +223,24 @@ static void fill_tables(sampler *s)
         s->noise_scale = s->config.spacing == SAMPLER_LEADING ? sqrt(top * top + 1) : top;
 }
 
-/* Leaves out the first steps; PNDM evaluates the second of the rest twice. */
+/* In place of the first three steps, from t to u: t, twice half way, u. */
+static void insert_runge_kutta(sampler *s, int left)
+{
+    float first[RK_STEPS + 1];
+    memcpy(first, s->timesteps, sizeof first);
+    memmove(s->timesteps + RK_STEPS + RK_MORE, s->timesteps + RK_STEPS,
+            (size_t)(left - RK_STEPS) * sizeof *s->timesteps);
+    for (int k = 0; k < RK_STEPS; k++) {
+        float *t = s->timesteps + k * RK_EVALUATIONS;
+        t[0] = first[k];
+        t[1] = t[2] = first[k + 1] + (float)(s->stride / 2);
+        t[3] = first[k + 1];
+    }
+    s->count += RK_MORE;
+}
+
+/* Leaves out the first steps; PNDM evaluates the second of the rest twice, or begins with
+ * Runge-Kutta. */
 static void cut_tables(sampler *s, int skip)
 {
     int left = s->steps - skip;
@@ -201,17 +248,50 @@ static void cut_tables(sampler *s, int skip)
     if (s->sigmas)
         memmove(s->sigmas, s->sigmas + skip, (size_t)(left + 1) * sizeof *s->sigmas);
     s->count = left;
-    if (s->config.kind == SAMPLER_PNDM && left > 1) {
+    if (s->config.runge_kutta) {
+        insert_runge_kutta(s, left);
+    } else if (s->config.kind == SAMPLER_PNDM && left > 1) {
         memmove(s->timesteps + 2, s->timesteps + 1, (size_t)(left - 1) * sizeof *s->timesteps);
         s->count++;
     }
+}
+
+/* What the first timestep asks of a sampler. */
+static hds_status check_start(const sampler *s, int skip, hds_error *error)
+{
+    double start = spaced(s, 0);
+    if (start > s->schedule->count - 1)
+        return hds_raise(error, HDS_ERROR_ARGUMENT,
+                         "steps_offset %d: %d steps begin at timestep %g, expected at most %d",
+                         s->config.steps_offset, s->steps, start, s->schedule->count - 1);
+    if (s->config.runge_kutta && s->steps - skip <= RK_STEPS)
+        return hds_raise(error, HDS_ERROR_ARGUMENT,
+                         "%d sampling steps, expected at least %d: PNDM begins with %d "
+                         "Runge-Kutta steps, unless \"skip_prk_steps\" is true",
+                         s->steps - skip, RK_STEPS + 1, RK_STEPS);
+    if (s->config.spacing == SAMPLER_TRAILING && visited(s) < s->schedule->count)
+        return hds_raise(error, HDS_ERROR_ARGUMENT,
+                         "\"lambda_min_clipped\" is %g, expected -Infinity beside "
+                         "\"timestep_spacing\" \"trailing\"",
+                         s->config.lambda_least);
+    bool divides = s->config.kind == SAMPLER_PNDM ||
+                   (!s->config.velocity && !is_euler(s) && !is_exponential(s));
+    if (divides && !skip && s->schedule->alphas_cumprod[(int)start] <= 0)
+        return hds_raise(error, HDS_ERROR_ARGUMENT,
+                         "timestep %g has no signal left (\"rescale_betas_zero_snr\"), and this "
+                         "scheduler divides by it: take euler, unipc or dpm++_2m, or "
+                         "\"timestep_spacing\" \"leading\"",
+                         start);
+    return HDS_OK;
 }
 
 hds_status sampler_init(sampler *s, const sampler_config *c, const schedule *trained, int steps,
                         int skip, size_t numbers, hds_error *error)
 {
     static const int rows[] = {
-        [SAMPLER_PNDM] = PNDM_OUTPUTS + 1,
+        [SAMPLER_DDIM] = 1,
+        [SAMPLER_DDPM] = 1,
+        [SAMPLER_PNDM] = PNDM_OUTPUTS + 2,
         [SAMPLER_UNIPC] = UNIPC_CLEAN + 1,
         [SAMPLER_DPM_2M] = DPM_CLEAN,
     };
@@ -219,8 +299,8 @@ hds_status sampler_init(sampler *s, const sampler_config *c, const schedule *tra
     s->numbers = numbers;
     assert(c->kind != SAMPLER_OF_FILE);
     s->stochastic = c->kind == SAMPLER_DDPM || c->kind == SAMPLER_EULER_ANCESTRAL ||
-                    (c->kind == SAMPLER_DDIM && c->eta > 0);
-    int most = trained->count - (is_exponential(s) ? 1 : 0);
+                    (c->kind == SAMPLER_DDIM && c->eta > 0) || c->stochastic;
+    int most = visited(s) - (is_exponential(s) ? 1 : 0);
     if (steps < 1 || steps > most)
         return hds_raise(error, HDS_ERROR_ARGUMENT, "%d sampling steps, expected 1 to %d", steps,
                          most);
@@ -228,20 +308,21 @@ hds_status sampler_init(sampler *s, const sampler_config *c, const schedule *tra
         return hds_raise(error, HDS_ERROR_ARGUMENT, "%d of %d sampling steps left out", skip,
                          steps);
     s->stride = trained->count / steps;
-    if (spaced(s, 0) > trained->count - 1)
-        return hds_raise(error, HDS_ERROR_ARGUMENT,
-                         "steps_offset %d: %d steps begin at timestep %g, expected at most %d",
-                         c->steps_offset, steps, spaced(s, 0), trained->count - 1);
+    hds_status status = check_start(s, skip, error);
+    if (status != HDS_OK)
+        return status;
 
-    size_t length = (size_t)steps + 1, depth = 0;
+    size_t length = (size_t)steps + 1 + (c->runge_kutta ? RK_MORE : 0), depth = 0;
     if ((size_t)c->kind < sizeof rows / sizeof *rows)
-        depth = (size_t)rows[c->kind];
+        depth = (size_t)rows[c->kind] + (c->quantile > 0); /* and room to sort in */
     bool sigmas = is_euler(s) || is_exponential(s);
     s->timesteps = hds_alloc(length, sizeof *s->timesteps);
     if (sigmas)
         s->sigmas = hds_alloc(length, sizeof *s->sigmas);
     if (depth)
         s->history = hds_alloc(numbers, depth * sizeof *s->history);
+    if (c->quantile > 0 && s->history)
+        s->sorted = s->history + (depth - 1) * numbers;
     if (!s->timesteps || (sigmas && !s->sigmas) || (depth && !s->history)) {
         sampler_finish(s);
         return hds_raise(error, HDS_ERROR_MEMORY, "%d sampling steps of %zu numbers: out of memory",
@@ -288,6 +369,55 @@ static double abar_at(const sampler *s, int t)
     return t >= 0 ? abar[t] : s->config.ends_at_first ? abar[0] : 1;
 }
 
+static int ascending(const void *a, const void *b)
+{
+    float x = *(const float *)a, y = *(const float *)b;
+    return (x > y) - (x < y);
+}
+
+/* Straight between the two amounts that the quantile falls among. */
+static double quantile_of(const sampler *s, const float *x)
+{
+    float *amounts = s->sorted;
+    for (size_t j = 0; j < s->numbers; j++)
+        amounts[j] = fabsf(x[j]);
+    qsort(amounts, s->numbers, sizeof *amounts, ascending);
+    double place = s->config.quantile * (double)(s->numbers - 1);
+    size_t low = (size_t)place, high = low + 1 < s->numbers ? low + 1 : low;
+    return amounts[low] + (place - (double)low) * ((double)amounts[high] - amounts[low]);
+}
+
+/* x0 <- what the output says of it, cut as the settings ask for. */
+static void find_clean(const sampler *s, level l, const float *sample, const float *output,
+                       float *x0)
+{
+    double most = s->config.clip, unit = 1;
+    apply(clean_of(s->config.velocity, l), sample, output, s->numbers, x0);
+    if (s->config.quantile > 0)
+        most = unit = fmin(fmax(quantile_of(s, x0), 1), s->config.quantile_most);
+    for (size_t j = 0; j < s->numbers && most > 0; j++)
+        x0[j] = (float)(fmin(fmax(x0[j], -most), most) / unit);
+}
+
+static bool cuts(const sampler *s)
+{
+    return s->config.clip > 0 || s->config.quantile > 0;
+}
+
+/* weight x0, as an array where it is cut, else of sample and output. */
+static void add_clean(const sampler *s, level l, double weight, const float *sample,
+                      const float *output, sum *next)
+{
+    mix x0 = clean_of(s->config.velocity, l);
+    if (cuts(s)) {
+        find_clean(s, l, sample, output, s->history);
+        add(next, weight, s->history);
+    } else {
+        add(next, weight * x0.sample, sample);
+        add(next, weight * x0.output, output);
+    }
+}
+
 static void ddim_step(const sampler *s, int i, sum *next, const float *output, const float *sample,
                       const float *noise)
 {
@@ -296,10 +426,10 @@ static void ddim_step(const sampler *s, int i, sum *next, const float *output, c
     double variance = (1 - before) / (1 - abar) * (1 - abar / before);
     double spread = s->config.eta * sqrt(variance);
     double direction = sqrt(fmax(1 - before - spread * spread, 0));
-    mix x0 = clean_of(s->config.velocity, level_of_abar(abar));
     mix eps = noise_of(s->config.velocity, level_of_abar(abar));
-    add(next, sqrt(before) * x0.sample + direction * eps.sample, sample);
-    add(next, sqrt(before) * x0.output + direction * eps.output, output);
+    add_clean(s, level_of_abar(abar), sqrt(before), sample, output, next);
+    add(next, direction * eps.sample, sample);
+    add(next, direction * eps.output, output);
     if (s->stochastic)
         add(next, spread, noise);
 }
@@ -311,10 +441,11 @@ static void ddpm_step(const sampler *s, int i, sum *next, const float *output, c
     double abar = abar_at(s, t), before = abar_at(s, t - s->stride), alpha = abar / before;
     double of_clean = sqrt(before) * (1 - alpha) / (1 - abar);
     double of_sample = sqrt(alpha) * (1 - before) / (1 - abar);
-    mix x0 = clean_of(s->config.velocity, level_of_abar(abar));
-    add(next, of_clean * x0.sample + of_sample, sample);
-    add(next, of_clean * x0.output, output);
-    add(next, sqrt((1 - before) / (1 - abar) * (1 - alpha)), noise);
+    double variance =
+        s->config.large ? (t > 0 ? 1 - alpha : 0) : (1 - before) / (1 - abar) * (1 - alpha);
+    add_clean(s, level_of_abar(abar), of_clean, sample, output, next);
+    add(next, of_sample, sample);
+    add(next, sqrt(variance), noise);
 }
 
 /* Equation 11 of Liu et al. for the transfer; `eps` is a sum of network outputs. */
@@ -329,8 +460,29 @@ static void pndm_transfer(const sampler *s, int from, int to, const sum *outputs
         add(next, -rate * eps.output * outputs->weight[k], outputs->x[k]);
 }
 
+/* Evaluation i of the classical method of order four, a step of which goes from `first_sample`. */
+static void runge_kutta_step(sampler *s, int i, sum *next, const float *output, const float *sample)
+{
+    static const double shares[RK_EVALUATIONS] = { 1. / 6, 1. / 3, 1. / 3, 1. / 6 };
+    int step = i / RK_EVALUATIONS, part = i % RK_EVALUATIONS;
+    int from = (int)s->timesteps[i - part], t = (int)s->timesteps[i];
+    float *first_sample = s->history + PNDM_OUTPUTS * s->numbers;
+    float *total = first_sample + s->numbers;
+    sum sofar = { 0 }, outputs = { 0 };
+    if (part)
+        add(&sofar, 1, total);
+    add(&sofar, shares[part], output);
+    evaluate(&sofar, s->numbers, total);
+    if (!part) {
+        memcpy(s->history + (size_t)step * s->numbers, output, s->numbers * sizeof *output);
+        memcpy(first_sample, sample, s->numbers * sizeof *sample);
+    }
+    add(&outputs, 1, part == RK_EVALUATIONS - 1 ? total : output);
+    pndm_transfer(s, from, part % 2 ? t : t - s->stride / 2, &outputs, first_sample, next);
+}
+
 /* Adams-Bashforth over up to four outputs; the first step is done again with the mean of the
- * outputs at its two ends. */
+ * outputs at its two ends, unless it had the start above. */
 static void pndm_step(sampler *s, int i, sum *next, const float *output, const float *sample)
 {
     static const double adams[PNDM_OUTPUTS][PNDM_OUTPUTS] = {
@@ -343,13 +495,17 @@ static void pndm_step(sampler *s, int i, sum *next, const float *output, const f
     size_t bytes = s->numbers * sizeof *output;
     float *first_sample = s->history + PNDM_OUTPUTS * s->numbers;
     sum outputs = { 0 };
+    if (s->config.runge_kutta && i < RK_STEPS * RK_EVALUATIONS) {
+        runge_kutta_step(s, i, next, output, sample);
+        return;
+    }
     if (i == 1) {
         add(&outputs, 0.5, output);
         add(&outputs, 0.5, s->history);
         pndm_transfer(s, t + s->stride, t, &outputs, first_sample, next);
         return;
     }
-    int latest = i ? i - 1 : 0; /* step 1 leaves none */
+    int latest = s->config.runge_kutta ? i - RK_MORE : i ? i - 1 : 0; /* step 1 leaves none */
     memcpy(s->history + (size_t)(latest % PNDM_OUTPUTS) * s->numbers, output, bytes);
     if (!i)
         memcpy(first_sample, sample, bytes);
@@ -399,28 +555,44 @@ static float *clean_row(const sampler *s, int i, int rows)
     return s->history + (size_t)(i % rows) * s->numbers;
 }
 
-/* keep z + gain (x0 + (x0 - older) / 2r), r the last leap over this one; first order without
- * `older`. */
-static void predict(const sampler *s, int i, const float *z, const float *x0, const float *older,
-                    sum *next)
+/* keep z + gain x0 + second (x0 - older) / r, r the last leap over this one; first order without
+ * `older`. second: gain / 2 by the midpoint. */
+static void leap_over(const sampler *s, int i, leap d, double second, const float *z,
+                      const float *x0, const float *older, sum *next)
 {
-    leap d = leap_from(s, i);
-    double half = 0;
-    if (older)
-        half = 0.5 * d.h / (lambda_at(s, i) - lambda_at(s, i - 1));
+    double slope = older ? second * d.h / (lambda_at(s, i) - lambda_at(s, i - 1)) : 0;
     add(next, d.keep, z);
-    add(next, d.gain * (1 + half), x0);
+    add(next, d.gain + slope, x0);
     if (older)
-        add(next, -d.gain * half, older);
+        add(next, -slope, older);
 }
 
-static void dpm_step(sampler *s, int i, sum *next, const float *output, const float *sample)
+/* Whether step i of DPM-Solver is of first order: where nothing lies before, at a last sigma of 0,
+ * and at the end of a short run for its stability. */
+static bool dpm_is_first_order(const sampler *s, int i)
 {
-    enum { SHORT_RUN = 15 }; /* below, the last step is of first order for its stability */
-    bool last = i + 1 == s->count && (!s->config.ends_at_first || s->steps < SHORT_RUN);
+    enum { SHORT_RUN = 15 };
+    const sampler_config *c = &s->config;
+    bool at_end = c->first_at_end || !c->ends_at_first || (!c->keeps_order && s->steps < SHORT_RUN);
+    return c->first_order || !i || (i + 1 == s->count && at_end);
+}
+
+/* The stochastic kind goes twice as far in lambda and comes back by noise. */
+static void dpm_step(sampler *s, int i, sum *next, const float *output, const float *sample,
+                     const float *noise)
+{
     float *x0 = clean_row(s, i, DPM_CLEAN);
-    apply(clean_of(s->config.velocity, level_at(s, i)), sample, output, s->numbers, x0);
-    predict(s, i, sample, x0, i && !last ? clean_row(s, i - 1, DPM_CLEAN) : NULL, next);
+    const float *older = dpm_is_first_order(s, i) ? NULL : clean_row(s, i - 1, DPM_CLEAN);
+    level to = level_at(s, i + 1);
+    leap d = leap_from(s, i);
+    double times = s->config.stochastic ? 2 : 1, lost = -expm1(-times * d.h);
+    if (s->config.stochastic)
+        d = (leap){ d.h, d.keep * exp(-d.h), to.signal * lost };
+    double second = s->config.heun ? to.signal * (1 - lost / (times * d.h)) : 0.5 * d.gain;
+    find_clean(s, level_at(s, i), sample, output, x0);
+    leap_over(s, i, d, second, sample, x0, older, next);
+    if (s->config.stochastic)
+        add(next, to.noise * sqrt(lost), noise);
 }
 
 /* The step i - 1 again, now that the output at its end is known: z, in place. */
@@ -430,7 +602,9 @@ static void unipc_correct(const sampler *s, int i, float *z)
     leap d = leap_from(s, i - 1);
     double of_end = 0.5, of_older = 0;
     sum corrected = { 0 };
-    if (i > 1) { /* two equations for the weights of the two differences from `begin` */
+    if (i > 1 &&
+        !s->config
+             .first_order) { /* two equations for the weights of the two differences from `begin` */
         double r = (lambda_at(s, i - 2) - lambda_at(s, i - 1)) / d.h, phi = expm1(-d.h);
         double second = -phi / d.h - 1, third = -second / d.h - 0.5;
         double rho = (second - 2 * third) / phi / (1 - r);
@@ -448,13 +622,15 @@ static void unipc_step(sampler *s, int i, sum *next, const float *output, const 
 {
     float *z = s->history + UNIPC_CLEAN * s->numbers; /* where the last step began, corrected */
     float *x0 = clean_row(s, i, UNIPC_CLEAN);
-    apply(clean_of(s->config.velocity, level_at(s, i)), sample, output, s->numbers, x0);
+    find_clean(s, level_at(s, i), sample, output, x0);
     if (i)
         unipc_correct(s, i, z);
     else
         memcpy(z, sample, s->numbers * sizeof *z);
-    bool last = i + 1 == s->count;
-    predict(s, i, z, x0, i && !last ? clean_row(s, i - 1, UNIPC_CLEAN) : NULL, next);
+    bool first_order = !i || i + 1 == s->count || s->config.first_order;
+    leap d = leap_from(s, i);
+    leap_over(s, i, d, 0.5 * d.gain, z, x0, first_order ? NULL : clean_row(s, i - 1, UNIPC_CLEAN),
+              next);
 }
 
 void sampler_step(sampler *s, int i, const float *output, const float *sample, const float *noise,
@@ -478,7 +654,7 @@ void sampler_step(sampler *s, int i, const float *output, const float *sample, c
         unipc_step(s, i, &terms, output, sample);
         break;
     case SAMPLER_DPM_2M:
-        dpm_step(s, i, &terms, output, sample);
+        dpm_step(s, i, &terms, output, sample, noise);
         break;
     default:
         ddim_step(s, i, &terms, output, sample, noise);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Numbers as they lie in files, to and from float: IEEE half, bfloat16, integers. */
+/* Numbers as they lie in files, to and from float: IEEE half, bfloat16, two kinds of 8 bits
+ * (Micikevicius et al. 2022, "FP8 formats for deep learning"), integers. */
 #include "io/io.h"
 
 #include <string.h>
@@ -26,6 +27,16 @@ static float half_to_float(uint16_t half)
     float subnormal = (float)rest * 0x1p-24f;
     uint32_t normal = (rest << 13) + ((rest < 0x7c00u ? 127u - 15u : 255u - 31u) << 23);
     return from_bits(sign | (rest < 0x400u ? to_bits(subnormal) : normal));
+}
+
+/* 1 sign, 4 exponent (bias 7), 3 mantissa bits; all ones is not a number, and nothing is infinite.
+ */
+static float e4m3_to_float(uint8_t eighth)
+{
+    uint32_t sign = (uint32_t)(eighth & 0x80u) << 24, rest = eighth & 0x7fu;
+    float subnormal = (float)rest * 0x1p-9f;
+    uint32_t normal = rest == 0x7fu ? 0x7fc00000u : (rest << 20) + ((127u - 7u) << 23);
+    return from_bits(sign | (rest < 8u ? to_bits(subnormal) : normal));
 }
 
 static uint16_t float_to_half(float value)
@@ -88,6 +99,10 @@ void io_to_f32(const void *data, io_dtype dtype, float *out, size_t count)
         CONVERT(uint64_t, (float)x);
     case IO_BOOL:
         CONVERT(uint8_t, x ? 1.0f : 0.0f);
+    case IO_F8_E4M3:
+        CONVERT(uint8_t, e4m3_to_float(x));
+    case IO_F8_E5M2:
+        CONVERT(uint8_t, half_to_float((uint16_t)(x << 8)));
     }
 }
 

@@ -15,11 +15,11 @@ static const struct {
     const char *name;
     size_t size;
 } dtypes[] = {
-    [IO_F16] = { "F16", 2 },   [IO_BF16] = { "BF16", 2 }, [IO_F32] = { "F32", 4 },
-    [IO_F64] = { "F64", 8 },   [IO_I8] = { "I8", 1 },     [IO_U8] = { "U8", 1 },
-    [IO_I16] = { "I16", 2 },   [IO_U16] = { "U16", 2 },   [IO_I32] = { "I32", 4 },
-    [IO_U32] = { "U32", 4 },   [IO_I64] = { "I64", 8 },   [IO_U64] = { "U64", 8 },
-    [IO_BOOL] = { "BOOL", 1 },
+    [IO_F16] = { "F16", 2 },   [IO_BF16] = { "BF16", 2 },       [IO_F32] = { "F32", 4 },
+    [IO_F64] = { "F64", 8 },   [IO_I8] = { "I8", 1 },           [IO_U8] = { "U8", 1 },
+    [IO_I16] = { "I16", 2 },   [IO_U16] = { "U16", 2 },         [IO_I32] = { "I32", 4 },
+    [IO_U32] = { "U32", 4 },   [IO_I64] = { "I64", 8 },         [IO_U64] = { "U64", 8 },
+    [IO_BOOL] = { "BOOL", 1 }, [IO_F8_E4M3] = { "F8_E4M3", 1 }, [IO_F8_E5M2] = { "F8_E5M2", 1 },
 };
 enum { DTYPE_COUNT = sizeof dtypes / sizeof *dtypes };
 
@@ -63,8 +63,9 @@ static hds_status parse_tensor(io_tensor *tensor, const char *name, const json_t
     if (type == DTYPE_COUNT)
         return hds_raise(
             error, HDS_ERROR_FORMAT,
-            "%s: %s: dtype \"%.40s\", expected F16, BF16, F32, F64, BOOL or an integer", path, name,
-            json_string_value(dtype));
+            "%s: %s: dtype \"%.40s\", expected F16, BF16, F32, F64, F8_E4M3, F8_E5M2, BOOL or an "
+            "integer: save it as float16",
+            path, name, json_string_value(dtype));
     tensor->dtype = (io_dtype)type;
     if (json_array_size(shape) > IO_MAX_DIMS)
         return hds_raise(error, HDS_ERROR_FORMAT, "%s: %s: %zu dimensions, expected at most %d",
@@ -165,6 +166,8 @@ static hds_status parse_header(io_safetensors *file, json_t *header, size_t head
     json_object_foreach(header, name, entry)
     {
         if (!strcmp(name, "__metadata__")) {
+            if (json_is_null(entry)) /* as if it were absent */
+                continue;
             if (!are_strings(entry))
                 return hds_raise(error, HDS_ERROR_FORMAT,
                                  "%s: __metadata__: expected an object of strings", path);

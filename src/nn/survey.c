@@ -48,7 +48,7 @@ void weights_survey_end(weights *w)
     char text[800] = "";
     size_t used = 0;
     for (size_t i = 0; i < w->count; i++)
-        if (!w->entry[i].used)
+        if (!w->entry[i].used && !w->entry[i].spare)
             note(&w->problem[WEIGHTS_LEFT_OVER], w->entry[i].name);
     for (int k = 0; k < WEIGHTS_PROBLEMS; k++) {
         weights_problems *p = &w->problem[k];

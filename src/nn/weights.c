@@ -157,22 +157,32 @@ static size_t product(const int64_t *shape, int first, int dims)
     return count;
 }
 
-bool weights_add_product(weights *w, const char *name, const io_tensor *up, const io_tensor *down,
-                         double scale)
+bool weights_change(weights *w, const char *name, weights_changer change, void *context)
 {
     weights_entry *e = weights_lookup(w, name);
-    bool fits = e && !e->tensor && e->dims > 1 && up->dims > 1 && down->dims > 1 &&
-                up->shape[0] == e->shape[0] && up->shape[1] == down->shape[0] &&
-                product(up->shape, 2, up->dims) == 1 &&
-                product(down->shape, 1, down->dims) == product(e->shape, 1, e->dims);
-    weights_addition *more = fits ? malloc(sizeof *more) : NULL;
-    if (fits && !more)
-        no_memory(w, name);
-    if (more) {
-        *more = (weights_addition){ e->additions, up, down, scale };
-        e->additions = more;
+    weights_step *step = e && !e->tensor ? malloc(sizeof *step) : NULL;
+    if (!step) {
+        if (e)
+            no_memory(w, name);
+        free(context);
+        return false;
     }
-    return fits;
+    *step = (weights_step){ NULL, change, context };
+    weights_step **last = &e->steps;
+    while (*last)
+        last = &(*last)->next;
+    *last = step;
+    return true;
+}
+
+bool weights_get_shape(const weights *w, const char *name, int *dims, int64_t shape[IO_MAX_DIMS])
+{
+    const weights_entry *e = weights_lookup(w, name);
+    if (e) {
+        *dims = e->dims;
+        memcpy(shape, e->shape, sizeof e->shape);
+    }
+    return e;
 }
 
 bool weights_add_rows(weights *w, const char *name, const float *rows, int64_t count)
@@ -242,9 +252,10 @@ void weights_destroy(weights **w)
         numbers_release(dead->entry[i].held);
         free(dead->entry[i].more);
         hds_free(dead->entry[i].name);
-        for (weights_addition *a = dead->entry[i].additions, *next; a; a = next) {
-            next = a->next;
-            free(a);
+        for (weights_step *step = dead->entry[i].steps, *next; step; step = next) {
+            next = step->next;
+            free(step->context);
+            free(step);
         }
     }
     free(dead->entry);
@@ -274,21 +285,6 @@ static const void *read_numbers(weights *w, weights_entry *e, tn_type type)
     return values;
 }
 
-/* As rows and columns: (shape[0], the rest). */
-static tn *read_matrix(weights *w, const io_tensor *t)
-{
-    int64_t rows = t->shape[0], columns = (int64_t)product(t->shape, 1, t->dims);
-    float *values = malloc((size_t)(rows * columns) * sizeof *values + 1);
-    if (!values) {
-        no_memory(w, t->name);
-        return NULL;
-    }
-    io_to_f32(t->data, t->dtype, values, (size_t)(rows * columns));
-    tn *matrix = tn_from_f32(w->cx, values, TN_SHAPE(rows, columns));
-    free(values);
-    return matrix;
-}
-
 static tn *append_rows(weights *w, const weights_entry *e, const tn *t)
 {
     const tn *both[] = { t, tn_from_f32(w->cx, e->more, TN_SHAPE(e->more_rows, e->shape[1])) };
@@ -305,11 +301,8 @@ static tn *from_file(weights *w, weights_entry *e)
     memcpy(shape, e->shape, sizeof shape);
     shape[0] -= e->more_rows;
     tn *t = values ? tn_borrow(w->cx, values, read, e->dims, shape) : NULL;
-    for (const weights_addition *a = e->additions; a; a = a->next) {
-        tn *up = read_matrix(w, a->up), *down = read_matrix(w, a->down);
-        tn *more = tn_affine(w->cx, tn_matmul(w->cx, up, down), a->scale, 0);
-        t = tn_add(w->cx, t, tn_reshape(w->cx, more, e->dims, shape));
-    }
+    for (const weights_step *step = e->steps; step; step = step->next)
+        t = step->change(step->context, w->cx, t);
     if (e->more_rows)
         t = append_rows(w, e, t);
     if (changed || !tn_on_processor(w->cx)) { /* t has numbers of its own */
@@ -354,6 +347,11 @@ const tn *weights_realise(weights *w, weights_entry *e, nn_start start, double s
     e->tensor = tn_own(w->cx, t);
     tn_leave(w->cx, scope, NULL);
     return e->tensor;
+}
+
+tn_context *weights_context(const weights *w)
+{
+    return w->cx;
 }
 
 size_t weights_count(const weights *w)

@@ -14,12 +14,12 @@ const void *numbers_take(uint64_t stamp, size_t offset, const void *data, io_dty
                          size_t count, tn_type type, shared_numbers **held);
 void numbers_release(shared_numbers *held);
 
-/* What is added to a weight when it is first used: scale up down. */
-typedef struct weights_addition {
-    struct weights_addition *next;
-    const io_tensor *up, *down; /* (O,r,1..) and (r,I..) */
-    double scale;
-} weights_addition;
+/* What is done to a weight when it is first used. */
+typedef struct weights_step {
+    struct weights_step *next;
+    weights_changer change;
+    void *context; /* owned */
+} weights_step;
 
 typedef struct weights_entry {
     char *name;
@@ -29,11 +29,11 @@ typedef struct weights_entry {
     const io_map *map; /* of that file */
     io_dtype dtype;
     shared_numbers *held; /* what the tensor lies in, or NULL */
-    weights_addition *additions;
-    float *more; /* (more_rows, shape[1]) after those of the file, or NULL */
+    weights_step *steps;  /* in their order */
+    float *more;          /* (more_rows, shape[1]) after those of the file, or NULL */
     int64_t more_rows;
-    tn *tensor; /* owned; NULL until first used */
-    bool used;
+    tn *tensor;       /* owned; NULL until first used */
+    bool used, spare; /* spare: no network asks for it, and none need */
 } weights_entry;
 
 typedef struct weights_file {

@@ -82,7 +82,7 @@ static hds_status check_configs(const hds_clip *c, hds_error *error)
 static hds_status load_weights(hds_clip *c, hds_error *error)
 {
     size_t scope = tn_enter(c->cx);
-    c->weights = prior_part_open(c->cx, c->path, "model");
+    c->weights = prior_part_open(c->cx, c->path, "model", NULL);
     if (!tn_failed(c->cx)) {
         weights_set_type(c->weights, c->type);
         at root = at_root(c->cx, c->weights);

@@ -54,13 +54,14 @@ static hds_status load(hds_prior *p, prior_control *c, const char *path, hds_err
     if (status != HDS_OK)
         return status;
     if (io_is_folder(path))
-        c->weights = prior_part_open(p->cx, path, "diffusion_pytorch_model");
+        c->weights = prior_part_open(p->cx, path, "diffusion_pytorch_model", NULL);
     else
         c->weights = weights_open(p->cx, path,
                                   &(weights_source){ &path, 1, prior_adopt_control, &c->config },
                                   WEIGHTS_FROZEN);
     if (!tn_failed(p->cx)) {
         weights_set_type(c->weights, p->type);
+        weights_fold_scales(c->weights);
         at root = at_root(p->cx, c->weights);
         controlnet_survey(&c->config, &root);
     }

@@ -113,13 +113,13 @@ static hds_status find(shards *s, const char *folder, const char *stem, hds_erro
     return not_found(folder, stem, error);
 }
 
-weights *prior_part_open(tn_context *cx, const char *folder, const char *stem)
+weights *prior_part_open(tn_context *cx, const char *folder, const char *stem, weights_adopt adopt)
 {
     hds_error error = { 0 };
     shards s = { 0 };
     weights *w = NULL;
     if (find(&s, folder, stem, &error) == HDS_OK) {
-        weights_source source = { .paths = (const char *const *)s.paths, .count = s.count };
+        weights_source source = { (const char *const *)s.paths, s.count, adopt, NULL };
         w = weights_open(cx, s.count == 1 ? s.paths[0] : folder, &source, WEIGHTS_FROZEN);
     } else {
         tn_fail(cx, error.status, "%s", error.message);

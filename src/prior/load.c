@@ -23,7 +23,9 @@ static hds_status no_memory(const hds_prior *p, hds_error *error)
 
 static hds_status load_configs(hds_prior *p, hds_error *error)
 {
-    char *clip = below(p, "text_encoder", "config.json"), *vae = below(p, "vae", "config.json");
+    char *clip = below(p, "text_encoder", "config.json");
+    char *vae =
+        p->vae_folder ? io_join(p->vae_folder, "config.json") : below(p, "vae", "config.json");
     char *unet = below(p, "unet", "config.json"), *tokenizer = below(p, "tokenizer", NULL);
     char *scheduler = below(p, "scheduler", "scheduler_config.json");
     char *card = below(p, "headsds.json", NULL);
@@ -92,22 +94,30 @@ static hds_status check_configs(const hds_prior *p, hds_error *error)
     return HDS_OK;
 }
 
-/* Of a part's folder, or of the file that holds all parts. */
-static weights *load_weights(const hds_prior *p, const char *part, const char *stem,
-                             weights_adopt adopt, const void *config)
+/* How the weights of a part are found: in a file, or in its folder. */
+typedef struct network {
+    const char *name, *stem;
+    weights_adopt of_file, of_folder;
+    const void *config;
+} network;
+
+static weights *open_file(const hds_prior *p, const network *part, const char *path)
 {
-    bool single = p->path != p->folder;
-    char *place = single ? hds_format("%s: %s", p->path, part) : below(p, part, NULL);
-    weights *w = NULL;
+    char *place = hds_format("%s: %s", path, part->name);
+    weights_source source = { &path, 1, part->of_file, (void *)(uintptr_t)part->config };
+    weights *w = place ? weights_open(p->cx, place, &source, WEIGHTS_FROZEN) : NULL;
     if (!place)
         tn_fail(p->cx, HDS_ERROR_MEMORY, "%s: out of memory", p->path);
-    else if (single)
-        w = weights_open(
-            p->cx, place,
-            &(weights_source){ (const char *const *)&p->path, 1, adopt, (void *)config },
-            WEIGHTS_FROZEN);
-    else
-        w = prior_part_open(p->cx, place, stem);
+    hds_free(place);
+    return w;
+}
+
+static weights *open_folder(const hds_prior *p, const network *part)
+{
+    char *place = below(p, part->name, NULL);
+    weights *w = place ? prior_part_open(p->cx, place, part->stem, part->of_folder) : NULL;
+    if (!place)
+        tn_fail(p->cx, HDS_ERROR_MEMORY, "%s: out of memory", p->path);
     hds_free(place);
     return w;
 }
@@ -115,9 +125,24 @@ static weights *load_weights(const hds_prior *p, const char *part, const char *s
 static hds_status load_networks(hds_prior *p, hds_error *error)
 {
     static const char stem[] = "diffusion_pytorch_model";
-    p->clip_weights = load_weights(p, "text_encoder", "model", prior_adopt_text, &p->clip);
-    p->vae_weights = load_weights(p, "vae", stem, prior_adopt_vae, &p->vae);
-    p->unet_weights = load_weights(p, "unet", stem, prior_adopt_unet, &p->unet);
+    const network parts[] = {
+        { "text_encoder", "model", prior_adopt_text, prior_adopt_text_part, &p->clip },
+        { "vae", stem, prior_adopt_vae, NULL, &p->vae },
+        { "unet", stem, prior_adopt_unet, NULL, &p->unet },
+    };
+    enum { PARTS = sizeof parts / sizeof *parts, VAE = 1 };
+    weights **const loaded[PARTS] = { &p->clip_weights, &p->vae_weights, &p->unet_weights };
+    for (int k = 0; k < PARTS; k++) {
+        if (k == VAE && p->vae_folder)
+            *loaded[k] = prior_part_open(p->cx, p->vae_folder, stem, NULL);
+        else if (k == VAE && p->vae_file)
+            *loaded[k] = open_file(p, &parts[k], p->vae_file);
+        else
+            *loaded[k] =
+                p->path == p->folder ? open_folder(p, &parts[k]) : open_file(p, &parts[k], p->path);
+        if (*loaded[k])
+            weights_fold_scales(*loaded[k]);
+    }
     if (!tn_failed(p->cx)) {
         weights_set_type(p->unet_weights, p->type);
         at clip = at_root(p->cx, p->clip_weights), vae = at_root(p->cx, p->vae_weights);
@@ -159,6 +184,52 @@ static hds_status find_files(hds_prior *p, const hds_prior_params *params, hds_e
     return p->folder ? HDS_OK : no_memory(p, error);
 }
 
+/* A VAE in place of the model's: a diffusers folder of one, a model's folder that has one, or a
+ * file.
+ */
+static hds_status find_vae(hds_prior *p, const char *path, hds_error *error)
+{
+    if (!path)
+        return HDS_OK;
+    if (!io_exists(path))
+        return hds_raise(error, HDS_ERROR_NOT_FOUND, "vae: %s: no such file or folder", path);
+    if (!io_is_folder(path)) {
+        p->vae_file = hds_strdup(path);
+        return p->vae_file ? HDS_OK : no_memory(p, error);
+    }
+    char *own = hds_format("%s/config.json", path), *inner = hds_format("%s/vae", path);
+    char *inner_config = hds_format("%s/vae/config.json", path);
+    hds_status status = HDS_OK;
+    if (!own || !inner || !inner_config)
+        status = no_memory(p, error);
+    else if (io_exists(own) || io_exists(inner_config))
+        p->vae_folder = hds_strdup(io_exists(own) ? path : inner);
+    else
+        status = hds_raise(error, HDS_ERROR_NOT_FOUND,
+                           "vae: %s: no config.json, expected the vae folder of a diffusers model, "
+                           "or a file of a VAE",
+                           path);
+    if (status == HDS_OK && !p->vae_folder)
+        status = no_memory(p, error);
+    hds_free(own);
+    hds_free(inner);
+    hds_free(inner_config);
+    return status;
+}
+
+/* What one file says of itself; its marks go before its configuration's words. */
+static hds_status look_at_file(hds_prior *p, hds_error *error)
+{
+    prior_single single;
+    if (p->path == p->folder)
+        return HDS_OK;
+    hds_status status = prior_single_look(&single, p->path, p->vae_file || p->vae_folder, error);
+    p->schedule.velocity = p->schedule.velocity || single.velocity;
+    if (status == HDS_OK && single.ends_at_zero)
+        schedule_end_at_zero(&p->schedule);
+    return status;
+}
+
 hds_status prior_open(hds_prior **prior, const hds_prior_params *params, hds_error *error)
 {
     hds_prior *p = hds_alloc(1, sizeof *p);
@@ -168,8 +239,12 @@ hds_status prior_open(hds_prior **prior, const hds_prior_params *params, hds_err
     p->references = 1;
     pthread_mutex_init(&p->lock, NULL);
     hds_status status = find_files(p, params, error);
+    if (status == HDS_OK && params)
+        status = find_vae(p, params->vae, error);
     if (status == HDS_OK)
         status = load_configs(p, error);
+    if (status == HDS_OK)
+        status = look_at_file(p, error);
     if (status == HDS_OK)
         status = check_configs(p, error);
     if (status == HDS_OK)
@@ -213,6 +288,9 @@ void prior_close(hds_prior *p)
     if (p->folder != p->path)
         hds_free(p->folder);
     hds_free(p->path);
+    hds_free(p->vae_file);
+    hds_free(p->vae_folder);
+    hds_free(p->notes);
     hds_free(p->device);
     hds_free(p->key);
     hds_free(p);

@@ -4,6 +4,8 @@
 #include "prior_priv.h"
 
 #include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 void hds_prior_get_info(const hds_prior *p, hds_prior_info *info)
@@ -19,7 +21,23 @@ void hds_prior_get_info(const hds_prior *p, hds_prior_info *info)
                               .edits = prior_edits(p),
                               .neutral_prompt = p->card.neutral,
                               .device = p->device,
-                              .dtype = prior_dtype_name(p->type) };
+                              .dtype = prior_dtype_name(p->type),
+                              .notes = p->notes };
+}
+
+hds_status prior_note(hds_prior *p, hds_error *error, const char *format, ...)
+{
+    char line[1024];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    char *notes = p->notes ? hds_format("%s\n%s", p->notes, line) : hds_strdup(line);
+    if (!notes)
+        return hds_raise(error, HDS_ERROR_MEMORY, "%s: out of memory", p->path);
+    hds_free(p->notes);
+    p->notes = notes;
+    return HDS_OK;
 }
 
 hds_status hds_prior_tokenize(hds_prior *p, const char *const *texts, size_t count, int64_t *ids,

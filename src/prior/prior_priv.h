@@ -39,6 +39,7 @@ struct hds_prior {
     pthread_mutex_t lock; /* guards cx and all that lives in it */
     char *path;           /* a folder, or a file of weights */
     char *folder;         /* of tokenizer and configurations: the same, or beside the file's */
+    char *vae_file, *vae_folder; /* of another VAE, or NULL */
     text_tokenizer *tokenizer;
     clip_text_config clip;
     vae_config vae;
@@ -53,7 +54,12 @@ struct hds_prior {
     prior_lora *loras;                      /* the last one first */
     prior_embedding *embeddings;            /* likewise */
     json_t *record;                         /* prior_record, once it was asked for */
+    char *notes;                            /* hds_prior_info.notes */
 };
+
+/* Adds a line to the notes. */
+HDS_NODISCARD hds_status prior_note(hds_prior *p, hds_error *error, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 HDS_NODISCARD hds_status prior_open(hds_prior **prior, const hds_prior_params *params,
                                     hds_error *error);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The priors of this process: one that is loaded already serves all who ask for the same files,
  * until the last of them lets it go. */
+#include "lora_priv.h"
 #include "prior_priv.h"
 
 #include <inttypes.h>
@@ -36,10 +37,15 @@ static char *key_of(const hds_prior_params *params)
         built_in = NULL; /* loading it will say so */
     append(&key, p->path ? p->path : built_in, 1);
     append(&key, p->config, 1);
+    append(&key, p->vae, 1);
     append(&key, p->depth, 1);
     append(&key, p->texture, 1);
-    for (size_t i = 0; i < p->lora_count; i++)
+    for (size_t i = 0; i < p->lora_count; i++) {
+        char *settings = lora_settings_beside(p->loras[i].path);
         append(&key, p->loras[i].path, p->loras[i].scale);
+        append(&key, settings, 1);
+        hds_free(settings);
+    }
     for (size_t i = 0; i < p->embedding_count; i++) {
         const char *token = p->embeddings[i].token;
         append(&key, p->embeddings[i].path, 1);

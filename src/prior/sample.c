@@ -100,6 +100,7 @@ static hds_status open_sampler(const hds_prior *p, run *r, hds_error *error)
         status = io_json_load(&json, path, error);
     if (status == HDS_OK)
         status = sampler_config_read(&config, json, path, kind, error);
+    config.velocity = p->schedule.velocity;
     if (status == HDS_OK)
         status = sampler_init(&r->sampler, &config, &p->schedule, steps, skip, r->numbers, error);
     json_decref(json);

@@ -11,27 +11,29 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { NAME = 320 };
+enum { NAME = PRIOR_NAME };
 
 typedef struct renaming {
     const char *from, *to;
 } renaming;
 
-/* Replaces the beginning `from` of *rest by `to` at the end of `name`; false: it begins otherwise.
- */
-static bool replace(char *name, const char **rest, const renaming *list, size_t count)
+/* Replaces the beginning `from` of *rest by `to` at the end of `name`, or the other way round where
+ * it goes `back`; false: it begins otherwise. */
+static bool replace(char *name, const char **rest, bool back, const renaming *list, size_t count)
 {
     for (size_t k = 0; k < count; k++) {
-        size_t length = strlen(list[k].from);
-        if (strncmp(*rest, list[k].from, length))
+        const char *from = back ? list[k].to : list[k].from;
+        size_t length = strlen(from);
+        if (strncmp(*rest, from, length))
             continue;
-        strncat(name, list[k].to, NAME - strlen(name) - 1);
+        strncat(name, back ? list[k].from : list[k].to, NAME - strlen(name) - 1);
         *rest += length;
         return true;
     }
     return false;
 }
-#define REPLACE(name, rest, list) replace(name, rest, list, sizeof(list) / sizeof *(list))
+#define REPLACE(name, rest, list) replace(name, rest, false, list, sizeof(list) / sizeof *(list))
+#define PUT_BACK(name, rest, list) replace(name, rest, true, list, sizeof(list) / sizeof *(list))
 
 static void finish(char *name, const char *rest)
 {
@@ -84,6 +86,38 @@ static bool unet_name(const unet_config *c, const char *rest, char name[NAME])
     return true;
 }
 
+/* unet_name's inverse. */
+bool prior_unet_original(const unet_config *c, const char *name, char original[PRIOR_NAME])
+{
+    int level, layer, used = 0, rows = c->layers + 1;
+    const char *rest = name;
+    original[0] = 0;
+    if (PUT_BACK(original, &rest, unet_ends)) {
+        ;
+    } else if (sscanf(rest, "%*[a-z]_blocks.%1d.", &level) != 1 || level >= c->levels) {
+        return false;
+    } else if (sscanf(rest, "down_blocks.%*d.downsamplers.0.conv.%n", &used) == 0 && used) {
+        snprintf(original, NAME, "input_blocks.%d.0.op.", 1 + level * rows + c->layers);
+    } else if (sscanf(rest, "up_blocks.%*d.upsamplers.0.%n", &used) == 0 && used) {
+        snprintf(original, NAME, "output_blocks.%d.%d.", level * rows + c->layers,
+                 c->up_attention[level] ? 2 : 1);
+    } else if (sscanf(rest, "down_blocks.%*d.resnets.%2d.%n", &layer, &used) == 1 && used) {
+        snprintf(original, NAME, "input_blocks.%d.0.", 1 + level * rows + layer);
+    } else if (sscanf(rest, "down_blocks.%*d.attentions.%2d.%n", &layer, &used) == 1 && used) {
+        snprintf(original, NAME, "input_blocks.%d.1.", 1 + level * rows + layer);
+    } else if (sscanf(rest, "up_blocks.%*d.resnets.%2d.%n", &layer, &used) == 1 && used) {
+        snprintf(original, NAME, "output_blocks.%d.0.", level * rows + layer);
+    } else if (sscanf(rest, "up_blocks.%*d.attentions.%2d.%n", &layer, &used) == 1 && used) {
+        snprintf(original, NAME, "output_blocks.%d.1.", level * rows + layer);
+    } else {
+        return false;
+    }
+    rest += used;
+    PUT_BACK(original, &rest, unet_leaves);
+    finish(original, rest);
+    return true;
+}
+
 static const renaming vae_ends[] = {
     { "mid.block_1.", "mid_block.resnets.0." },
     { "mid.attn_1.", "mid_block.attentions.0." },
@@ -120,6 +154,12 @@ static void vae_name(const vae_config *c, const char *rest, char name[NAME])
     REPLACE(name, &rest, vae_leaves);
     finish(name, rest);
 }
+
+/* The second of each pair is that of a newer code of the same houses. */
+static const char *const text_prefixes[] = { "cond_stage_model.transformer.",
+                                             "conditioner.embedders.0.transformer." };
+static const char *const open_clip_prefixes[] = { "cond_stage_model.model.",
+                                                  "conditioner.embedders.0.model." };
 
 static const renaming clip_ends[] = {
     { "token_embedding.", "text_model.embeddings.token_embedding." },
@@ -198,24 +238,145 @@ void prior_adopt_unet(void *config, weights *w, const io_tensor *t)
         put(w, name, t, false);
 }
 
+/* What comes after whichever prefix the name has, or NULL. */
+static const char *after_any(const char *text, const char *const *prefixes, size_t count)
+{
+    const char *rest = NULL;
+    for (size_t k = 0; k < count && !rest; k++)
+        rest = after(text, prefixes[k]);
+    return rest;
+}
+#define AFTER_ANY(text, list) after_any(text, list, sizeof(list) / sizeof *(list))
+
+/* A VAE's file of its own has none of the prefixes. */
+static const char *vae_rest(const char *name)
+{
+    static const char *const prefixes[] = { "first_stage_model.", "vae.", "" };
+    static const char *const parts[] = { "encoder.", "decoder.", "quant_conv.",
+                                         "post_quant_conv." };
+    const char *rest = AFTER_ANY(name, prefixes);
+    return AFTER_ANY(rest, parts) ? rest : NULL; /* else losses, averages */
+}
+
 void prior_adopt_vae(void *config, weights *w, const io_tensor *t)
 {
     char name[NAME] = "";
-    const char *rest = after(t->name, "first_stage_model.");
+    const char *rest = vae_rest(t->name);
     if (!rest)
         return;
     vae_name(config, rest, name);
     put(w, name, t, strstr(name, "attentions.0.to_") != NULL);
 }
 
+/* transformers 5 and some merges leave "text_model." out. What only a projected text embedding
+ * needs is left out here. */
+void prior_adopt_text_part(void *config, weights *w, const io_tensor *t)
+{
+    static const char *const parts[] = { "embeddings.", "encoder.", "final_layer_norm." };
+    static const char *const spare[] = { "text_projection.", "logit_scale" };
+    char name[NAME] = "";
+    (void)config;
+    const char *rest = AFTER_ANY(t->name, text_prefixes);
+    rest = rest ? rest : t->name;
+    if (AFTER_ANY(rest, spare))
+        return;
+    if (AFTER_ANY(rest, parts))
+        snprintf(name, sizeof name, "text_model.");
+    finish(name, rest);
+    put(w, name, t, false);
+}
+
 void prior_adopt_text(void *config, weights *w, const io_tensor *t)
 {
-    const char *rest = after(t->name, "cond_stage_model.transformer.");
-    const char *open = after(t->name, "cond_stage_model.model.");
-    if (rest)
-        put(w, rest, t, false);
-    else if (open)
+    const char *open = AFTER_ANY(t->name, open_clip_prefixes);
+    if (open)
         put_open_clip(config, w, open, t);
+    else if (AFTER_ANY(t->name, text_prefixes))
+        prior_adopt_text_part(config, w, t);
+}
+
+/* ---- what a file is, when it is not a whole model ---- */
+
+static bool has(const io_tensors *file, const char *part)
+{
+    bool found = false;
+    for (size_t i = 0; i < file->count && !found; i++)
+        found = strstr(file->tensors[i].name, part) != NULL;
+    return found;
+}
+
+static bool begins(const io_tensors *file, const char *prefix)
+{
+    bool found = false;
+    for (size_t i = 0; i < file->count && !found; i++)
+        found = after(file->tensors[i].name, prefix) != NULL;
+    return found;
+}
+
+/* Asked in this order. */
+static const struct {
+    const char *part, *what;
+} others[] = {
+    { "conditioner.embedders.1.", "Stable Diffusion XL; take a Stable Diffusion 1 or 2" },
+    { "joint_blocks.", "Stable Diffusion 3; take a Stable Diffusion 1 or 2" },
+    { "double_blocks.", "a transformer as Flux is; take a Stable Diffusion 1 or 2" },
+    { "lora_", "a LoRA; give it as one of loras, beside a prior" },
+    { "hada_w1", "a LoHa; give it as one of loras, beside a prior" },
+    { "lokr_w", "a LoKr; give it as one of loras, beside a prior" },
+    { "control_model.", "a ControlNet; give it as depth or texture, beside a prior" },
+    { "controlnet_cond_embedding.", "a ControlNet; give it as depth or texture, beside a prior" },
+    { "string_to_param", "a textual inversion, which is no prior" },
+};
+
+static hds_status missing(const char *path, const char *what, const char *cure, hds_error *error)
+{
+    return hds_raise(error, HDS_ERROR_FORMAT, "%s: holds no %s; %s", path, what, cure);
+}
+
+static hds_status check_parts(const io_tensors *file, const char *path, bool vae_elsewhere,
+                              hds_error *error)
+{
+    bool unet = begins(file, "model.diffusion_model."), vae = false, text = false;
+    for (size_t i = 0; i < file->count; i++) {
+        const char *name = file->tensors[i].name;
+        vae = vae || vae_rest(name);
+        text = text || AFTER_ANY(name, text_prefixes) || AFTER_ANY(name, open_clip_prefixes);
+    }
+    for (size_t k = 0; k < sizeof others / sizeof *others; k++)
+        if ((!unet || k < 3) && has(file, others[k].part))
+            return hds_raise(error, HDS_ERROR_FORMAT, "%s: this is %s", path, others[k].what);
+    if (!unet && vae && !text)
+        return hds_raise(error, HDS_ERROR_FORMAT,
+                         "%s: this is a VAE; give it as vae, beside a prior", path);
+    if (!unet)
+        return missing(path, "UNet (model.diffusion_model.*)",
+                       "expected the names of the original release: one in diffusers' names is "
+                       "loaded from its folder",
+                       error);
+    if (!text)
+        return missing(path, "text encoder (cond_stage_model.*)",
+                       "take the model's whole file, not its UNet alone", error);
+    if (!vae && !vae_elsewhere)
+        return missing(path, "VAE (first_stage_model.*)",
+                       "give one as vae: a diffusers VAE folder, that of config for one, or a file "
+                       "of a VAE",
+                       error);
+    return HDS_OK;
+}
+
+hds_status prior_single_look(prior_single *s, const char *path, bool vae_elsewhere,
+                             hds_error *error)
+{
+    io_tensors file;
+    hds_status status = io_tensors_open(&file, path, error);
+    *s = (prior_single){ false, false };
+    if (status != HDS_OK)
+        return status;
+    status = check_parts(&file, path, vae_elsewhere, error);
+    s->velocity = io_tensors_find(&file, "v_pred");
+    s->ends_at_zero = s->velocity && io_tensors_find(&file, "ztsnr");
+    io_tensors_close(&file);
+    return status;
 }
 
 /* ControlNet (lllyasviel): the UNet's way down; a row of convolutions on the picture, with an

@@ -117,6 +117,7 @@ class Prior:
         path: _Path | None = None,
         *,
         config: _Path | None = None,
+        vae: _Path | None = None,
         depth: _Path | None = None,
         texture: _Path | None = None,
         loras: Sequence[_Path | tuple[_Path, float]] = (),
@@ -185,6 +186,8 @@ class Prior:
     def device(self) -> str: ...
     @property
     def dtype(self) -> str: ...
+    @property
+    def notes(self) -> str | None: ...
     @property
     def edits(self) -> bool: ...
     @property

@@ -233,6 +233,14 @@ static PyObject *get_path(PyObject *self, void *closure)
     return PyUnicode_DecodeFSDefault(info.path);
 }
 
+static PyObject *get_notes(PyObject *self, void *closure)
+{
+    hds_prior_info info = info_of(self);
+    if (!info.notes)
+        Py_RETURN_NONE;
+    return PyUnicode_DecodeFSDefault(info.notes);
+}
+
 /* closure: the offset of a string in the info. */
 static PyObject *get_text(PyObject *self, void *closure)
 {
@@ -288,6 +296,8 @@ static PyGetSetDef prior_getters[] = {
     { "dtype", get_text, NULL,
       "What the matrices of UNet and ControlNets are kept in: 'float32', 'bfloat16', 'float16'.",
       AT(dtype) },
+    { "notes", get_notes, NULL, "What of its files was left out, a line each; None: nothing.",
+      NULL },
     { "edits", get_edits, NULL, "Whether sample() changes a picture (InstructPix2Pix).", NULL },
     { "alphas_cumprod", get_alphas, NULL, "(timestep_count,) float32: the share of signal left.",
       NULL },

@@ -2,18 +2,22 @@
 /* headsds.Prior.load: paths and LoRAs into hds_prior_params. */
 #include "python.h"
 
+#include <string.h>
+
 const char python_prior_load_doc[] = PyDoc_STR(
-"load($type, /, path=None, *, config=None, depth=None, texture=None, loras=(), embeddings=(),\n"
-"     device='auto', dtype='auto')\n--\n\n"
+"load($type, /, path=None, *, config=None, vae=None, depth=None, texture=None, loras=(),\n"
+"     embeddings=(), device='auto', dtype='auto')\n--\n\n"
 "Load a frozen latent diffusion model.\n\n"
 "path: a diffusers folder of Stable Diffusion 1.x or 2.x or InstructPix2Pix (its weights whole, in\n"
 "shards, or the fp16 variant), or one file with the names of the original release; None is the\n"
 "built-in sample prior.\n"
 "config: with one file, a diffusers folder whose tokenizer and configurations are the model's.\n"
+"vae: in place of the model's own, or for a file that has none: a diffusers folder of a VAE or of a\n"
+"model, or a file of a VAE.\n"
 "depth, texture: ControlNets for it, folders or files, one that sees depth and one that knows\n"
 "textures.\n"
-"loras: paths of LoRA files (kohya's, diffusers' or peft's names), or pairs (path, scale), which\n"
-"are all added. Hu et al., 'LoRA', 2022.\n"
+"loras: paths of LoRA, LoHa, LoKr or DoRA files (kohya's, diffusers' or peft's names), or of folders\n"
+"that diffusers or peft wrote, or pairs (path, scale), which are all added. Hu et al., 'LoRA', 2022.\n"
 "embeddings: paths of textual inversions (diffusers' learned_embeds or AUTOMATIC1111's), or pairs\n"
 "(path, token): in texts the token stands for what was learned. Without one it is the file's own,\n"
 "or the file's name without its ending. Gal et al., 'An image is worth one word', 2022.\n\n"
@@ -22,10 +26,10 @@ const char python_prior_load_doc[] = PyDoc_STR(
 "device has instructions for it, else in float32: 'float32', 'bfloat16', 'float16'. 'auto' is,\n"
 "of a UNet of 256 channels or more, float16 on CUDA and bfloat16 on a processor that computes in\n"
 "it, else float32. The text encoder and the VAE stay float32.\n\n"
-"Raises ValueError; FileNotFoundError; FormatError naming a tensor that is missing, left over or of another\n"
+"Warns of what in the files was left out. Raises ValueError; FileNotFoundError; FormatError naming a tensor that is missing, left over or of another\n"
 "shape.");
 
-enum { PATHS = 4, MAX_LORAS = 64, MAX_EMBEDDINGS = 256 };
+enum { PATHS = 5, MAX_LORAS = 64, MAX_EMBEDDINGS = 256 };
 
 typedef struct load {
     hds_prior_params params;
@@ -119,22 +123,39 @@ static bool get_embeddings(load *l, PyObject *object)
     return good;
 }
 
+/* One warning for each note; false: warnings are errors. */
+static bool warn(const hds_prior *prior)
+{
+    hds_prior_info info;
+    hds_prior_get_info(prior, &info);
+    bool good = true;
+    for (const char *line = info.notes; line && good;) {
+        const char *end = strchr(line, '\n');
+        PyObject *text =
+            PyUnicode_DecodeFSDefaultAndSize(line, end ? end - line : (Py_ssize_t)strlen(line));
+        good = text && PyErr_WarnFormat(PyExc_UserWarning, 1, "%U", text) == 0;
+        Py_XDECREF(text);
+        line = end ? end + 1 : NULL;
+    }
+    return good;
+}
+
 PyObject *python_prior_load(PyObject *type, PyObject *arguments, PyObject *keywords)
 {
-    static char *names[] = { "path",   "config", "depth",      "texture", "loras",
-                             "device", "dtype",  "embeddings", NULL };
+    static char *names[] = { "path",  "config", "vae",   "depth",      "texture",
+                             "loras", "device", "dtype", "embeddings", NULL };
     const python_state *state = PyType_GetModuleState((PyTypeObject *)type);
-    PyObject *objects[PATHS] = { Py_None, Py_None, Py_None, Py_None }, *loras = NULL;
+    PyObject *objects[PATHS] = { Py_None, Py_None, Py_None, Py_None, Py_None }, *loras = NULL;
     PyObject *embeddings = NULL;
     python_text device = { .name = "device" }, dtype = { .name = "dtype" };
     load l = { .held_count = 0 };
     hds_prior_params *params = &l.params;
-    const char **paths[PATHS] = { &params->path, &params->config, &params->depth,
+    const char **paths[PATHS] = { &params->path, &params->config, &params->vae, &params->depth,
                                   &params->texture };
-    bool good = PyArg_ParseTupleAndKeywords(arguments, keywords, "|O$OOOOO&O&O:load", names,
-                                            &objects[0], &objects[1], &objects[2], &objects[3],
-                                            &loras, python_text_convert, &device,
-                                            python_text_convert, &dtype, &embeddings);
+    bool good = PyArg_ParseTupleAndKeywords(
+        arguments, keywords, "|O$OOOOOO&O&O:load", names, &objects[0], &objects[1], &objects[2],
+        &objects[3], &objects[4], &loras, python_text_convert, &device, python_text_convert, &dtype,
+        &embeddings);
     params->device = device.utf8;
     params->dtype = dtype.utf8;
     for (int i = 0; good && i < PATHS; i++)
@@ -155,5 +176,10 @@ PyObject *python_prior_load(PyObject *type, PyObject *arguments, PyObject *keywo
         Py_DECREF(l.held[i]);
     if (!good)
         return NULL;
-    return status == HDS_OK ? python_prior_wrap(state, prior) : python_raise(state, status, &error);
+    if (status != HDS_OK)
+        return python_raise(state, status, &error);
+    if (warn(prior))
+        return python_prior_wrap(state, prior);
+    hds_prior_unref(prior);
+    return NULL;
 }

@@ -180,7 +180,7 @@ static void check_second_half(parity *c, const sampler_config *config, const sch
         sample_all(&r);
         check_near(&r, "second half", r.x, recorded, ((size_t)r.s.count + 1) * n);
     }
-    if (!config->karras && r.s.timesteps[0] == floorf(r.s.timesteps[0])) {
+    if (!config->sigmas && r.s.timesteps[0] == floorf(r.s.timesteps[0])) {
         float *expected = r.outputs;
         schedule_add_noise(trained, recorded, r.step_noise, (int[]){ (int)r.s.timesteps[0] }, 1, n,
                            expected);
@@ -242,13 +242,22 @@ static void refuses_settings(void **state)
         const char *json, *names; /* NULL: taken */
     } all[] = {
         { SAMPLER_OF_FILE, "{\"_class_name\":\"DDIMScheduler\",\"clip_sample\":false}", NULL },
-        { SAMPLER_OF_FILE, "{\"_class_name\":\"LCMScheduler\"}", "\"_class_name\"" },
+        { SAMPLER_OF_FILE, "{\"_class_name\":\"LCMScheduler\"}", "\"LCMScheduler\", expected" },
+        { SAMPLER_OF_FILE, "{\"_class_name\":\"DDIMParallelScheduler\"}", NULL },
+        { SAMPLER_EULER, "{\"_class_name\":\"LCMScheduler\",\"original_inference_steps\":50}",
+          NULL },
+        { SAMPLER_EULER, "{\"_class_name\":\"LCMScheduler\",\"use_beta_sigmas\":true}", NULL },
+        { SAMPLER_EULER, "{\"_class_name\":\"LCMScheduler\",\"timestep_spacing\":1}",
+          "\"timestep_spacing\" is 1" },
         { SAMPLER_OF_FILE, "{}", "\"_class_name\" is absent" },
         { SAMPLER_DDIM, "[]", "not a JSON object" },
-        { SAMPLER_DDIM, "{}", "\"clip_sample\" is absent, expected false" },
-        { SAMPLER_PNDM, "{\"clip_sample\":true}", "\"skip_prk_steps\" is absent, expected true" },
-        { SAMPLER_PNDM, "{\"clip_sample\":true,\"skip_prk_steps\":true}", NULL },
+        { SAMPLER_DDIM, "{}", NULL },
+        { SAMPLER_DDIM, "{\"clip_sample_range\":0}", "\"clip_sample_range\" is 0" },
+        { SAMPLER_DDIM, "{\"thresholding\":true,\"dynamic_thresholding_ratio\":2}",
+          "ratio\" is 2" },
+        { SAMPLER_PNDM, "{\"skip_prk_steps\":1}", "\"skip_prk_steps\" is 1" },
         { SAMPLER_EULER, "{\"churn\":1}", "\"churn\" is not a setting" },
+        { SAMPLER_EULER, "{\"churn\":null,\"noise\":false,\"list\":[],\"map\":{}}", NULL },
         { SAMPLER_EULER, "{\"interpolation_type\":\"log_linear\"}", "\"interpolation_type\"" },
         { SAMPLER_EULER, "{\"use_beta_sigmas\":true}", "\"use_beta_sigmas\" is true" },
         { SAMPLER_EULER, "{\"prediction_type\":\"sample\"}", "\"prediction_type\"" },
@@ -256,8 +265,13 @@ static void refuses_settings(void **state)
         { SAMPLER_EULER, "{\"steps_offset\":-1}", "\"steps_offset\" is -1" },
         { SAMPLER_EULER, "{\"use_karras_sigmas\":1}", "\"use_karras_sigmas\" is 1" },
         { SAMPLER_UNIPC, "{\"solver_type\":\"midpoint\"}", NULL },
-        { SAMPLER_UNIPC, "{\"solver_order\":3}", "\"solver_order\" is 3, expected 2" },
-        { SAMPLER_DPM_2M, "{\"solver_type\":\"heun\"}", "\"solver_type\" is \"heun\"" },
+        { SAMPLER_UNIPC, "{\"solver_order\":3}", "\"solver_order\" is 3, expected 1 or 2" },
+        { SAMPLER_UNIPC, "{\"solver_type\":\"bh1\"}", "\"solver_type\" is \"bh1\"" },
+        { SAMPLER_UNIPC, "{\"shift_terminal\":null,\"sigma_min\":null}", NULL },
+        { SAMPLER_UNIPC, "{\"shift_terminal\":0.1}", "\"shift_terminal\" is 0.1" },
+        { SAMPLER_DDPM, "{\"variance_type\":\"learned\"}", "\"variance_type\" is \"learned\"" },
+        { SAMPLER_DPM_2M, "{\"algorithm_type\":\"dpmsolver\"}", "\"algorithm_type\"" },
+        { SAMPLER_DPM_2M, "{\"lambda_min_clipped\":null}", NULL },
         { SAMPLER_DPM_2M, "{\"timestep_spacing\":\"even\"}", "\"timestep_spacing\"" },
     };
     for (size_t k = 0; k < sizeof all / sizeof *all; k++) {
@@ -307,7 +321,7 @@ static void absent_settings(void **state)
         assert_int_equal(c.spacing, all[k].spacing);
         assert_int_equal(c.ends_at_first, all[k].ends_at_first);
         assert_int_equal(c.steps_offset, 1);
-        assert_false(c.velocity || c.karras || c.eta > 0);
+        assert_false(c.velocity || c.sigmas || c.runge_kutta || c.clip > 0 || c.eta > 0);
     }
     json_decref(json);
 }

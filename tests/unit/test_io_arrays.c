@@ -152,6 +152,11 @@ static void test_conversions(void **state)
         { IO_I64, &(int64_t){ -1 }, -1 },
         { IO_U64, &(uint64_t){ 1ull << 63 }, 0x1p63f },
         { IO_BOOL, &(uint8_t){ 2 }, 1 },
+        { IO_F8_E4M3, &(uint8_t){ 0x7e }, 448 },
+        { IO_F8_E4M3, &(uint8_t){ 0x81 }, -0x1p-9f },
+        { IO_F8_E4M3, &(uint8_t){ 0x08 }, 0x1p-6f },
+        { IO_F8_E5M2, &(uint8_t){ 0x7b }, 57344 },
+        { IO_F8_E5M2, &(uint8_t){ 0x81 }, -0x1p-16f },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         float value;

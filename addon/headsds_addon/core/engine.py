@@ -45,10 +45,11 @@ def model(path=""):
         return _models[path]
 
 
-def prior(path="", config="", **options):
+def prior(path="", config="", vae="", **options):
     """The prior at `path`, "" for the built-in sample prior, as headsds.Prior.load() takes them.
     May take long; the one before goes when nothing uses it."""
     global _last_prior
     with _lock:
-        _last_prior = module().Prior.load(path or None, config=config or None, **options)
+        _last_prior = module().Prior.load(path or None, config=config or None, vae=vae or None,
+                                          **options)
         return _last_prior

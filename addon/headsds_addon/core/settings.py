@@ -22,6 +22,7 @@ class Settings:
     model_path: str = ""
     prior_path: str = ""
     prior_config: str = ""
+    prior_vae: str = ""
     loras: tuple = ()           # of (path, scale)
     embeddings: tuple = ()      # of paths or (path, token)
     recipe: str = ""            # "" for the default
@@ -42,8 +43,8 @@ class Settings:
 
     def prior(self):
         """Arguments of engine.prior()."""
-        return {"path": self.prior_path, "config": self.prior_config, "loras": self.loras,
-                "embeddings": self.embeddings,
+        return {"path": self.prior_path, "config": self.prior_config,
+                "vae": self.prior_vae, "loras": self.loras, "embeddings": self.embeddings,
                 "device": self.device, "dtype": self.dtype}
 
     def arguments(self, model, prior, start=None):

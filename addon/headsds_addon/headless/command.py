@@ -78,6 +78,8 @@ def parse(arguments):
                         "sample prior")
     parser.add_argument("--prior-config", default="", metavar="DIR", help="with one file: a "
                         "diffusers folder whose tokenizer and configurations are the model's")
+    parser.add_argument("--vae", default="", metavar="PATH", help="in place of the prior's own "
+                        "VAE: a diffusers folder of one or of a model, or a file of one")
     parser.add_argument("--lora", action="append", default=[], metavar="FILE[=SCALE]", type=lora,
                         help="added to the prior; may be given several times; default scale: 1")
     parser.add_argument("--embedding", action="append", default=[], metavar="FILE[=TOKEN]",
@@ -117,8 +119,8 @@ def _work(options):
         prompt=options.prompt, seed=options.seed, geometry_steps=options.geometry_steps,
         texture_steps=options.texture_steps, recipe=options.recipe,
         options=tuple(options.options), model_path=options.head_model,
-        prior_path=options.prior, prior_config=options.prior_config, loras=tuple(options.lora),
-        embeddings=tuple(options.embedding),
+        prior_path=options.prior, prior_config=options.prior_config, prior_vae=options.vae,
+        loras=tuple(options.lora), embeddings=tuple(options.embedding),
         device=options.device, dtype=options.dtype)
     settings.check()
     names = FILES + PICTURES * options.pictures + REPORT * options.report

@@ -26,7 +26,7 @@ def read_settings(context):
     return core_settings.Settings(
         prompt=panel.prompt, seed=panel.seed, geometry_steps=geometry, texture_steps=texture,
         options=options.chosen(panel.advanced), model_path=bpy.path.abspath(prefs.head_model), prior_path=bpy.path.abspath(prefs.prior),
-        prior_config=bpy.path.abspath(prefs.prior_config),
+        prior_config=bpy.path.abspath(prefs.prior_config), prior_vae=bpy.path.abspath(prefs.vae),
         loras=((bpy.path.abspath(prefs.lora), prefs.lora_scale),) if prefs.lora else (),
         embeddings=(bpy.path.abspath(prefs.embedding),) if prefs.embedding else (),
         device=prefs.device.strip() or "auto", dtype=prefs.dtype)

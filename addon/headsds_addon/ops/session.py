@@ -27,6 +27,7 @@ class Session:
         self.object_name = obj.name
         self.key_name = ""
         self.error = ""
+        self.notes = ""         # what of the prior's files was left out
         self.over = False
         self.head = None
         self._live = live
@@ -40,6 +41,7 @@ class Session:
     def _make(self):
         """On the loading thread: no bpy here."""
         prior = engine.prior(**self.settings.prior())
+        self.notes = prior.notes or ""
         job = self._headsds.Job(**self.settings.arguments(self.model, prior, self.start))
         job.start()
         return job

@@ -45,6 +45,8 @@ class HEADSDS_PT_panel(bpy.types.Panel):
             elif session.current is not None and session.current.key_name:
                 draw_text(layout, context, f"New shape key: {session.current.key_name}",
                           "CHECKMARK")
+                if session.current.notes:
+                    draw_text(layout, context, session.current.notes, "INFO")
 
     def _draw_target(self, layout, context, running):
         if running:

@@ -22,6 +22,10 @@ class HeadsdsPreferences(bpy.types.AddonPreferences):
         name="Configuration", subtype="DIR_PATH",
         description="With one file: a diffusers folder whose tokenizer and configurations are "
                     "the model's")
+    vae: StringProperty(
+        name="VAE", subtype="FILE_PATH",
+        description="In place of the prior's own, or for a file that has none: a diffusers folder "
+                    "of a VAE, or a file of one; empty: the prior's own")
     lora: StringProperty(
         name="LoRA", subtype="FILE_PATH",
         description="A LoRA for the prior, .safetensors; empty: none")
@@ -52,6 +56,7 @@ class HeadsdsPreferences(bpy.types.AddonPreferences):
         self.layout.prop(self, "head_model")
         self.layout.prop(self, "prior")
         self.layout.prop(self, "prior_config")
+        self.layout.prop(self, "vae")
         self.layout.prop(self, "lora")
         row = self.layout.row()
         row.active = bool(self.lora)

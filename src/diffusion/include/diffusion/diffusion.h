@@ -180,6 +180,9 @@ typedef struct schedule {
 } schedule;
 HDS_NODISCARD hds_status schedule_load(schedule *s, const char *path, hds_error *error);
 void schedule_finish(schedule *s);
+/* Zero terminal SNR ("rescale_betas_zero_snr", which schedule_load obeys): the last abar becomes 0,
+ * the first stays. Lin et al. 2024, algorithm 1. */
+void schedule_end_at_zero(schedule *s);
 /* abar at a timestep that may lie between two of training's. */
 double schedule_alpha_bar(const schedule *s, float timestep);
 /* noisy = sqrt(abar_t) x + sqrt(1 - abar_t) noise, `each` numbers for each of `count` timesteps */
@@ -192,7 +195,7 @@ typedef enum sampler_kind {
     SAMPLER_OF_FILE, /* the file's "_class_name" */
     SAMPLER_DDIM,    /* Song et al. 2021 */
     SAMPLER_DDPM,    /* Ho et al. 2020 */
-    SAMPLER_PNDM,    /* Liu et al. 2022, without the Runge-Kutta start */
+    SAMPLER_PNDM,    /* Liu et al. 2022 */
     SAMPLER_EULER,   /* Karras et al. 2022, without churn */
     SAMPLER_EULER_ANCESTRAL,
     SAMPLER_UNIPC, /* Zhao et al. 2023: order 2, B(h) = e^h - 1 */
@@ -206,6 +209,13 @@ typedef enum sampler_spacing {
     SAMPLER_LINSPACE  /* from the first to the last */
 } sampler_spacing;
 
+/* Where the sigmas of a run stand between its highest and lowest. */
+typedef enum sampler_sigmas {
+    SAMPLER_OF_TIMESTEPS, /* those of the timesteps */
+    SAMPLER_KARRAS,       /* Karras et al. 2022, equation 5, rho 7 */
+    SAMPLER_EXPONENTIAL   /* even in the logarithm */
+} sampler_sigmas;
+
 typedef struct sampler_config {
     sampler_kind kind;
     sampler_spacing spacing;
@@ -213,10 +223,25 @@ typedef struct sampler_config {
     bool velocity;      /* the network predicts v (Salimans and Ho 2022), else the noise */
     bool ends_at_first; /* the last step ends at the first timestep of training, else at no noise:
                            "set_alpha_to_one" false, "final_sigmas_type" "sigma_min" */
-    bool karras;        /* sigmas spaced as Karras et al. 2022, equation 5, rho 7 */
-    double eta;         /* DDIM: share of DDPM's noise. Not in the file: 0 until it is set */
+    sampler_sigmas sigmas;
+    bool truncates; /* UniPC, DPM: timesteps of such sigmas lose their fraction, else are rounded */
+    bool runge_kutta; /* PNDM: its first three steps, "skip_prk_steps" false */
+    bool large;       /* DDPM: a step's noise has the variance beta, "fixed_large" */
+    double clip;      /* DDIM, DDPM: x0 is cut to +-clip; 0: it is not */
+    double quantile;  /* x0 is cut to +-s and divided by s, this quantile of its amounts (Saharia et
+                         al. 2022); 0: it is not */
+    double quantile_most; /* s is in [1, this] */
+    bool first_order;     /* UniPC, DPM: "solver_order" 1, else 2 */
+    bool stochastic;      /* DPM: "sde-dpmsolver++" */
+    bool heun;            /* DPM: "solver_type", else midpoint */
+    bool first_at_end;    /* DPM: the last step is of first order, "euler_at_final" */
+    bool keeps_order;     /* DPM: short runs too end in second order, "lower_order_final" false */
+    double lambda_least;  /* DPM: timesteps of a lower lambda are left out */
+    double eta;           /* DDIM: share of DDPM's noise. Not in the file: 0 until it is set */
 } sampler_config;
-/* Absent keys as the reference fills them in for that kind; path is for messages. */
+/* Absent keys as the reference fills them in for that kind; path is for messages. A `kind` that is
+ * not the file's takes the settings that both know, and its own defaults where the file's value is
+ * none of its; the file's own kind refuses such a value, and what it does not know, by name. */
 HDS_NODISCARD hds_status sampler_config_read(sampler_config *c, const json_t *json,
                                              const char *path, sampler_kind kind, hds_error *error);
 
@@ -229,14 +254,15 @@ HDS_NODISCARD hds_status sampler_config_read(sampler_config *c, const json_t *js
 typedef struct sampler {
     sampler_config config;
     const schedule *schedule; /* borrowed */
-    int count;                /* evaluations of the network: PNDM has one more than steps */
-    float *timesteps;         /* (count), never rising; may be fractional */
+    int count;        /* evaluations of the network: PNDM has one more than steps, or nine */
+    float *timesteps; /* (count), never rising; may be fractional */
     float *sigmas; /* (count + 1), noise over signal; NULL: DDIM, DDPM, PNDM look in the schedule */
     double noise_scale;
     bool stochastic; /* the steps want noise */
     int steps, stride;
     size_t numbers; /* floats of a sample */
-    float *history; /* rows of numbers, of the multistep kinds */
+    float *history; /* rows of numbers: what the steps before left, or this step's x0 */
+    float *sorted;  /* a row, where x0 is cut by a quantile, else NULL; in history */
 } sampler;
 
 /* `steps` over all of `trained`, of which the first `skip` are left out: a run that starts from

@@ -120,7 +120,9 @@ typedef enum io_dtype {
     IO_U32,
     IO_I64,
     IO_U64,
-    IO_BOOL
+    IO_BOOL,
+    IO_F8_E4M3, /* no infinities, 448 at most; torch's float8_e4m3fn */
+    IO_F8_E5M2  /* the upper half of an IEEE half */
 } io_dtype;
 size_t io_dtype_size(io_dtype dtype);
 const char *io_dtype_name(io_dtype dtype); /* "F16", ... */

@@ -40,14 +40,20 @@ weights *weights_load(tn_context *cx, const char *path, weights_use use); /* one
 /* A weight whose numbers lie in one of the files. */
 void weights_put(weights *w, const char *name, int dims, const int64_t *shape, io_dtype dtype,
                  const void *data);
-/* The weight of this name becomes W + scale up down at its first use, which must be still to come;
- * up (O,r,1..) and down (r,I..) of the file, which the weights keep open: weights_keep. False: no
- * such weight, or of another shape. */
-bool weights_add_product(weights *w, const char *name, const io_tensor *up, const io_tensor *down,
-                         double scale);
+/* A new value of a weight, float32 and of its shape, from the value before. */
+typedef tn *(*weights_changer)(void *context, tn_context *cx, const tn *value);
+/* Changes the weight of this name at its first use, which must be still to come, after what was
+ * asked for before. `context` becomes the weights' own, free() for them. False: no such weight. */
+bool weights_change(weights *w, const char *name, weights_changer change, void *context);
+/* false: no such weight */
+bool weights_get_shape(const weights *w, const char *name, int *dims, int64_t shape[IO_MAX_DIMS]);
 /* The matrix of this name gets `count` more rows, a copy, at its first use, which must be still to
  * come. False: no such matrix, or out of memory, and then the context has failed. */
 bool weights_add_rows(weights *w, const char *name, const float *rows, int64_t count);
+/* Scaled 8-bit files: NAME.weight is multiplied by the number NAME.scale_weight or
+ * NAME.weight_scale, and what such files hold besides for products in 8 bits is not missed by a
+ * survey. */
+void weights_fold_scales(weights *w);
 /* What frozen matrices are kept in that are used first from now on; norms and biases stay float32,
  * which all are kept in otherwise. */
 void weights_set_type(weights *w, tn_type type);
@@ -66,13 +72,14 @@ void weights_destroy(weights **w);
 void weights_survey_begin(weights *w);
 void weights_survey_end(weights *w);
 
+tn_context *weights_context(const weights *w);
 /* The weights that exist, in order of name (a file) or of creation. */
 size_t weights_count(const weights *w);
 const char *weights_name(const weights *w, size_t i); /* borrowed */
 tn *weights_tensor(weights *w, size_t i);             /* borrowed */
 tn *weights_find(weights *w, const char *name);       /* borrowed, or NULL */
 /* A hash of all weights of the files, as they lie there: names, shapes, dtypes and bytes, in
- * whatever order; what was added (weights_add_product, weights_add_rows) does not count. */
+ * whatever order; changes (weights_change, weights_add_rows) do not count. */
 uint64_t weights_hash(const weights *w);
 /* Likewise of the tensors of one file. */
 uint64_t weights_file_hash(const io_tensors *file);

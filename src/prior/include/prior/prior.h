@@ -12,14 +12,28 @@
 /* ---- files.c, single.c: where weights lie ---- */
 
 /* The weights of a part in its folder of a diffusers model: stem.safetensors, in shards, their
- * float16 variant, or torch checkpoints. On failure NULL, and the context has failed. */
-weights *prior_part_open(tn_context *cx, const char *folder, const char *stem);
+ * float16 variant, or torch checkpoints; adopt: NULL, or without a context. On failure NULL, and
+ * the context has failed. */
+weights *prior_part_open(tn_context *cx, const char *folder, const char *stem, weights_adopt adopt);
+/* The adopt of a text encoder's folder. */
+void prior_adopt_text_part(void *none, weights *w, const io_tensor *tensor);
 /* Of a file with the names of the original release: weights_adopt for each part, whose context is
  * its configuration. */
 void prior_adopt_text(void *clip_text_config, weights *w, const io_tensor *tensor);
-void prior_adopt_vae(void *vae_config, weights *w, const io_tensor *tensor);
+void prior_adopt_vae(void *vae_config, weights *w, const io_tensor *tensor); /* or one alone */
 void prior_adopt_unet(void *unet_config, weights *w, const io_tensor *tensor);
 void prior_adopt_control(void *controlnet_config, weights *w, const io_tensor *tensor);
+
+/* The original release's name of a weight of the UNet; false: it has none. */
+enum { PRIOR_NAME = 320 };
+bool prior_unet_original(const unet_config *c, const char *name, char original[PRIOR_NAME]);
+/* What a file says of itself. Refuses by what it is one that is no whole model of this kind, as it
+ * may do without a VAE only where that is elsewhere. */
+typedef struct prior_single {
+    bool velocity, ends_at_zero; /* it has the marks "v_pred", "ztsnr" */
+} prior_single;
+HDS_NODISCARD hds_status prior_single_look(prior_single *s, const char *path, bool vae_elsewhere,
+                                           hds_error *error);
 
 /* ---- device.c: where networks run, and in which dtype ---- */
 
