@@ -43,3 +43,15 @@ hds_status hds_raise(hds_error *error, hds_status status, const char *format, ..
     }
     return status;
 }
+
+hds_status hds_utf8_check(const char *name, const char *text, hds_error *error)
+{
+    size_t length, at = 0;
+    while (text[at] && (length = hds_utf8_length(text + at)))
+        at += length;
+    if (!text[at])
+        return HDS_OK;
+    return hds_raise(error, HDS_ERROR_ARGUMENT,
+                     "%s: byte %zu (0x%02x) is not UTF-8; encode the text as UTF-8", name, at,
+                     (unsigned)(unsigned char)text[at]);
+}

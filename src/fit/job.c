@@ -128,6 +128,11 @@ static hds_status copy_params(hds_job *job, const hds_generate_params *p, hds_er
 hds_status hds_job_create(hds_job **out, const hds_generate_params *params, hds_error *error)
 {
     *out = NULL;
+    hds_status status = hds_utf8_check("prompt", params->prompt ? params->prompt : "", error);
+    if (status == HDS_OK && params->negative_prompt)
+        status = hds_utf8_check("negative_prompt", params->negative_prompt, error);
+    if (status != HDS_OK)
+        return status;
     if (blank(params->prompt))
         return hds_raise(error, HDS_ERROR_ARGUMENT,
                          "the prompt is empty: say what the head should look like");
@@ -144,7 +149,7 @@ hds_status hds_job_create(hds_job **out, const hds_generate_params *params, hds_
     pthread_condattr_destroy(&clock);
     job->progress.seconds_left = -1;
     *out = job;
-    hds_status status = copy_params(job, params, error);
+    status = copy_params(job, params, error);
     if (status == HDS_OK)
         status = check_settings(job, error);
     if (status != HDS_OK)
@@ -394,5 +399,6 @@ void hds_job_destroy(hds_job **doomed)
     pthread_cond_destroy(&job->ended);
     pthread_mutex_destroy(&job->lock);
     hds_free(job);
-    malloc_trim(0); /* else many jobs in one process leave memory to each of their threads' arenas */
+    malloc_trim(
+        0); /* else many jobs in one process leave memory to each of their threads' arenas */
 }

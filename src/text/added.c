@@ -21,14 +21,6 @@ const text_added *text_find_added(const text_tokenizer *t, const char *word)
     return NULL;
 }
 
-static bool is_utf8(const char *text)
-{
-    size_t length;
-    while (*text && (length = hds_utf8_length(text)))
-        text += length;
-    return !*text;
-}
-
 static char *copy_of(const text_added *token)
 {
     size_t length;
@@ -43,10 +35,13 @@ static char *copy_of(const text_added *token)
 hds_status text_add(text_tokenizer *t, const text_added *token, const char *place, hds_error *error)
 {
     size_t length = strlen(token->word);
-    if (!length || length > LONGEST_ADDED || !is_utf8(token->word))
+    hds_status status = hds_utf8_check(place, token->word, error);
+    if (status)
+        return status;
+    if (!length || length > LONGEST_ADDED)
         return hds_raise(error, HDS_ERROR_FORMAT,
-                         "%s: \"%.60s\": expected a token of 1 to %d bytes, UTF-8", place,
-                         token->word, LONGEST_ADDED);
+                         "%s: \"%.60s\": expected a token of 1 to %d bytes", place, token->word,
+                         LONGEST_ADDED);
     if (token->id < 0 || token->id > TEXT_LARGEST_ID)
         return hds_raise(error, HDS_ERROR_FORMAT, "%s: \"%.60s\": expected an id from 0 to %d",
                          place, token->word, TEXT_LARGEST_ID);

@@ -239,17 +239,7 @@ static hds_status check_text(const char *text, size_t size, hds_error *error)
     if (size > LONGEST_TEXT)
         return hds_raise(error, HDS_ERROR_ARGUMENT, "text: %zu bytes, expected at most %d", size,
                          LONGEST_TEXT);
-    for (size_t at = 0; at < size;) {
-        utf8proc_int32_t c;
-        utf8proc_ssize_t step = utf8proc_iterate((const utf8proc_uint8_t *)text + at,
-                                                 (utf8proc_ssize_t)(size - at), &c);
-        if (step < 1)
-            return hds_raise(error, HDS_ERROR_ARGUMENT,
-                             "text: byte %zu (0x%02x) is not UTF-8; encode the text as UTF-8", at,
-                             (unsigned)(unsigned char)text[at]);
-        at += (size_t)step;
-    }
-    return HDS_OK;
+    return hds_utf8_check("text", text, error);
 }
 
 static hds_status run(output *o, const char *text, hds_error *error)

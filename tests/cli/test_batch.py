@@ -66,7 +66,7 @@ def test_index(run, tmp_path):
 @pytest.mark.parametrize("name, text, message", [
     ("a.txt", b"\n# x\n", "a.txt: no jobs in it"),
     ("a.txt", b"an elf\nan \xff\n", "a.txt:2: is not UTF-8"),
-    ("a.txt", b"an elf\nan \0\n", "a.txt:2: is not UTF-8"),
+    ("a.txt", b"an elf\nan \0\n", "a.txt:2: a NUL"),
     ("a.csv", b"seed\n1\n", 'a.csv:1: no column "prompt"'),
     ("a.csv", b"prompt,prompt\n1,2\n", "a.csv:1: a column is there twice"),
     ("a.csv", b"prompt,teapot\nx,1\n", 'a.csv:2: unknown field "teapot", expected prompt'),

@@ -495,6 +495,13 @@ def test_batches_with_such_texts(name, content, said):
     assert result.returncode == 1 and said in result.stderr, result
 
 
+def test_the_command_with_a_prompt_that_is_not_utf8():
+    for words in (["caf\udce9"], ["a", "--negative-prompt", "caf\udce9"]):
+        ran = subprocess.run([os.environ["HEADSDS_COMMAND"], "generate", *words, "-o", "a.glb"],
+                             capture_output=True, text=True)
+        assert ran.returncode == 1 and "prompt: byte 3 (0xe9) is not UTF-8" in ran.stderr
+
+
 def test_the_command_takes_embeddings(prior):
     write_embedding("safetensors", "a=b.safetensors", rows_of(prior, "beard"))
     command = [os.environ["HEADSDS_COMMAND"], "generate", "a <x> zed", "-o", "head.headsds",

@@ -37,6 +37,8 @@ hds_status hds_raise(hds_error *error, hds_status status, const char *format, ..
 /* Bytes of the well-formed UTF-8 character at `text`, 1 to 4: no overlong form, no surrogate,
  * nothing above U+10FFFF. 0: there is none, or the end. */
 size_t hds_utf8_length(const char *text);
+/* HDS_ERROR_ARGUMENT: `text` is not UTF-8; says so of `name`, and where. */
+hds_status hds_utf8_check(const char *name, const char *text, hds_error *error);
 
 /* ---- hash.c ---- */
 
