@@ -4,6 +4,7 @@
  * its defaults, as are those that only other kinds have. */
 #include "diffusion/diffusion.h"
 
+#include <float.h>
 #include <math.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -356,7 +357,8 @@ static hds_status read_dpm(const reader *r, sampler_config *c)
         status = read_bool(r, "lower_order_final", &lowers);
     if (status == HDS_OK && least && !json_is_number(least))
         status = refuse(r, "lambda_min_clipped", "a number, -Infinity or null");
-    c->lambda_least = least ? json_number_value(least) : -INFINITY;
+    double number = json_number_value(least);
+    c->lambda_least = least && number > -DBL_MAX ? number : -INFINITY; /* -DBL_MAX: io_json_load */
     c->heun = solver == 1;
     c->stochastic = algorithm == 1;
     c->keeps_order = !lowers;

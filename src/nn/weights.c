@@ -293,7 +293,7 @@ static tn *append_rows(weights *w, const weights_entry *e, const tn *t)
 
 static tn *from_file(weights *w, weights_entry *e)
 {
-    bool changed = e->additions || e->more_rows;
+    bool changed = e->steps || e->more_rows;
     tn_type kept = e->dims > 1 && !w->trainable ? w->type : TN_FLOAT32;
     tn_type read = changed ? TN_FLOAT32 : kept;
     const void *values = read_numbers(w, e, read);

@@ -383,25 +383,28 @@ static hds_status add(lora *l, const piece *pieces, size_t count)
     return status;
 }
 
-/* Embeddings that came along. */
-static hds_status leave_out(lora *l, const io_tensors *file)
+/* Textual inversions that came along, as WebUI bundles them:
+ * bundle_emb.TOKEN.string_to_param.* or bundle_emb.TOKEN.emb_params. */
+static hds_status add_bundled(lora *l, const io_tensors *file)
 {
     static const char bundle[] = "bundle_emb.";
-    char last[NAME] = "";
     hds_status status = HDS_OK;
     for (size_t i = 0; i < file->count && status == HDS_OK; i++) {
-        const char *name = file->tensors[i].name;
-        if (!begins_with(name, bundle))
+        const io_tensor *t = &file->tensors[i];
+        if (!begins_with(t->name, bundle))
             continue;
-        const char *rest = name + strlen(bundle);
-        int length = (int)strcspn(rest, ".");
-        if (!strncmp(last, rest, (size_t)length) && !last[length])
-            continue;
-        snprintf(last, sizeof last, "%.*s", length, rest);
-        status = prior_note(l->prior, l->error,
-                            "%s: the textual inversion \"%.100s\" in it was left out; the LoRA was "
-                            "added",
-                            l->path, last);
+        const char *rest = t->name + strlen(bundle), *end = strchr(rest, '.');
+        bool known = end && (!strcmp(end, ".string_to_param.*") || !strcmp(end, ".emb_params"));
+        char *token = hds_format("%.*s", end ? (int)(end - rest) : 0, rest);
+        if (!token)
+            status = hds_raise(l->error, HDS_ERROR_MEMORY, "%s: out of memory", l->path);
+        else if (known)
+            status = prior_embedding_add(l->prior, token, t, l->path, l->error);
+        else
+            status = prior_note(l->prior, l->error,
+                                "%s: %.100s was left out: no vectors of Stable Diffusion 1 or 2",
+                                l->path, t->name);
+        hds_free(token);
         l->used++;
     }
     if (status == HDS_OK && l->twice)
@@ -478,7 +481,7 @@ static hds_status load(lora *l, const io_tensors *file)
                            s->count, l->prior->path, s->text, s->count > SHOWN ? ", ..." : "",
                            s->cure ? s->cure : "take a LoRA that was made for this kind of model");
     if (status == HDS_OK)
-        status = leave_out(l, file);
+        status = add_bundled(l, file);
     if (status == HDS_OK && !l->used)
         status =
             hds_raise(l->error, HDS_ERROR_FORMAT, "%s: holds no tensors, expected a LoRA", l->path);

@@ -377,11 +377,23 @@ def test_settings_that_are_refused(settings, message, unet_pairs):
 
 # ---- what is left out, and what is refused ----
 
-def test_a_bundled_embedding_is_left_out_with_a_warning(unet_pairs, plain_unet):
-    tensors = {**named(UNET_NAMES["kohya"], unet_pairs), "bundle_emb.my-face.string_to_param.*": np.ones((1, 128))}
-    write_safetensors("lora.safetensors", tensors)
-    with pytest.warns(UserWarning, match='the textual inversion "my-face" in it was left out'):
-        prior = headsds.Prior.load(loras=["lora.safetensors"])
+def bundled(unet_pairs, name):
+    write_safetensors("lora.safetensors", {**named(UNET_NAMES["kohya"], unet_pairs),
+                                           f"bundle_emb.my-face.{name}": np.ones((2, 128))})
+    return headsds.Prior.load(loras=["lora.safetensors"])
+
+
+@pytest.mark.parametrize("name", ["string_to_param.*", "emb_params"])
+def test_a_bundled_embedding_is_added_with_its_lora(unet_pairs, plain_unet, name):
+    prior, alone = bundled(unet_pairs, name), headsds.Prior.load()
+    assert (numbers(prior) == plain_unet).all()
+    ids = np.asarray(prior.tokenize(["a my-face b"]))[0]
+    assert ids.max() > np.asarray(alone.tokenize(["a my-face b"])).max()
+
+
+def test_a_bundled_embedding_of_another_kind_is_left_out_with_a_warning(unet_pairs, plain_unet):
+    with pytest.warns(UserWarning, match="bundle_emb.my-face.clip_l was left out"):
+        prior = bundled(unet_pairs, "clip_l")
     assert (numbers(prior) == plain_unet).all() and "my-face" in prior.notes
     assert headsds.Prior.load().notes is None
     with warnings.catch_warnings():
