@@ -35,12 +35,15 @@ _Static_assert((int)HDS_TOKENS == (int)TEXT_TOKENS,
 
 size_t prior_begin(hds_prior *p)
 {
-    pthread_mutex_lock(&p->lock);
+    if (!work_forked()) /* else a thread that stayed behind may hold the lock for ever */
+        pthread_mutex_lock(&p->lock);
     return tn_enter(p->cx);
 }
 
 hds_status prior_end(hds_prior *p, size_t scope, hds_error *error)
 {
+    if (work_forked())
+        return work_usable(error);
     tn_leave(p->cx, scope, NULL);
     hds_status status = tn_check(p->cx, error);
     pthread_mutex_unlock(&p->lock);
