@@ -5,6 +5,7 @@ which a time limit ends where it hangs."""
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -447,3 +448,59 @@ def test_subinterpreter():
         wait_for_step(job())
     """)
     assert said.strip() == "\"a callback's\""
+
+
+# ---- another libtorch ----
+
+@pytest.fixture
+def other_torch(tmp_path):
+    """A package torch with a library that has the name of another libtorch."""
+    package = tmp_path / "site" / "torch"
+    (package / "lib").mkdir(parents=True)
+    (package / "version.py").write_text("__version__ = '9.9.0+cpu'\n")
+    (package / "__init__.py").write_text(
+        "import ctypes, os\nctypes.CDLL(os.path.dirname(__file__) + '/lib/libtorch_cpu.so')\n")
+    mapped = re.findall(r"(/\S+/libz\.so[.\d]*)", pathlib.Path("/proc/self/maps").read_text())
+    shutil.copy(mapped[0], package / "lib" / "libtorch_cpu.so")
+    return package
+
+
+def python(code, site):
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True,
+                          text=True, timeout=LIMIT,
+                          env={**os.environ, "PYTHONPATH": f"{site}:{os.environ['PYTHONPATH']}"})
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_another_torch_before(other_torch):
+    said = python("""
+        import torch, headsds
+        headsds.Head().render(size=16)
+        for _ in range(2):
+            try:
+                headsds.generate("a")
+            except OSError as e:
+                print(e)
+    """, other_torch.parent)
+    assert len(said) == 2 and said[0] == said[1]
+    assert said[0].startswith("this process has libtorch 9.9.0+cpu (") and "-Dtorch_dir=" in said[0]
+
+
+def test_another_torch_after(other_torch):
+    """Packages look whether there is a torch, and that is no import of it."""
+    said = python("""
+        import headsds, importlib, importlib.util, sys
+        prior = headsds.Prior.load()
+        print(importlib.util.find_spec("torch").origin)
+        for name in "torch", "torch", "torch.version":
+            try:
+                importlib.import_module(name)
+            except ImportError as e:
+                print(e)
+        assert "torch" not in sys.modules
+        prior.encode_text(["a"])
+    """, other_torch.parent)
+    assert said[0] == str(other_torch / "__init__.py") and len(said) == 4
+    assert all(line.startswith("headsds has opened the libtorch ") and str(other_torch) in line
+               for line in said[1:])
