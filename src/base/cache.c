@@ -33,10 +33,32 @@ static struct {
 
 /* ---- memory ---- */
 
+static void unlock(void)
+{
+    pthread_mutex_unlock(&cache.lock);
+}
+
+static void just_lock(void)
+{
+    pthread_mutex_lock(&cache.lock);
+}
+
+static void watch_forks(void)
+{
+    (void)pthread_atfork(just_lock, unlock, unlock);
+}
+
+static void lock(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    (void)pthread_once(&once, watch_forks);
+    just_lock();
+}
+
 static bool recall(const char *name, float *values, size_t count)
 {
     bool found = false;
-    pthread_mutex_lock(&cache.lock);
+    lock();
     for (int i = 0; i < ENTRIES && !found; i++) {
         struct entry *e = &cache.entries[i];
         found = e->name && e->count == count && !strcmp(e->name, name);
@@ -45,7 +67,7 @@ static bool recall(const char *name, float *values, size_t count)
             e->used = ++cache.clock;
         }
     }
-    pthread_mutex_unlock(&cache.lock);
+    unlock();
     return found;
 }
 
@@ -54,7 +76,7 @@ static void remember(const char *name, const float *values, size_t count)
     struct entry new = { hds_strdup(name), hds_alloc(count, sizeof *values), count, 0 };
     if (new.name &&new.values) {
         memcpy(new.values, values, count * sizeof *values);
-        pthread_mutex_lock(&cache.lock);
+        lock();
         struct entry *oldest = cache.entries;
         for (int i = 1; i < ENTRIES; i++)
             if (cache.entries[i].used < oldest->used)
@@ -62,7 +84,7 @@ static void remember(const char *name, const float *values, size_t count)
         struct entry old = *oldest;
         *oldest = new;
         oldest->used = ++cache.clock;
-        pthread_mutex_unlock(&cache.lock);
+        unlock();
         new = old;
     }
     hds_free(new.name);
@@ -204,11 +226,11 @@ void cache_put(const char *name, const float *values, size_t count)
 
 void cache_forget(void)
 {
-    pthread_mutex_lock(&cache.lock);
+    lock();
     for (int i = 0; i < ENTRIES; i++) {
         hds_free(cache.entries[i].name);
         hds_free(cache.entries[i].values);
         cache.entries[i] = (struct entry){ 0 };
     }
-    pthread_mutex_unlock(&cache.lock);
+    unlock();
 }

@@ -93,9 +93,14 @@ void cli_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Prints and releases; NULL: out of memory. -> `code`, or CLI_FAILED. */
 int cli_print_json(json_t *json, int code);
 
-/* From now on the first SIGINT or SIGTERM is only noted, and the second one kills. */
+/* From now on the first SIGINT or SIGTERM is only noted, and ends what a network does for this
+ * thread; the second one kills. */
 void cli_catch_interrupts(void);
 bool cli_interrupted(void);
+/* HDS_ERROR_CANCELLED when there was one. */
+HDS_NODISCARD hds_status cli_go_on(hds_error *error);
+/* Says that it ended the command after `written` of `count` files; -> the code. */
+int cli_stopped(size_t written, size_t count);
 
 /* ---- progress.c ---- */
 typedef struct cli_progress {

@@ -72,16 +72,24 @@ static int convert(const cli_args *args)
     if (code != CLI_DONE)
         return code;
     hds_status status = HDS_OK;
+    size_t written = 0;
+    cli_catch_interrupts();
     for (size_t i = 1; i < args->word_count && status == HDS_OK; i++)
         status = cli_check_writable(args->words[i], &error);
     if (status == HDS_OK)
         status = load(args, &model, &head, &error);
-    for (size_t i = 1; i < args->word_count && status == HDS_OK; i++)
-        status = io_ends_with(args->words[i], ".npz")
-                     ? hds_head_model_save(model, args->words[i], &error)
-                     : hds_head_save(head, args->words[i], &error);
+    for (size_t i = 1; i < args->word_count && status == HDS_OK; i++) {
+        status = cli_go_on(&error);
+        if (status == HDS_OK)
+            status = io_ends_with(args->words[i], ".npz")
+                         ? hds_head_model_save(model, args->words[i], &error)
+                         : hds_head_save(head, args->words[i], &error);
+        written += status == HDS_OK;
+    }
     hds_head_unref(head);
     hds_head_model_unref(model);
+    if (status == HDS_ERROR_CANCELLED)
+        return cli_stopped(written, args->word_count - 1);
     if (status != HDS_OK)
         return cli_complain(CLI_FAILED, &error);
     for (size_t i = 1; i < args->word_count; i++)

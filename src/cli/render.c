@@ -149,11 +149,17 @@ static int render(const cli_args *args)
     hds_head *head = NULL;
     json_t *files = json_array();
     int code = read_params(&p, args, &error);
+    cli_catch_interrupts();
     hds_status status = code == CLI_DONE ? load(args, &head, &error) : HDS_OK;
-    for (size_t i = 0; code == CLI_DONE && status == HDS_OK && i < p.params.camera_count; i++)
-        status = draw(&p, head, i, files, &error);
+    for (size_t i = 0; code == CLI_DONE && status == HDS_OK && i < p.params.camera_count; i++) {
+        status = cli_go_on(&error);
+        if (status == HDS_OK)
+            status = draw(&p, head, i, files, &error);
+    }
     hds_head_unref(head);
-    if (status != HDS_OK)
+    if (status == HDS_ERROR_CANCELLED)
+        code = cli_stopped(json_array_size(files), p.params.camera_count);
+    else if (status != HDS_OK)
         code = cli_complain(CLI_FAILED, &error);
     if (code == CLI_DONE && cli_has(args, "json"))
         return cli_print_json(json_pack("{s:o}", "outputs", files), CLI_DONE);

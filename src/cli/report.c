@@ -2,6 +2,8 @@
 /* What the command says, and what it hears: lines on stderr, JSON on stdout, interrupts. */
 #include "cli_priv.h"
 
+#include "base/base.h"
+
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -54,6 +56,12 @@ static void note_interrupt(int signal_number)
     interrupted = 1;
 }
 
+static bool is_interrupted(void *context)
+{
+    (void)context;
+    return interrupted;
+}
+
 void cli_catch_interrupts(void)
 {
     struct sigaction action = { .sa_handler = note_interrupt,
@@ -61,9 +69,22 @@ void cli_catch_interrupts(void)
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    static work_watch watch = { .stop = is_interrupted };
+    work_watch_begin(&watch);
 }
 
 bool cli_interrupted(void)
 {
     return interrupted;
+}
+
+hds_status cli_go_on(hds_error *error)
+{
+    return interrupted ? hds_raise(error, HDS_ERROR_CANCELLED, "interrupted") : HDS_OK;
+}
+
+int cli_stopped(size_t written, size_t count)
+{
+    fprintf(stderr, "headsds: error: interrupted; %zu of %zu files are written\n", written, count);
+    return CLI_INTERRUPTED;
 }

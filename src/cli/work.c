@@ -251,9 +251,9 @@ hds_status cli_run_job(const hds_generate_params *params, cli_progress *progress
     hds_job_progress now;
     *head = NULL;
     *seconds = 0;
-    if (cli_interrupted())
-        return hds_raise(error, HDS_ERROR_CANCELLED, "interrupted");
-    hds_status status = hds_job_create(&job, params, error);
+    hds_status status = cli_go_on(error);
+    if (status == HDS_OK)
+        status = hds_job_create(&job, params, error);
     if (status == HDS_OK)
         status = hds_job_start(job, error);
     while (status == HDS_OK && !*head) {

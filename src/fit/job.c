@@ -27,9 +27,14 @@ struct hds_job {
     fit_gallery gallery;
     fit_seen seen;
 
+    work_run ending; /* of the process */
+
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t ended;
+    unsigned generation; /* of the process that has its thread */
     bool started, cancel;
+    bool joins; /* its thread, which is of this process */
+    bool left;  /* its thread still ran in another one, which this was forked from */
     hds_job_progress progress;
     struct timespec began;
     hds_head *preview;
@@ -125,6 +130,45 @@ static hds_status copy_params(hds_job *job, const hds_generate_params *p, hds_er
     return status;
 }
 
+static void init_locks(hds_job *job)
+{
+    pthread_mutex_init(&job->lock, NULL);
+    pthread_condattr_t clock;
+    pthread_condattr_init(&clock);
+    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+    pthread_cond_init(&job->ended, &clock);
+    pthread_condattr_destroy(&clock);
+    job->generation = work_generation();
+}
+
+static bool has_ended(const hds_job *job)
+{
+    return job->progress.state >= HDS_JOB_DONE;
+}
+
+/* In the child of a fork the lock may be held by a thread that stayed behind, as the job's did. */
+static void lock(hds_job *job)
+{
+    if (job->generation != work_generation()) {
+        init_locks(job);
+        job->joins = false;
+        job->left = job->left || (job->started && !has_ended(job));
+        if (job->left)
+            job->progress.state = HDS_JOB_FAILED;
+    }
+    pthread_mutex_lock(&job->lock);
+}
+
+static void unlock(hds_job *job)
+{
+    pthread_mutex_unlock(&job->lock);
+}
+
+static void cancel_for_end(void *context)
+{
+    hds_job_cancel(context);
+}
+
 hds_status hds_job_create(hds_job **out, const hds_generate_params *params, hds_error *error)
 {
     *out = NULL;
@@ -141,12 +185,8 @@ hds_status hds_job_create(hds_job **out, const hds_generate_params *params, hds_
     hds_job *job = hds_alloc(1, sizeof *job);
     if (!job)
         return hds_raise(error, HDS_ERROR_MEMORY, "out of memory for a job");
-    pthread_mutex_init(&job->lock, NULL);
-    pthread_condattr_t clock;
-    pthread_condattr_init(&clock);
-    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
-    pthread_cond_init(&job->ended, &clock);
-    pthread_condattr_destroy(&clock);
+    init_locks(job);
+    job->ending = (work_run){ cancel_for_end, job, NULL };
     job->progress.seconds_left = -1;
     *out = job;
     status = copy_params(job, params, error);
@@ -159,10 +199,20 @@ hds_status hds_job_create(hds_job **out, const hds_generate_params *params, hds_
 
 static bool cancelled(hds_job *job)
 {
-    pthread_mutex_lock(&job->lock);
+    lock(job);
     bool cancel = job->cancel;
-    pthread_mutex_unlock(&job->lock);
+    unlock(job);
     return cancel;
+}
+
+/* Amid a step only where no checkpoint would lose it. */
+static bool cancelled_amid_step(void *context)
+{
+    hds_job *job = context;
+    lock(job);
+    bool stop = job->cancel && (!job->checkpoint || job->progress.state == HDS_JOB_LOADING);
+    unlock(job);
+    return stop;
 }
 
 /* A file that cannot be written is an error now, not after the first steps. */
@@ -179,7 +229,9 @@ static hds_status try_to_write(const char *path, hds_error *error)
 static hds_status load(hds_job *job, hds_error *error)
 {
     hds_generate_params *p = &job->params;
-    hds_status status = p->checkpoint ? try_to_write(p->checkpoint, error) : HDS_OK;
+    hds_status status = work_usable(error);
+    if (status == HDS_OK && p->checkpoint)
+        status = try_to_write(p->checkpoint, error);
     if (status == HDS_OK && p->report)
         status = try_to_write(p->report, error);
     if (!p->model && p->start)
@@ -223,11 +275,11 @@ static hds_status publish(hds_job *job, hds_error *error)
     hds_status status = fit_run_head(&job->run, &head, error);
     if (status != HDS_OK)
         return status;
-    pthread_mutex_lock(&job->lock);
+    lock(job);
     old = job->preview;
     job->preview = head;
     publish_place(job);
-    pthread_mutex_unlock(&job->lock);
+    unlock(job);
     hds_head_unref(old);
     fit_gallery_keep(&job->gallery, &job->run, head, &job->seen);
     return HDS_OK;
@@ -251,9 +303,9 @@ static hds_status take_step(hds_job *job, bool *done, hds_error *error)
     if (status == HDS_OK && !preparing)
         status = publish(job, error);
     fit_clock_add(&job->clock, stage, preparing, seconds_since(&before));
-    pthread_mutex_lock(&job->lock);
+    lock(job);
     publish_place(job);
-    pthread_mutex_unlock(&job->lock);
+    unlock(job);
     return status;
 }
 
@@ -282,11 +334,13 @@ static void *job_thread(void *argument)
 {
     hds_job *job = argument;
     hds_error error = { 0 };
+    work_watch watch = { cancelled_amid_step, job, NULL };
+    work_watch_begin(&watch);
     hds_status status = run_steps(job, &error);
     fit_run_finish(&job->run);
     fit_gallery_finish(&job->gallery);
     fit_seen_finish(&job->seen);
-    pthread_mutex_lock(&job->lock);
+    lock(job);
     job->error = error;
     job->progress.state = status == HDS_OK                ? HDS_JOB_DONE
                           : status == HDS_ERROR_CANCELLED ? HDS_JOB_CANCELLED
@@ -294,53 +348,56 @@ static void *job_thread(void *argument)
     job->progress.seconds_left = status == HDS_OK ? 0 : -1;
     job->progress.seconds = seconds_since(&job->began);
     pthread_cond_broadcast(&job->ended);
-    pthread_mutex_unlock(&job->lock);
+    unlock(job);
+    work_watch_end(&watch);
+    work_run_end(&job->ending);
     return NULL;
 }
 
 hds_status hds_job_start(hds_job *job, hds_error *error)
 {
-    hds_status status = HDS_OK;
-    pthread_mutex_lock(&job->lock);
-    if (job->started)
-        status = hds_raise(error, HDS_ERROR_ARGUMENT, "the job was started already");
-    else if (pthread_create(&job->thread, NULL, job_thread, job))
-        status = hds_raise(error, HDS_ERROR_OS, "no thread could be started for the job");
-    if (status == HDS_OK) {
-        job->started = true;
+    lock(job);
+    bool again = job->started;
+    if (!again) {
+        job->started = job->joins = true;
         job->progress.state = HDS_JOB_LOADING;
         clock_gettime(CLOCK_MONOTONIC, &job->began);
     }
-    pthread_mutex_unlock(&job->lock);
-    return status;
-}
-
-static bool has_ended(const hds_job *job)
-{
-    return job->progress.state >= HDS_JOB_DONE;
+    unlock(job);
+    if (again)
+        return hds_raise(error, HDS_ERROR_ARGUMENT, "the job was started already");
+    work_run_begin(&job->ending);
+    if (pthread_create(&job->thread, NULL, job_thread, job) == 0)
+        return HDS_OK;
+    work_run_end(&job->ending);
+    lock(job);
+    job->started = job->joins = false;
+    job->progress.state = HDS_JOB_NEW;
+    unlock(job);
+    return hds_raise(error, HDS_ERROR_OS, "no thread could be started for the job");
 }
 
 void hds_job_get_progress(hds_job *job, hds_job_progress *progress)
 {
-    pthread_mutex_lock(&job->lock);
+    lock(job);
     *progress = job->progress;
     if (job->started && !has_ended(job))
         progress->seconds = seconds_since(&job->began);
-    pthread_mutex_unlock(&job->lock);
+    unlock(job);
 }
 
 void hds_job_cancel(hds_job *job)
 {
-    pthread_mutex_lock(&job->lock);
+    lock(job);
     job->cancel = true;
-    pthread_mutex_unlock(&job->lock);
+    unlock(job);
 }
 
 hds_head *hds_job_preview(hds_job *job)
 {
-    pthread_mutex_lock(&job->lock);
+    lock(job);
     hds_head *head = job->preview ? hds_head_ref(job->preview) : NULL;
-    pthread_mutex_unlock(&job->lock);
+    unlock(job);
     return head;
 }
 
@@ -356,7 +413,7 @@ hds_status hds_job_wait(hds_job *job, double seconds, hds_head **head, hds_error
         until.tv_nsec -= 1000000000;
         until.tv_sec++;
     }
-    pthread_mutex_lock(&job->lock);
+    lock(job);
     int expired = 0;
     while (job->started && !has_ended(job) && !expired)
         expired = seconds < 0 ? pthread_cond_wait(&job->ended, &job->lock)
@@ -364,11 +421,15 @@ hds_status hds_job_wait(hds_job *job, double seconds, hds_head **head, hds_error
     hds_status status = HDS_OK;
     if (!job->started)
         status = hds_raise(error, HDS_ERROR_ARGUMENT, "the job was not started");
+    else if (job->left)
+        status = hds_raise(error, HDS_ERROR_INTERNAL,
+                           "the job runs in the process that this one was forked from: wait for it "
+                           "there");
     else if (job->progress.state == HDS_JOB_DONE)
         *head = hds_head_ref(job->preview);
     else if (has_ended(job))
         status = hds_raise(error, job->error.status, "%s", job->error.message);
-    pthread_mutex_unlock(&job->lock);
+    unlock(job);
     return status;
 }
 
@@ -378,10 +439,9 @@ void hds_job_destroy(hds_job **doomed)
     *doomed = NULL;
     if (!job)
         return;
-    if (job->started) {
-        hds_job_cancel(job);
+    hds_job_cancel(job);
+    if (job->joins)
         pthread_join(job->thread, NULL);
-    }
     hds_head_unref(job->preview);
     hds_head_model_unref(job->params.model);
     hds_prior_unref(job->params.prior);

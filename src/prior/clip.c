@@ -131,7 +131,7 @@ void hds_clip_destroy(hds_clip **clip)
 {
     hds_clip *c = *clip;
     *clip = NULL;
-    if (!c)
+    if (!c || work_forked()) /* then threads that stayed behind hold locks of what it is made of */
         return;
     weights_destroy(&c->weights);
     tn_context_destroy(&c->cx);
@@ -157,12 +157,15 @@ void hds_clip_get_info(const hds_clip *c, hds_clip_info *info)
 /* Takes the lock and opens a scope; frees the scope, reports what failed, gives the lock back. */
 static size_t begin(hds_clip *c)
 {
-    pthread_mutex_lock(&c->lock);
+    if (!work_forked()) /* else a thread that stayed behind may hold the lock for ever */
+        pthread_mutex_lock(&c->lock);
     return tn_enter(c->cx);
 }
 
 static hds_status end(hds_clip *c, size_t scope, hds_error *error)
 {
+    if (work_forked())
+        return work_usable(error);
     tn_leave(c->cx, scope, NULL);
     hds_status status = tn_check(c->cx, error);
     pthread_mutex_unlock(&c->lock);

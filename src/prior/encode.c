@@ -85,10 +85,12 @@ void prior_encoding_destroy(prior_encoding **encoding)
     *encoding = NULL;
     if (!e)
         return;
-    pthread_mutex_lock(&e->prior->lock);
-    tn_release(e->prior->cx, &e->latents);
-    tn_release(e->prior->cx, &e->images);
-    pthread_mutex_unlock(&e->prior->lock);
+    if (!work_forked()) {
+        pthread_mutex_lock(&e->prior->lock);
+        tn_release(e->prior->cx, &e->latents);
+        tn_release(e->prior->cx, &e->images);
+        pthread_mutex_unlock(&e->prior->lock);
+    }
     hds_prior_unref(e->prior);
     hds_free(e);
 }

@@ -126,12 +126,15 @@ hds_status hds_prior_encode_texts(hds_prior *p, const char *const *texts, size_t
 
 size_t prior_begin(hds_prior *p)
 {
-    pthread_mutex_lock(&p->lock);
+    if (!work_forked()) /* else a thread that stayed behind may hold the lock for ever */
+        pthread_mutex_lock(&p->lock);
     return tn_enter(p->cx);
 }
 
 hds_status prior_end(hds_prior *p, size_t scope, hds_error *error)
 {
+    if (work_forked())
+        return work_usable(error);
     tn_leave(p->cx, scope, NULL);
     hds_status status = tn_check(p->cx, error);
     pthread_mutex_unlock(&p->lock);

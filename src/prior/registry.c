@@ -12,6 +12,27 @@ static pthread_mutex_t loading = PTHREAD_MUTEX_INITIALIZER; /* one at a time */
 static pthread_mutex_t guard = PTHREAD_MUTEX_INITIALIZER;   /* of the list and all references */
 static hds_prior *first;
 
+static void before_fork(void)
+{
+    pthread_mutex_lock(&guard);
+}
+
+static void after_fork(void)
+{
+    pthread_mutex_unlock(&guard);
+}
+
+static void after_fork_in_child(void)
+{
+    pthread_mutex_init(&loading, NULL);
+    after_fork();
+}
+
+static void watch_forks(void)
+{
+    (void)pthread_atfork(before_fork, after_fork, after_fork_in_child);
+}
+
 /* Appends "path stamp" to *key, or makes it NULL: out of memory. One that is not there has the
  * stamp 0 and will not load. */
 static void append(char **key, const char *path, float scale)
@@ -75,11 +96,15 @@ static hds_prior *find(const char *key)
 
 hds_status hds_prior_load(hds_prior **prior, const hds_prior_params *params, hds_error *error)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     *prior = NULL;
+    hds_status status = work_usable(error);
+    if (status != HDS_OK)
+        return status;
     char *key = key_of(params);
     if (!key)
         return hds_raise(error, HDS_ERROR_MEMORY, "prior: out of memory");
-    hds_status status = HDS_OK;
+    (void)pthread_once(&once, watch_forks);
     pthread_mutex_lock(&loading);
     *prior = find(key);
     if (!*prior)
@@ -117,6 +142,7 @@ void hds_prior_unref(hds_prior *p)
             break;
         }
     pthread_mutex_unlock(&guard);
-    if (last)
+    if (last &&
+        !work_forked()) /* else threads that stayed behind hold locks of what it is made of */
         prior_close(p);
 }

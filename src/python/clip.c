@@ -62,9 +62,9 @@ static PyObject *clip_load(PyObject *type, PyObject *arguments, PyObject *keywor
     hds_clip *clip = NULL;
     hds_error error = { .status = HDS_OK };
     hds_status status;
-    Py_BEGIN_ALLOW_THREADS
+    PYTHON_BEGIN_WORK
     status = hds_clip_load(&clip, &params, &error);
-    Py_END_ALLOW_THREADS
+    PYTHON_END_WORK
     Py_DECREF(path);
     if (status != HDS_OK)
         return python_raise(state, status, &error);
@@ -94,10 +94,10 @@ static PyObject *clip_embed_images(PyObject *self, PyObject *object)
     if (view) {
         hds_error error = { .status = HDS_OK };
         hds_status status;
-        Py_BEGIN_ALLOW_THREADS
+        PYTHON_BEGIN_WORK
         status = hds_clip_embed_images(clip_of(self), images.data, images.shape[0], images.shape[1],
                                        images.shape[2], embeddings, &error);
-        Py_END_ALLOW_THREADS
+        PYTHON_END_WORK
         view = python_finish(self, view, status, &error);
     }
     python_input_finish(&images);
@@ -138,9 +138,9 @@ static PyObject *clip_embed_texts(PyObject *self, PyObject *object)
     if (view) {
         hds_error error = { .status = HDS_OK };
         hds_status status;
-        Py_BEGIN_ALLOW_THREADS
+        PYTHON_BEGIN_WORK
         status = hds_clip_embed_texts(clip_of(self), texts, count, embeddings, &error);
-        Py_END_ALLOW_THREADS
+        PYTHON_END_WORK
         view = warn(self, texts, count, python_finish(self, view, status, &error));
     }
     PyMem_Free(texts);
@@ -200,10 +200,10 @@ static PyObject *clip_similarity(PyObject *self, PyObject *arguments, PyObject *
         const size_t *s = c.images.shape;
         hds_error error = { .status = HDS_OK };
         hds_status status;
-        Py_BEGIN_ALLOW_THREADS
+        PYTHON_BEGIN_WORK
         status = hds_clip_similarity(clip_of(self), c.images.data, s[0], s[1], s[2], c.texts,
                                      c.text_count, similarity, &error);
-        Py_END_ALLOW_THREADS
+        PYTHON_END_WORK
         view = warn(self, c.texts, c.text_count, python_finish(self, view, status, &error));
     }
     comparison_finish(&c);
@@ -232,11 +232,11 @@ static PyObject *clip_similarity_gradient(PyObject *self, PyObject *arguments, P
         const size_t *s = c.images.shape;
         hds_error error = { .status = HDS_OK };
         hds_status status;
-        Py_BEGIN_ALLOW_THREADS
+        PYTHON_BEGIN_WORK
         status =
             hds_clip_similarity_gradient(clip_of(self), c.images.data, s[0], s[1], s[2], c.texts,
                                          c.text_count, c.upstream.data, dimages, &error);
-        Py_END_ALLOW_THREADS
+        PYTHON_END_WORK
         view = warn(self, c.texts, c.text_count, python_finish(self, view, status, &error));
     }
     comparison_finish(&c);

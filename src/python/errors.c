@@ -4,6 +4,8 @@
 
 PyObject *python_raise(const python_state *state, hds_status status, const hds_error *error)
 {
+    if (PyErr_Occurred()) /* an interrupt's, or a callback's, that ended the work */
+        return NULL;
     PyObject *type = state->error;
     switch (status) {
     case HDS_ERROR_ARGUMENT:

@@ -172,7 +172,7 @@ static bool add_type(PyObject *module, PyType_Spec *spec, const char *name, PyTy
 static int module_exec(PyObject *module)
 {
     python_state *state = PyModule_GetState(module);
-    bool made = python_add_guard() && python_add_errors(module, state) &&
+    bool made = python_add_guard() && python_add_end() && python_add_errors(module, state) &&
                 python_add_records(module, state) &&
                 add_type(module, &python_array_spec, NULL, &state->array) &&
                 add_type(module, &python_head_model_spec, "HeadModel", &state->head_model) &&

@@ -120,9 +120,9 @@ PyObject *python_predict_noise(PyObject *self, PyObject *arguments, PyObject *ke
         hds_error error = { .status = HDS_OK };
         hds_status status;
         const hds_predict_params params = params_of(&in);
-        Py_BEGIN_ALLOW_THREADS
+        PYTHON_BEGIN_WORK
         status = hds_prior_predict_noise(in.prior, &params, noise, &error);
-        Py_END_ALLOW_THREADS
+        PYTHON_END_WORK
         if (status != HDS_OK) {
             Py_DECREF(view);
             view = python_raise(state, status, &error);
@@ -218,9 +218,9 @@ PyObject *python_attention_maps(PyObject *self, PyObject *arguments, PyObject *k
         hds_attention *attention = NULL;
         hds_error error = { .status = HDS_OK };
         hds_status status;
-        Py_BEGIN_ALLOW_THREADS
+        PYTHON_BEGIN_WORK
         status = hds_prior_attention(in.prior, &params, &attention, &error);
-        Py_END_ALLOW_THREADS
+        PYTHON_END_WORK
         result = status == HDS_OK ? result_of(state, &in, attention)
                                   : python_raise(state, status, &error);
         hds_attention_destroy(&attention);

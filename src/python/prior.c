@@ -143,9 +143,9 @@ static PyObject *encode(PyObject *self, const int64_t *ids, size_t count)
         return NULL;
     hds_error error = { .status = HDS_OK };
     hds_status status;
-    Py_BEGIN_ALLOW_THREADS
+    PYTHON_BEGIN_WORK
     status = hds_prior_encode_tokens(((prior_object *)self)->prior, ids, count, states, &error);
-    Py_END_ALLOW_THREADS
+    PYTHON_END_WORK
     return python_finish(self, view, status, &error);
 }
 
@@ -188,10 +188,10 @@ static PyObject *prior_encode_image(PyObject *self, PyObject *object)
         goto done;
     hds_error error = { .status = HDS_OK };
     hds_status status;
-    Py_BEGIN_ALLOW_THREADS
+    PYTHON_BEGIN_WORK
     status = hds_prior_encode_image(((prior_object *)self)->prior, image.data, s[0], s[1], s[2],
                                     latents, &error);
-    Py_END_ALLOW_THREADS
+    PYTHON_END_WORK
     view = python_finish(self, view, status, &error);
 done:
     python_input_finish(&image);
@@ -214,11 +214,11 @@ static PyObject *prior_decode_latents(PyObject *self, PyObject *object)
     if (view) {
         hds_error error = { .status = HDS_OK };
         hds_status status;
-        Py_BEGIN_ALLOW_THREADS
+        PYTHON_BEGIN_WORK
         status =
             hds_prior_decode_latents(((prior_object *)self)->prior, latents.data, latents.shape[0],
                                      latents.shape[2], latents.shape[3], images, &error);
-        Py_END_ALLOW_THREADS
+        PYTHON_END_WORK
         view = python_finish(self, view, status, &error);
     }
     python_input_finish(&latents);

@@ -168,9 +168,9 @@ PyObject *python_prior_load(PyObject *type, PyObject *arguments, PyObject *keywo
     hds_error error = { .status = HDS_OK };
     hds_status status = HDS_OK;
     if (good) {
-        Py_BEGIN_ALLOW_THREADS
+        PYTHON_BEGIN_WORK
         status = hds_prior_load(&prior, params, &error);
-        Py_END_ALLOW_THREADS
+        PYTHON_END_WORK
     }
     for (size_t i = 0; i < l.held_count; i++)
         Py_DECREF(l.held[i]);

@@ -10,6 +10,7 @@
 #define Py_LIMITED_API 0x030B0000
 #include <Python.h>
 
+#include "base/base.h"
 #include "headsds/headsds.h"
 
 #include <stdbool.h>
@@ -33,6 +34,28 @@ bool python_add_guard(void); /* guard.c: `import torch` beside another libtorch 
 PyObject *python_raise(const python_state *state, hds_status status, const hds_error *error);
 /* The result of a call that filled `view`, which it takes: it, or an exception. */
 PyObject *python_finish(PyObject *self, PyObject *view, hds_status status, const hds_error *error);
+
+/* ---- call.c: the networks at work without the GIL ---- */
+
+/* Between PYTHON_BEGIN_WORK and PYTHON_END_WORK an interrupt ends the work within one operation:
+ * the status is HDS_ERROR_CANCELLED then, and python_raise leaves the exception of the interrupt.
+ */
+typedef struct python_call {
+    PyThreadState *thread;
+    work_watch watch;
+    bool raised; /* an exception is set */
+    double next; /* when to look again */
+} python_call;
+#define PYTHON_BEGIN_WORK                                                                          \
+    {                                                                                              \
+        python_call call_;                                                                         \
+        python_call_begin(&call_);
+#define PYTHON_END_WORK                                                                            \
+    python_call_end(&call_);                                                                       \
+    }
+void python_call_begin(python_call *c);
+void python_call_end(python_call *c);
+bool python_add_end(void); /* what is at work when the interpreter ends, ends before it */
 
 /* ---- array.c: out ---- */
 

@@ -30,7 +30,7 @@ typedef struct watch {
     const python_state *state;
     PyObject *on_progress; /* borrowed, or NULL */
     size_t h, w;           /* of the latents */
-    bool raised;
+    python_call *call;
 } watch;
 
 /* With the GIL. */
@@ -54,10 +54,10 @@ static bool report(const watch *w, int step, int steps, const float *latents)
 static bool on_step(void *context, int step, int steps, const float *latents)
 {
     watch *w = context;
-    PyGILState_STATE held = PyGILState_Ensure();
-    w->raised = !report(w, step, steps, latents);
-    PyGILState_Release(held);
-    return !w->raised;
+    PyEval_RestoreThread(w->call->thread);
+    bool raised = !report(w, step, steps, latents);
+    w->call->thread = PyEval_SaveThread();
+    return !raised;
 }
 
 /* None, or a size. */
@@ -101,13 +101,14 @@ static PyObject *run(const python_state *state, hds_prior *prior, hds_sample_par
     hds_status status;
     params->progress = on_step;
     params->context = w;
-    Py_BEGIN_ALLOW_THREADS
+    PYTHON_BEGIN_WORK
+    w->call = &call_;
     status = hds_prior_sample(prior, params, pixels, &error);
-    Py_END_ALLOW_THREADS
+    PYTHON_END_WORK
     if (status == HDS_OK)
         return view;
     Py_DECREF(view);
-    return w->raised ? NULL : python_raise(state, status, &error);
+    return python_raise(state, status, &error);
 }
 
 PyObject *python_sample(PyObject *self, PyObject *arguments, PyObject *keywords)
@@ -125,17 +126,17 @@ PyObject *python_sample(PyObject *self, PyObject *arguments, PyObject *keywords)
     PyObject *image = Py_None, *noise = Py_None, *height = Py_None, *width = Py_None;
     PyObject *on_progress = Py_None, *view = NULL;
     python_controls controls = PYTHON_CONTROLS;
-    unsigned long long seed = 0;
+    PyObject *seed = NULL;
     python_text prompt = { .name = "prompt" }, negative = { .name = "negative_prompt" };
     python_text scheduler = { .name = "scheduler", .optional = true };
     hds_prior *prior;
     if (!PyArg_ParseTupleAndKeywords(
-            arguments, keywords, "O&|$O&O&ifKOffOOOOfOfO:sample", names, python_text_convert,
+            arguments, keywords, "O&|$O&O&ifOOffOOOOfOfO:sample", names, python_text_convert,
             &prompt, python_text_convert, &negative, python_text_convert, &scheduler, &params.steps,
             &params.guidance_scale, &seed, &image, &params.strength, &params.image_guidance_scale,
             &noise, &height, &width, &controls.depth, &controls.depth_scale, &controls.texture,
             &controls.texture_scale, &on_progress) ||
-        !python_prior_get(state, self, "self", &prior) ||
+        !python_prior_get(state, self, "self", &prior) || !python_seed_get(seed, &params.seed) ||
         !get_size(height, "height", &params.height) || !get_size(width, "width", &params.width))
         return NULL;
     if (on_progress != Py_None && !PyCallable_Check(on_progress))
@@ -148,7 +149,6 @@ PyObject *python_sample(PyObject *self, PyObject *arguments, PyObject *keywords)
     params.prompt = prompt.utf8;
     params.negative_prompt = negative.utf8;
     params.scheduler = scheduler.utf8;
-    params.seed = seed;
     python_input picture = { .held = false }, start = { .held = false };
     bool good = get_array(&picture, image, "image", 'p', "(H, W, 3)", NULL);
     if (good && picture.data) {

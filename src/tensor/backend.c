@@ -240,19 +240,29 @@ static bool threads_spin(void)
     return !getenv("OMP_WAIT_POLICY") && !getenv("GOMP_SPINCOUNT");
 }
 
+static const tn_backend *load_backend(hds_error *error)
+{
+    if (work_load_begin(error) != HDS_OK)
+        return NULL;
+    const tn_backend *b = open_first(error);
+    if (b && threads_spin())
+        b->threads_spin();
+    work_load_end(b);
+    return b;
+}
+
 static const tn_backend *backend_open(hds_error *error)
 {
     const tn_backend *b = atomic_load(&opened);
+    if (work_usable(error) != HDS_OK)
+        return NULL;
     if (b)
         return b;
     pthread_mutex_lock(&opening);
     hds_error first = { 0 };
     b = atomic_load(&opened);
-    if (!b) {
-        b = open_first(&first);
-        if (b && threads_spin())
-            b->threads_spin();
-    }
+    if (!b)
+        b = load_backend(&first);
     atomic_store(&opened, b);
     pthread_mutex_unlock(&opening);
     if (!b)
@@ -269,7 +279,11 @@ hds_status tn_context_create(tn_context **cx, int threads, hds_error *error)
     *cx = NULL;
     if (!b)
         return hds_raise(error, own.status, "%s", own.message);
-    return b->context_create(cx, threads > 0 ? threads : threads_count(), error);
+    if (!work_enter())
+        return work_usable(error);
+    hds_status status = b->context_create(cx, threads > 0 ? threads : threads_count(), error);
+    work_leave();
+    return status;
 }
 
 const char *tn_library(void)
@@ -277,15 +291,38 @@ const char *tn_library(void)
     return atomic_load(&opened) ? library_in_use : NULL;
 }
 
-static inline const tn_backend *table_of(const tn_context *cx)
+/* A call of libtorch. Where it is not open any more, or the thread is to stop, the context fails:
+ * the call then does nothing. */
+typedef struct call {
+    const tn_backend *table;
+    bool inside;
+} call;
+
+/* asks: whether its thread is to stop. */
+static call call_begin(const tn_context *cx, bool asks)
 {
-    return ((const tn_head *)cx)->backend;
+    bool stop = asks && work_stopped();
+    call c = { ((const tn_head *)cx)->backend, work_enter() };
+    hds_error error = { .status = HDS_ERROR_CANCELLED, .message = "cancelled" };
+    if ((!c.inside && work_usable(&error) != HDS_OK) || stop)
+        c.table->fail((tn_context *)(uintptr_t)cx, error.status, error.message);
+    return c;
 }
 
+static void call_end(call c)
+{
+    if (c.inside)
+        work_leave();
+}
+
+/* What is in a context that is not open any more stays where it is. */
 void tn_context_destroy(tn_context **cx)
 {
-    if (*cx)
-        table_of(*cx)->context_destroy(cx);
+    if (*cx && work_enter()) {
+        ((const tn_head *)*cx)->backend->context_destroy(cx);
+        work_leave();
+    }
+    *cx = NULL;
 }
 
 void tn_fail(tn_context *cx, hds_status status, const char *format, ...)
@@ -295,23 +332,35 @@ void tn_fail(tn_context *cx, hds_status status, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(what, sizeof what, format, arguments);
     va_end(arguments);
-    table_of(cx)->fail(cx, status, what);
+    ((const tn_head *)cx)->backend->fail(cx, status, what);
 }
 
 bool tn_has_cuda(void)
 {
     const tn_backend *b = backend_open(NULL);
-    return b && b->has_cuda();
+    if (!b || !work_enter())
+        return false;
+    bool has = b->has_cuda();
+    work_leave();
+    return has;
 }
+
+/* What makes a tensor is part of a calculation that somebody checks, and asks. */
+#define MAKES_TENSOR(type) _Generic((type)0, tn * : true, default : false)
 
 #define FORWARD_VALUE(type, name, parameters, arguments)                                           \
     type tn_##name parameters                                                                      \
     {                                                                                              \
-        return table_of(cx)->name arguments;                                                       \
+        call c = call_begin(cx, MAKES_TENSOR(type));                                               \
+        type value = c.table->name arguments;                                                      \
+        call_end(c);                                                                               \
+        return value;                                                                              \
     }
 #define FORWARD_WAY(name, parameters, arguments)                                                   \
     void tn_##name parameters                                                                      \
     {                                                                                              \
-        table_of(cx)->name arguments;                                                              \
+        call c = call_begin(cx, false);                                                            \
+        c.table->name arguments;                                                                   \
+        call_end(c);                                                                               \
     }
 TN_OPERATIONS(FORWARD_VALUE, FORWARD_WAY)

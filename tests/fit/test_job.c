@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Jobs on their threads: progress, cancel, destruction, two at once, and processes that are killed.
- * `test_job child PRIOR HEAD CHECKPOINT` is the process that the last test kills, twenty times. */
+ * `test_job child PRIOR HEAD CHECKPOINT STEPS` is a process that is killed. */
 #include "toy.h"
+
+#include "headsds/asset.h"
 
 #include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
 
-enum { STEPS = 8, KILLED_STEPS = 40, KILLS = 20, PREPARED = 36, FOR_EVER = 100000 };
+enum { STEPS = 8, KILLED_STEPS = 200, LONGEST = 40, PREPARED = 36, FOR_EVER = 100000 };
+enum { RUN_KILLS = 30, SAVE_KILLS = 70, SEED = 20 };
 
 static const char *self; /* this program */
 extern char **environ;
@@ -224,7 +227,23 @@ static void a_job_fails_before_its_first_step(void **state)
     hds_free(noise);
 }
 
-/* One byte on standard output for each step, of preparation too, as it is taken. */
+/* How many steps a checkpoint is after, those of preparation too; 0: there is none. */
+static int steps_kept(const hds_generate_params *p)
+{
+    hds_error error = { 0 };
+    fit_run run;
+    if (!io_exists(p->checkpoint))
+        return 0;
+    toy_ok(fit_run_init(&run, p, &fit_built_in, &error), &error);
+    toy_ok(fit_checkpoint_load(&run, p->checkpoint, &error), &error);
+    int steps = (int)run.history_count;
+    steps += run.stage || run.step ? PREPARED : run.current.preconditioner.done;
+    fit_run_finish(&run);
+    return steps;
+}
+
+/* One byte on standard output for each step that is taken, of preparation too. After so many as the
+ * last argument says it cancels the job, which is saved then; it never ends by itself. */
 static int child(char **arguments)
 {
     hds_error error = { 0 };
@@ -235,30 +254,49 @@ static int child(char **arguments)
             HDS_OK) {
         hds_generate_params p = toy_params(&t, KILLED_STEPS);
         p.checkpoint = arguments[2];
+        p.resume = true;
+        int told = -steps_kept(&p), cancel_at = atoi(arguments[3]);
         if (hds_job_create(&job, &p, &error) == HDS_OK && hds_job_start(job, &error) == HDS_OK) {
-            int told = 0;
+            int before = -told;
             hds_job_progress now;
             do {
                 usleep(200);
                 hds_job_get_progress(job, &now);
-                int prepared = now.step ? PREPARED : now.prepared;
-                for (; told < now.step + prepared; told++)
+                int taken = now.step + (now.step ? PREPARED : now.prepared) - before;
+                for (told = told < 0 ? 0 : told; told < taken; told++)
                     if (write(STDOUT_FILENO, ".", 1) != 1)
                         return 1;
+                if (cancel_at && told >= cancel_at)
+                    hds_job_cancel(job);
             } while (now.state < HDS_JOB_DONE);
-            return 0;
+            for (; now.state != HDS_JOB_FAILED;)
+                pause();
+            if (hds_job_wait(job, 0, &(hds_head *){ NULL }, &error) == HDS_OK)
+                return 1;
         }
     }
     return print_error("%s\n", error.message), 1;
 }
 
-/* A child that is killed after this many steps and a moment more. */
-static void kill_after(const toy *t, const char *path, int steps, rng *r)
+/* It did not end by itself. */
+static void kill_it(pid_t process, rng *r, uint32_t microseconds)
 {
-    char *const arguments[] = { (char *)(uintptr_t)self, "child", t->prior_path, t->head_path,
-                                (char *)(uintptr_t)path, NULL };
+    int status;
+    usleep(rng_below(r, microseconds));
+    kill(process, SIGKILL);
+    waitpid(process, &status, 0);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+/* A child that is killed after this many steps and a moment more. */
+static void kill_run(const toy *t, const char *path, int steps, bool saving, rng *r)
+{
+    char cancel_at[16];
+    snprintf(cancel_at, sizeof cancel_at, "%d", saving ? steps : 0);
+    char *const arguments[] = { (char *)(uintptr_t)self, "child",   t->prior_path, t->head_path,
+                                (char *)(uintptr_t)path, cancel_at, NULL };
     posix_spawn_file_actions_t actions;
-    int ends[2], status;
+    int ends[2];
     pid_t process;
     char byte;
     assert_int_equal(pipe(ends), 0);
@@ -270,37 +308,99 @@ static void kill_after(const toy *t, const char *path, int steps, rng *r)
     close(ends[1]);
     for (int i = 0; i < steps; i++)
         assert_int_equal(read(ends[0], &byte, 1), 1);
-    usleep(rng_below(r, 3000));
-    kill(process, SIGKILL);
-    waitpid(process, &status, 0);
+    kill_it(process, r, 4000);
     close(ends[0]);
-    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL); /* it did not end by itself */
 }
 
-/* Whenever the kill comes, what lies there is of some whole step, or nothing does. */
+/* Runs that are killed again and again, while steps are taken or while a checkpoint is written, and
+ * continue each time: a checkpoint is never lost, and the head that comes out in the end is that of
+ * a run in one piece. */
 static void killed_runs_continue_to_the_same_bytes(void **state)
 {
     const toy *t = *state;
     char *path = toy_file(t, "killed.checkpoint");
     hds_generate_params p = toy_params(t, KILLED_STEPS);
     hds_head *whole = finish(start(&p));
-    rng r = rng_make(20, 0);
-    int found = 0;
+    rng r = rng_make(SEED, 0);
+    int later = 0;
     p.checkpoint = path;
     p.resume = true;
-    for (int i = 0; i < KILLS; i++) {
+    print_message("seed %d\n", SEED);
+    for (int kills = 0; kills < RUN_KILLS;) {
+        int kept = 0;
         (void)unlink(path);
-        kill_after(t, path, 1 + (int)rng_below(&r, PREPARED + 2 * KILLED_STEPS - 10), &r);
-        found += io_exists(path);
+        while (kills < RUN_KILLS && kept + LONGEST < PREPARED + 2 * KILLED_STEPS) {
+            kill_run(t, path, 1 + (int)rng_below(&r, LONGEST - 1), kills % 2, &r);
+            kills++;
+            int now = steps_kept(&p);
+            assert_in_range(now, kept, PREPARED + 2 * KILLED_STEPS);
+            later += now > kept;
+            kept = now;
+        }
         hds_head *resumed = finish(start(&p));
         assert_same_head(whole, resumed);
         hds_head_unref(resumed);
     }
-    assert_in_range(found, KILLS / 2, KILLS);
+    print_message("%d kills, %d of them after a new checkpoint\n", RUN_KILLS, later);
+    assert_in_range(later, RUN_KILLS / 5, RUN_KILLS - 1);
     hds_head *again = finish(start(&p)); /* it has nothing to do */
     assert_same_head(whole, again);
     hds_head_unref(again);
     hds_head_unref(whole);
+    hds_free(path);
+}
+
+/* Saves one head over the other for ever, in the child of a fork; a byte for each. */
+static void save_in_turn(hds_head *const heads[2], const char *path, int out)
+{
+    hds_error error = { 0 };
+    for (int i = 1;; i = !i)
+        if (hds_head_save(heads[i], path, &error) != HDS_OK || write(out, ".", 1) != 1)
+            _exit(1);
+}
+
+static bool is_same_head(const hds_head *a, const hds_head *b)
+{
+    hds_head_info x, y;
+    hds_head_get_info(a, &x);
+    hds_head_get_info(b, &y);
+    return !memcmp(x.shape, y.shape, TOY_SHAPES * sizeof(float)) &&
+           !memcmp(x.texture, y.texture, TOY_TEXTURE * TOY_TEXTURE * 3) &&
+           x.history_count == y.history_count;
+}
+
+static void killed_saves_leave_one_head_or_the_other(void **state)
+{
+    const toy *t = *state;
+    char *path = toy_file(t, "killed.headsds"), byte;
+    hds_generate_params p = toy_params(t, 1);
+    hds_head *heads[2], *found;
+    hds_error error = { 0 };
+    rng r = rng_make(SEED, 1);
+    int met[2] = { 0 };
+    for (int i = 0; i < 2; i++, p.seed++)
+        heads[i] = finish(start(&p));
+    toy_ok(hds_head_save(heads[0], path, &error), &error);
+    for (int kills = 0; kills < SAVE_KILLS; kills++) {
+        int ends[2];
+        assert_int_equal(pipe(ends), 0);
+        pid_t process = fork();
+        assert_true(process >= 0);
+        if (!process)
+            save_in_turn(heads, path, ends[1]);
+        assert_int_equal(read(ends[0], &byte, 1), 1);
+        kill_it(process, &r, 10000);
+        close(ends[0]);
+        close(ends[1]);
+        toy_ok(hds_head_load(&found, path, t->model, &error), &error);
+        int which = is_same_head(found, heads[1]);
+        assert_true(is_same_head(found, heads[which]));
+        met[which]++;
+        hds_head_unref(found);
+    }
+    assert_true(met[0] && met[1]);
+    for (int i = 0; i < 2; i++)
+        hds_head_unref(heads[i]);
     hds_free(path);
 }
 
@@ -314,8 +414,9 @@ int main(int count, char **arguments)
         cmocka_unit_test(jobs_that_cannot_be_are_refused),
         cmocka_unit_test(a_job_fails_before_its_first_step),
         cmocka_unit_test(killed_runs_continue_to_the_same_bytes),
+        cmocka_unit_test(killed_saves_leave_one_head_or_the_other),
     };
-    if (count == 5)
+    if (count == 6)
         return child(arguments + 2);
     self = arguments[0];
     return cmocka_run_group_tests(tests, toy_create, toy_destroy);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What every module stands on: status and error, hashes, arena, threads, counter-based random
- * numbers, a cache of arrays.
+/* What every module stands on: status and error, hashes, arena, threads, forks and the end of the
+ * process, counter-based random numbers, a cache of arrays.
  *
  * Kernels from math to raster cannot fail; they are compiled twice, with `real` as float (the
  * product) and as double (the gradient tests, -DHDS_REAL_DOUBLE). */
@@ -88,6 +88,48 @@ typedef void (*threads_body)(void *context, size_t index);
 void threads_parallel(size_t count, threads_body body, void *context);
 int threads_count(void);
 void threads_set_count(int count); /* 0: the number of processors this process may use */
+
+/* ---- work.c: what a fork, an interrupt or the end of the process comes into ---- */
+
+/* Around each call of a library that bears neither fork nor exit() meanwhile. A fork waits until
+ * nobody is inside, and work_enter waits for the fork. false: nobody enters any more, and
+ * work_leave is not called; work_usable says why. */
+bool work_enter(void);
+void work_leave(void);
+/* Around the loading of that library; begin fails where nobody enters any more. */
+HDS_NODISCARD hds_status work_load_begin(hds_error *error);
+void work_load_end(bool loaded);
+/* HDS_ERROR_INTERNAL in the child of a fork that the library's threads are missing in,
+ * HDS_ERROR_CANCELLED when the process ends. */
+HDS_NODISCARD hds_status work_usable(hds_error *error);
+bool work_forked(void);         /* of these the first: locks may be held by threads that are not */
+unsigned work_generation(void); /* another one in the child of a fork: threads stayed behind */
+
+/* A call by this thread, or a thread's whole work; in nested ones the inner one counts. */
+typedef struct work_watch {
+    bool (*stop)(void *context); /* whether it is to end; NULL: when the process does */
+    void *context;
+    struct work_watch *outer;
+} work_watch;
+void work_watch_begin(work_watch *w);
+void work_watch_end(work_watch *w);
+bool work_stopped(void); /* between operations: whether this thread is to end what it does */
+
+/* Threads that work while nobody waits for them. */
+typedef struct work_run {
+    void (*cancel)(void *context); /* takes no lock that is held around these functions */
+    void *context;
+    struct work_run *next;
+} work_run;
+void work_run_begin(work_run *r);
+void work_run_end(work_run *r);
+
+/* The process is about to end: cancels all runs and waits until they have ended, or give_up(),
+ * asked now and then, says so. Calls without a `stop` of their own end too. */
+void work_end(bool (*give_up)(void *context), void *context);
+/* Nobody enters any more, and nobody is inside. Also called by exit(). */
+void work_close(void);
+void work_open(void); /* the process goes on, as an embedded interpreter that begins anew */
 
 /* ---- random.c: Philox 4x32-10 (Salmon et al., SC'11) ---- */
 
