@@ -258,7 +258,7 @@ def test_end_with_all_kinds_of_work_at_once():
 J = job()
 for i in range(%d):
     threading.Thread(target=locals()[f"work_{i}"], daemon=True).start()
-wait_for_step(J)
+time.sleep(0.5)
 sys.exit(6)
 """ % len(works), code_expected=6)
 
@@ -406,10 +406,10 @@ def test_jobs_in_a_thread_pool():
 
         def make(seed):
             return bytes(headsds.generate("a", None, prior, seed=seed, texture=None, geometry={
-                "steps": 2, "views": 1, "resolution": 64}).shape)
+                "steps": 1, "views": 1, "resolution": 64}).shape)
 
         with ThreadPoolExecutor(4) as pool:
-            heads = list(pool.map(make, [1, 2] * 3))
+            heads = list(pool.map(make, [1, 2] * 2))
         print(len(set(heads)), heads[0] == make(1))
     """)
     assert said == "2 True\n"
