@@ -104,10 +104,10 @@ static void add_weights(headfile_source *s, const makehuman_mesh *mesh, const js
     {
         double vertex = json_number_value(json_array_get(pair, 0));
         if (!headfile_is_index(vertex, (double)mesh->body.vertex_count)) {
-            headfile_fail(s, HDS_ERROR_FORMAT, "rigs/standard/weights.default.json",
-                          hds_format("%s: pair %zu has no vertex of the mesh, expected a vertex "
-                                     "and its weight",
-                                     bone, index));
+            s->status = hds_raise(s->error, HDS_ERROR_FORMAT,
+                                  "%s/rigs/standard/weights.default.json: %s: pair %zu has no "
+                                  "vertex of the mesh, expected a vertex and its weight",
+                                  s->path, bone, index);
             return;
         }
         int32_t v = mesh->numbers[(size_t)vertex];
@@ -136,9 +136,8 @@ static void take_rig(headfile_source *s, const makehuman_mesh *mesh)
     if (!json_is_object(all) && !s->status)
         headfile_fail(s, HDS_ERROR_FORMAT, files[1], "no object \"weights\" of bones in it");
     const char *bone;
-    if (!s->status)
-        json_object_foreach(all, bone, list)
-            add_weights(s, mesh, list, joint_of(bones, bone), bone, weights);
+    json_object_foreach(all, bone, list) if (!s->status)
+        add_weights(s, mesh, list, joint_of(bones, bone), bone, weights);
     for (size_t v = 0; !s->status && v < mesh->vertex_count; v++) {
         real *w = weights + v * MAKEHUMAN_JOINTS, sum = 0;
         for (int j = 0; j < MAKEHUMAN_JOINTS; j++)

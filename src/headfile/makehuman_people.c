@@ -145,6 +145,10 @@ static hds_status list_asymmetric(makehuman_people *p, const char *folder, hds_e
     size_t first = p->targets.count;
     hds_status status = makehuman_targets_add_all(&p->targets, folder, error);
     size_t count = (p->targets.count - first) / 2;
+    if (!status && (p->targets.count - first) % 2)
+        status = hds_raise(error, HDS_ERROR_FORMAT,
+                           "%s: %zu targets, expected pairs that end in -l and -r", folder,
+                           p->targets.count - first);
     makehuman_modifier *all = hds_alloc(p->modifier_count + count, sizeof *all);
     if (!all && !status)
         status = hds_raise(error, HDS_ERROR_MEMORY, "%s: no memory", folder);
