@@ -6,7 +6,7 @@
  * By linear regression on the coefficients of the fresh heads: the joints' shape basis, and the
  * matrix that measures the named attributes,  attribute = measure . coefficients + offset.  All is
  * judged on a third set of heads. The file's format: src/head/head.h. */
-#include "math/pca.h"
+#include "math/math.h"
 #include "paint.h"
 #include "sculpt.h"
 

@@ -9,7 +9,6 @@
  * follows from T's products with them. */
 #include "makehuman_priv.h"
 #include "math/math.h"
-#include "math/pca.h"
 
 #include <math.h>
 #include <stdlib.h>

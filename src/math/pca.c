@@ -4,7 +4,6 @@
  *   G = X X^T (n,n);  G q = lambda q  =>  u = X^T q / sqrt(lambda) is a unit direction of variance
  *   lambda / n.  The leading q by orthogonal iteration with Rayleigh-Ritz (Golub and Van Loan,
  *   "Matrix computations", 8.2.4); the small symmetric problems by math_eigen_symmetric. */
-#include "math/pca.h"
 
 #include "base/base.h"
 #include "math/math.h"
