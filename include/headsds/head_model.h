@@ -20,8 +20,8 @@ typedef struct hds_head_model hds_head_model;
 
 typedef struct hds_head_model_params {
     const char *path;         /* NULL: the built-in sample head. Else a headsds .npz file, a FLAME
-                                 .pkl or .npz file, a HIFI3D or HIFI3D++ .mat file, or an
-                                 ICT-FaceKit FaceXModel folder */
+                                 .pkl or .npz file, a HIFI3D or HIFI3D++ .mat file, or the
+                                 folder of an ICT-FaceKit (FaceXModel) or of MakeHuman (mpfb2) */
     int shape_count;          /* keep at most so many shape components; 0: all */
     int expression_count;     /* likewise */
     const char *uv_template;  /* FLAME's UVs: an .obj with its faces and texture coordinates; NULL:
@@ -66,6 +66,8 @@ typedef struct hds_head_model_info {
     const char *const *part_names; /* (part_count) */
     const uint32_t *face_parts;    /* (face_count) the part that each face belongs to; or NULL */
     const float *base_pose;        /* (joint_count, 3) added to every pose; or NULL: zeros */
+    size_t attribute_count;        /* what hds_head_model_measure reads; 0: nothing */
+    const char *const *attribute_names; /* (attribute_count) "age", ... */
 } hds_head_model_info;
 HDS_API void hds_head_model_get_info(const hds_head_model *model, hds_head_model_info *info);
 
@@ -102,6 +104,13 @@ typedef struct hds_gradients {
 HDS_API HDS_NODISCARD hds_status hds_head_model_vertices_adjoint(
     const hds_head_model *model, const hds_coefficients *coefficients, size_t count,
     const float *dvertices, const hds_gradients *gradients, hds_error *error);
+
+/* What shape coefficients make of a head, as the population that the model was made from had it:
+ * attributes (attribute_count), each a linear function of them in its own unit. What is missing of
+ * `shape` is zero. */
+HDS_API HDS_NODISCARD hds_status hds_head_model_measure(const hds_head_model *model,
+                                                        const float *shape, size_t shape_count,
+                                                        float *attributes, hds_error *error);
 
 /* A mesh of polygons. */
 typedef struct hds_polygons {

@@ -6,8 +6,8 @@
  * By linear regression on the coefficients of the fresh heads: the joints' shape basis, and the
  * matrix that measures the named attributes,  attribute = measure . coefficients + offset.  All is
  * judged on a third set of heads. The file's format: src/head/head.h. */
+#include "math/math.h"
 #include "paint.h"
-#include "pca.h"
 #include "sculpt.h"
 
 #include "io/io.h"
@@ -68,7 +68,7 @@ static bool find_directions(product *p)
     bool found = heads != NULL;
     for (size_t i = 0; found && i < HEADS; i++)
         displace(p, i, heads + i * p->numbers);
-    found = found && pca_directions(heads, HEADS, p->numbers, COMPONENTS, p->basis);
+    found = found && math_pca_directions(heads, HEADS, p->numbers, COMPONENTS, p->basis);
     arena_leave(&p->scratch, mark);
     return found;
 }
@@ -94,7 +94,7 @@ static void project_one(void *context, size_t i)
     double *x = j->x + i * (COMPONENTS + 1);
     for (size_t c = 0; c < COMPONENTS; c++) {
         const float *b = p->basis + c * p->numbers;
-        x[c] = pca_dot(b, out, p->numbers) / pca_dot(b, b, p->numbers);
+        x[c] = math_pca_dot(b, out, p->numbers) / math_pca_dot(b, b, p->numbers);
     }
     x[COMPONENTS] = 1;
     for (int a = 0; a < SCULPT_ATTRIBUTES; a++)
@@ -170,9 +170,9 @@ static bool regress(product *p)
         return false;
     for (size_t i = 0; i < FRESH; i++) /* joints have no offset: the neutral head's are exact */
         memcpy(bare + i * COMPONENTS, fresh->x + i * (COMPONENTS + 1), COMPONENTS * sizeof *bare);
-    return pca_regress(fresh->x, fresh->attributes, FRESH, COMPONENTS + 1, SCULPT_ATTRIBUTES,
-                       p->measure) &&
-           pca_regress(bare, fresh->joints, FRESH, COMPONENTS, JOINT_NUMBERS, p->joint_basis);
+    return math_pca_regress(fresh->x, fresh->attributes, FRESH, COMPONENTS + 1, SCULPT_ATTRIBUTES,
+                            p->measure) &&
+           math_pca_regress(bare, fresh->joints, FRESH, COMPONENTS, JOINT_NUMBERS, p->joint_basis);
 }
 
 static bool judge(product *p)
@@ -195,7 +195,7 @@ static bool judge(product *p)
     printf("standard deviations of components, mm rms a vertex:");
     for (size_t c = 0; c < COMPONENTS; c++) {
         const float *b = p->basis + c * p->numbers;
-        size = 1000 * sqrt(pca_dot(b, b, p->numbers) / (double)p->vertices);
+        size = 1000 * sqrt(math_pca_dot(b, b, p->numbers) / (double)p->vertices);
         printf("%s%.2f", c % 15 ? " " : "\n  ", size);
     }
     printf("\n%-16s R^2 on %d other heads\n", "attribute", JUDGED);

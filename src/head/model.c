@@ -20,6 +20,8 @@ void hds_head_model_unref(hds_head_model *m)
         hds_free(m->joint_names[i]);
     for (size_t i = 0; m->part_names && i < m->part_count; i++)
         hds_free(m->part_names[i]);
+    for (size_t i = 0; m->attribute_names && i < m->attribute_count; i++)
+        hds_free(m->attribute_names[i]);
     void *arrays[] = { m->name,
                        m->path,
                        m->uv_template,
@@ -42,7 +44,10 @@ void hds_head_model_unref(hds_head_model *m)
                        m->mean_texture,
                        m->part_names,
                        m->face_parts,
-                       m->base_pose };
+                       m->base_pose,
+                       m->attribute_names,
+                       m->attribute_measure,
+                       m->attribute_offset };
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         hds_free(arrays[i]);
     hds_free(m);
@@ -70,7 +75,26 @@ void hds_head_model_get_info(const hds_head_model *m, hds_head_model_info *info)
         .part_names = (const char *const *)m->part_names,
         .face_parts = m->face_parts,
         .base_pose = m->base_pose,
+        .attribute_count = m->attribute_count,
+        .attribute_names = (const char *const *)m->attribute_names,
     };
+}
+
+hds_status hds_head_model_measure(const hds_head_model *m, const float *shape, size_t count,
+                                  float *attributes, hds_error *error)
+{
+    float *all = hds_alloc(m->shape_count, sizeof *all);
+    if (!all)
+        return hds_raise(error, HDS_ERROR_MEMORY, "no memory for %zu coefficients", m->shape_count);
+    hds_status status = head_expand("shape", shape, count, m->shape_count, all, error);
+    for (size_t a = 0; !status && a < m->attribute_count; a++) {
+        double sum = m->attribute_offset[a];
+        for (size_t s = 0; s < m->shape_count; s++)
+            sum += m->attribute_measure[a * m->shape_count + s] * all[s];
+        attributes[a] = (float)sum;
+    }
+    hds_free(all);
+    return status;
 }
 
 bool head_same_pose(const float *a, const float *b, size_t count)

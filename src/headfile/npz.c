@@ -193,6 +193,21 @@ static void read_appearance(headfile_source *s)
     }
 }
 
+static void read_attributes(headfile_source *s)
+{
+    head_model *m = s->model;
+    if (!any_of(s, (const char *[]){ "attribute_names", "attribute_measure", "attribute_offset" },
+                3))
+        return;
+    int64_t shapes = (int64_t)m->shape_count;
+    m->attribute_measure =
+        take_floats(s, "attribute_measure", 2, (int64_t[]){ HEADFILE_ANY, shapes });
+    size_t count = rows_of(s, "attribute_measure");
+    m->attribute_offset = take_floats(s, "attribute_offset", 1, (int64_t[]){ (int64_t)count });
+    m->attribute_names = take_names(s, "attribute_names", count);
+    m->attribute_count = m->attribute_names ? count : 0;
+}
+
 static void read_joints(headfile_source *s)
 {
     head_model *m = s->model;
@@ -254,17 +269,19 @@ hds_status headfile_load_npz(head_model **model, const char *path, hds_error *er
         read_appearance(&s);
     if (!s.status)
         read_joints(&s);
+    if (!s.status)
+        read_attributes(&s);
     io_npz_close(&npz);
     return headfile_complete(&s, model);
 }
 
 /* ---- writing ---- */
 
-enum { MAX_ARRAYS = 21 };
+enum { MAX_ARRAYS = 24 };
 typedef struct writer {
     io_array arrays[MAX_ARRAYS];
     size_t count;
-    void *owned[4]; /* names and weights that were made for the file */
+    void *owned[5]; /* names and weights that were made for the file */
     size_t owned_count;
     bool failed; /* out of memory */
 } writer;
@@ -336,6 +353,14 @@ hds_status headfile_save_npz(const head_model *m, const char *path, hds_error *e
     if (m->face_parts) {
         put_names(&w, "part_names", m->part_names, m->part_count);
         put(&w, "face_parts", 'u', 4, 1, &m->face_count, m->face_parts);
+    }
+    if (m->attribute_count) {
+        size_t shape[] = { m->attribute_count, shapes };
+        put_names(&w, "attribute_names", m->attribute_names, m->attribute_count);
+        put(&w, "attribute_measure", 'f', sizeof *m->attribute_measure, 2, shape,
+            m->attribute_measure);
+        put(&w, "attribute_offset", 'f', sizeof *m->attribute_offset, 1, shape,
+            m->attribute_offset);
     }
     hds_status status = w.failed
                             ? hds_raise(error, HDS_ERROR_MEMORY, "%s: no memory to write it", path)

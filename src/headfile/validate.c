@@ -195,6 +195,21 @@ static hds_status check_names(const validator *v, const char *field, char *const
     return HDS_OK;
 }
 
+static hds_status check_attributes(const validator *v, const head_model *m)
+{
+    const int64_t count = (int64_t)m->attribute_count;
+    if (!count)
+        return HDS_OK;
+    hds_status status = check_names(v, "attribute_names", m->attribute_names, m->attribute_count);
+    if (!status)
+        status = check_finite_floats(v, "attribute_measure", m->attribute_measure,
+                                     (int64_t[]){ count, (int64_t)m->shape_count });
+    if (!status)
+        status = check_finite_floats(v, "attribute_offset", m->attribute_offset,
+                                     (int64_t[]){ count, 1 });
+    return status;
+}
+
 hds_status headfile_validate(const head_model *m, const char *path, hds_error *error)
 {
     validator v = { path, error };
@@ -221,5 +236,7 @@ hds_status headfile_validate(const head_model *m, const char *path, hds_error *e
         status = check_names(&v, "joint_names", m->joint_names, m->joint_count);
     if (!status)
         status = check_names(&v, "part_names", m->part_names, m->part_count);
+    if (!status)
+        status = check_attributes(&v, m);
     return status;
 }

@@ -61,8 +61,9 @@ PyDoc_STRVAR(load_doc,
 "load($type, /, path=None, *, shape_count=0, expression_count=0, uv_template=None,\n"
 "     mean_texture=None, base_pose=None)\n--\n\n"
 "Load a head model.\n\n"
-"path: a headsds .npz file, a FLAME .pkl or .npz file, a HIFI3D or HIFI3D++ .mat file, or an\n"
-"ICT-FaceKit FaceXModel folder; None is the built-in sample head. shape_count, expression_count:\n"
+"path: a headsds .npz file, a FLAME .pkl or .npz file, a HIFI3D or HIFI3D++ .mat file, the\n"
+"folder FaceXModel of an ICT-FaceKit, or MakeHuman's data: the folder mpfb2, or data of MakeHuman or\n"
+"MPFB, with 3dobjs and targets in it; None is the built-in sample head. shape_count, expression_count:\n"
 "keep at most so many components; 0 keeps all. uv_template: FLAME's UVs, an .obj with its faces\n"
 "and texture coordinates; None looks for head_template.obj beside it. mean_texture: a .png, row 0\n"
 "at v = 1, for any model with UVs, or FLAME_texture.npz for FLAME, which None looks for beside it.\n\n"
@@ -243,6 +244,45 @@ static PyObject *get_mean_texture(PyObject *self, void *closure)
     return python_array_borrow(python_state_of(self), self, info.mean_texture, 'B', 3, extents);
 }
 
+PyDoc_STRVAR(measure_doc,
+"measure($self, /, shape=None)\n--\n\n"
+"What shape coefficients make of a head: a dict of attribute and value, each a linear function of\n"
+"them, in the unit that the model's population has it: {'age': 71.0, 'nose-hump-decr-incr': 0.6 ...}.\n\n"
+"shape: at most shape_count numbers, in standard deviations; what is missing is zero. Empty where\n"
+"the model does not say. Raises ValueError for too many or for NaN.");
+
+static PyObject *head_model_measure(PyObject *self, PyObject *arguments, PyObject *keywords)
+{
+    static char *names[] = { "shape", NULL };
+    const python_state *state = python_state_of(self);
+    hds_head_model_info info = info_of(self);
+    PyObject *shape = Py_None, *result = NULL;
+    python_input in = { .held = false };
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|O:measure", names, &shape) ||
+        (shape != Py_None && !python_input_get(&in, shape, "shape", 'f', "(S,)")))
+        return NULL;
+    hds_error error = { .status = HDS_OK };
+    float *values = PyMem_Malloc((info.attribute_count + 1) * sizeof *values);
+    hds_status status = values ? hds_head_model_measure(((head_model_object *)self)->model, in.data,
+                                                        in.count, values, &error)
+                               : HDS_OK;
+    if (!values)
+        PyErr_NoMemory();
+    else if (status)
+        python_raise(state, status, &error);
+    else
+        result = PyDict_New();
+    for (size_t i = 0; result && i < info.attribute_count; i++) {
+        PyObject *value = PyFloat_FromDouble(values[i]);
+        if (!value || PyDict_SetItemString(result, info.attribute_names[i], value) < 0)
+            Py_CLEAR(result);
+        Py_XDECREF(value);
+    }
+    PyMem_Free(values);
+    python_input_finish(&in);
+    return result;
+}
+
 static PyObject *get_expression_names(PyObject *self, void *closure)
 {
     hds_head_model_info info = info_of(self);
@@ -283,6 +323,8 @@ static PyMethodDef head_model_methods[] = {
       python_vertices_doc },
     { "vertices_gradient", (PyCFunction)(void (*)(void))python_vertices_gradient,
       METH_VARARGS | METH_KEYWORDS, python_vertices_gradient_doc },
+    { "measure", (PyCFunction)(void (*)(void))head_model_measure, METH_VARARGS | METH_KEYWORDS,
+      measure_doc },
     { "uv_mirror", (PyCFunction)(void (*)(void))python_uv_mirror, METH_VARARGS | METH_KEYWORDS,
       python_uv_mirror_doc },
     { "fit", (PyCFunction)(void (*)(void))head_model_fit, METH_VARARGS | METH_KEYWORDS, fit_doc },

@@ -47,6 +47,11 @@ struct hds_head_model {
     char **part_names;       /* (part_count) */
     uint32_t *face_parts;    /* (F) of part_names; or NULL */
     float *base_pose;        /* (J,3) axis-angle, added to every pose; or NULL: zeros */
+    /* attribute = measure . shape + offset, in the attribute's own unit */
+    size_t attribute_count;   /* 0: nothing can be read from coefficients */
+    char **attribute_names;   /* (A) */
+    float *attribute_measure; /* (A,S) */
+    float *attribute_offset;  /* (A) */
 };
 typedef struct hds_head_model head_model;
 

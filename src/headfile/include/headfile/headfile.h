@@ -19,6 +19,7 @@
  *   base_pose            (J,3) f                                              optional, with joints
  *   mean_texture         (H,W,3) u1                                           optional
  *   part_names (N) S, face_parts (F) u4                                       optional, both
+ *   attribute_names (A) S, attribute_measure (A,S) f, attribute_offset (A) f  optional, all
  * `f` is f2, f4 or f8. A model without joints gets one root joint at the origin. */
 /* Also an .npz with the names of FLAME's pickle. */
 HDS_NODISCARD hds_status headfile_load_npz(head_model **model, const char *path, hds_error *error);
@@ -29,6 +30,9 @@ HDS_NODISCARD hds_status headfile_save_npz(const head_model *model, const char *
  * parts. */
 HDS_NODISCARD hds_status headfile_load_ict(head_model **model, const char *folder,
                                            hds_error *error);
+/* The folder of MakeHuman's data (makehuman.c). */
+HDS_NODISCARD hds_status headfile_load_makehuman(head_model **model, const char *folder,
+                                                 hds_error *error);
 /* FLAME's own pickles (flame.c), without UVs and mean texture. */
 HDS_NODISCARD hds_status headfile_load_flame(head_model **model, const char *path,
                                              hds_error *error);

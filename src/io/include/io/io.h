@@ -157,6 +157,12 @@ void io_to_f32(const void *data, io_dtype dtype, float *out, size_t count);
 void io_f32_to_f16(const float *in, uint16_t *out, size_t count);  /* round to nearest even */
 void io_f32_to_bf16(const float *in, uint16_t *out, size_t count); /* so too */
 
+/* ---- text.c ---- */
+/* A whole file of text, as it is or packed by gzip, new and with a 0 behind it. Refuses what is
+ * damaged and what unpacks to more than 64 MiB. */
+HDS_NODISCARD hds_status io_text_load(char **text, size_t *size, const char *path,
+                                      hds_error *error);
+
 /* ---- npz.c (zip by libzip) ---- */
 typedef struct io_array {
     char *name;

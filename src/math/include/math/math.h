@@ -136,6 +136,16 @@ void math_rotation_adjoint(const real r[3], const real drotation[9], real dr[3])
 /* Symmetric a (n,n) -> eigenvalues on its diagonal, unit eigenvectors in the columns of v (n,n). */
 void math_eigen_symmetric(double *a, double *v, size_t n);
 
+/* ---- pca.c ---- */
+
+/* Principal components: rows (n,d), the mean already taken away -> directions (count,d), unit and
+ * orthogonal, by decreasing variance. False: out of memory. count + 16 must not exceed n. */
+bool math_pca_directions(const float *rows, size_t n, size_t d, size_t count, float *directions);
+/* The dot product of two vectors, in float lanes that are summed in double. */
+double math_pca_dot(const float *a, const float *b, size_t d);
+/* Least squares: x (n,p), y (n,q) -> w (p,q) with x w ~ y. False: x is singular, or no memory. */
+bool math_pca_regress(const double *x, const double *y, size_t n, size_t p, size_t q, double *w);
+
 /* ---- solve.c ---- */
 
 /* Symmetric positive definite a (n,n) -> its factor l in the lower triangle. False: it is not. */

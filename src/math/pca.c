@@ -4,7 +4,6 @@
  *   G = X X^T (n,n);  G q = lambda q  =>  u = X^T q / sqrt(lambda) is a unit direction of variance
  *   lambda / n.  The leading q by orthogonal iteration with Rayleigh-Ritz (Golub and Van Loan,
  *   "Matrix computations", 8.2.4); the small symmetric problems by math_eigen_symmetric. */
-#include "pca.h"
 
 #include "base/base.h"
 #include "math/math.h"
@@ -14,7 +13,7 @@
 
 enum { LANES = 16, BLOCK = 32, CHUNK = 1024, SPARE = 16, MOST_ROUNDS = 200 };
 
-double pca_dot(const float *a, const float *b, size_t d)
+double math_pca_dot(const float *a, const float *b, size_t d)
 {
     double sum = 0;
     for (size_t start = 0; start < d; start += CHUNK) {
@@ -46,7 +45,7 @@ static void gram_block(void *context, size_t block)
         for (size_t j = 0; j < last; j++)
             for (size_t i = first > j ? first : j; i < last; i++)
                 g->gram[i * g->n + j] +=
-                    pca_dot(g->rows + i * g->d + start, g->rows + j * g->d + start, length);
+                    math_pca_dot(g->rows + i * g->d + start, g->rows + j * g->d + start, length);
     }
 }
 
@@ -150,17 +149,17 @@ static void directions_of(const float *rows, const double *q, size_t n, size_t d
                 u[j] += weight * rows[i * d + j];
         }
         for (size_t other = 0; other < k; other++) { /* what rounding left */
-            float dot = (float)pca_dot(u, directions + other * d, d);
+            float dot = (float)math_pca_dot(u, directions + other * d, d);
             for (size_t j = 0; j < d; j++)
                 u[j] -= dot * directions[other * d + j];
         }
-        float size = (float)sqrt(pca_dot(u, u, d));
+        float size = (float)sqrt(math_pca_dot(u, u, d));
         for (size_t j = 0; j < d; j++)
             u[j] /= size;
     }
 }
 
-bool pca_directions(const float *rows, size_t n, size_t d, size_t count, float *directions)
+bool math_pca_directions(const float *rows, size_t n, size_t d, size_t count, float *directions)
 {
     size_t b = count + SPARE;
     arena scratch = { 0 };
@@ -186,7 +185,7 @@ bool pca_directions(const float *rows, size_t n, size_t d, size_t count, float *
     return room;
 }
 
-bool pca_regress(const double *x, const double *y, size_t n, size_t p, size_t q, double *w)
+bool math_pca_regress(const double *x, const double *y, size_t n, size_t p, size_t q, double *w)
 {
     double *a = hds_alloc(p * p, sizeof *a);
     bool solved = a != NULL;
