@@ -19,7 +19,7 @@ ninja -C "$sanitized"
 # Leaks are looked for in our code only: libtorch keeps what it allocates for the process.
 ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1 \
     meson test -C "$sanitized" --print-errorlogs --num-processes 1 -t 3 \
-    --suite unit --suite grad --suite nn || status=$?
+    --suite unit --suite grad --suite nn --suite variants --no-suite slow || status=$?
 
 # The readers of io on made-up files.
 fuzzed=1

@@ -237,7 +237,7 @@ static inline void turn_adjoint(const head_model *m, const vec4 *table, size_t f
     }
 }
 
-HDS_WIDE static void skin_chunk(void *context, size_t chunk)
+SIMD_VARIANTS(static void, skin_chunk, (void *context, size_t chunk), (context, chunk))
 {
     const job *j = context;
     const head_model *m = j->model;
@@ -258,7 +258,7 @@ HDS_WIDE static void skin_chunk(void *context, size_t chunk)
     }
 }
 
-HDS_WIDE static void skin_adjoint_chunk(void *context, size_t chunk)
+SIMD_VARIANTS(static void, skin_adjoint_chunk, (void *context, size_t chunk), (context, chunk))
 {
     const job *j = context;
     const head_model *m = j->model;

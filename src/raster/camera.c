@@ -66,8 +66,10 @@ static real dot3(const real a[3], const real b[3])
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
 }
 
-HDS_WIDE void raster_project(const raster_lens *lens, const real *vertices, size_t count,
-                             real *screen, int32_t *snapped)
+SIMD_VARIANTS(void, raster_project,
+              (const raster_lens *lens, const real *vertices, size_t count, real *screen,
+               int32_t *snapped),
+              (lens, vertices, count, screen, snapped))
 {
     const real limit = 1 << 17;
     for (size_t i = 0; i < count; i++) {
@@ -87,8 +89,10 @@ HDS_WIDE void raster_project(const raster_lens *lens, const real *vertices, size
 }
 
 /* Vertices outside have 1/w = 0 and gradient 0: nothing reaches them. */
-HDS_WIDE void raster_project_adjoint(const raster_lens *lens, const real *vertices, size_t count,
-                                     const real *dscreen, real *dvertices)
+SIMD_VARIANTS(void, raster_project_adjoint,
+              (const raster_lens *lens, const real *vertices, size_t count, const real *dscreen,
+               real *dvertices),
+              (lens, vertices, count, dscreen, dvertices))
 {
     for (size_t i = 0; i < count; i++) {
         const real *v = vertices + 3 * i, *ds = dscreen + 3 * i;

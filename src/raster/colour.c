@@ -400,7 +400,7 @@ INLINE void prepare(const raster_shader *s, raster_columns *c)
         look_up(s, c);
 }
 
-HDS_WIDE void raster_colour(const raster_shader *shader, raster_columns *c)
+SIMD_VARIANTS(void, raster_colour, (const raster_shader *shader, raster_columns *c), (shader, c))
 {
     prepare(shader, c);
     if (shader->view->mode == RASTER_SHADED)
@@ -413,8 +413,10 @@ HDS_WIDE void raster_colour(const raster_shader *shader, raster_columns *c)
         colour_normals(shader, c);
 }
 
-HDS_WIDE void raster_colour_adjoint(const raster_shader *shader, raster_columns *c,
-                                    raster_slot_gradient *gradients, real dlight[9], real drange[2])
+SIMD_VARIANTS(void, raster_colour_adjoint,
+              (const raster_shader *shader, raster_columns *c, raster_slot_gradient *gradients,
+               real dlight[9], real drange[2]),
+              (shader, c, gradients, dlight, drange))
 {
     prepare(shader, c);
     if (shader->view->mode == RASTER_SHADED)

@@ -26,8 +26,6 @@ enum {
     RASTER_LANES = 8
 };
 
-#define INLINE static inline __attribute__((always_inline))
-
 /* Eight numbers side by side, anywhere in memory. Passed by pointer only: there is no one way of
  * passing vectors on all machines. */
 typedef real raster_lanes

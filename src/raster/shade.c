@@ -262,7 +262,7 @@ raster_shading *raster_shade_begin(raster_state *state, const raster_mesh *mesh,
     return j;
 }
 
-HDS_WIDE void raster_shade_band(const raster_shading *j, size_t band)
+SIMD_VARIANTS(void, raster_shade_band, (const raster_shading *j, size_t band), (j, band))
 {
     segment work;
     set_surfaces(j, band);
@@ -386,7 +386,7 @@ static void finish_slots(void *context, size_t band)
                                    j->shader.groups, &s->slots[i], &j->gradients[i]);
 }
 
-HDS_WIDE static void shade_band_adjoint(void *context, size_t band)
+SIMD_VARIANTS(static void, shade_band_adjoint, (void *context, size_t band), (context, band))
 {
     const job *j = context;
     const raster_state *s = j->state;

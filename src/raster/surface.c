@@ -40,7 +40,8 @@ INLINE void set_corners(const raster_state *s, const raster_mesh *mesh, const ra
     c->r = raster_inverse_area((const real *)&c->x, (const real *)&c->y);
 }
 
-HDS_WIDE void raster_set_planes(const raster_state *s, const raster_mesh *mesh, raster_slot *slot)
+SIMD_VARIANTS(void, raster_set_planes,
+              (const raster_state *s, const raster_mesh *mesh, raster_slot *slot), (s, mesh, slot))
 {
     corners c;
     set_corners(s, mesh, slot, &c);
@@ -110,9 +111,11 @@ INLINE void set_planes(const raster_mesh *mesh, const real *normals, bool textur
                                    values[2] * slot->plane[t][2];
 }
 
-HDS_WIDE void raster_surface_set(const raster_state *state, const raster_mesh *mesh,
-                                 const real *normals, bool textured, const bool groups[2],
-                                 const raster_slot *slot, raster_surface *surface)
+SIMD_VARIANTS(void, raster_surface_set,
+              (const raster_state *state, const raster_mesh *mesh, const real *normals,
+               bool textured, const bool groups[2], const raster_slot *slot,
+               raster_surface *surface),
+              (state, mesh, normals, textured, groups, slot, surface))
 {
     const uint32_t *v = mesh->faces + 3 * (size_t)slot->face;
     surface->x0 = (real)slot->x0;
@@ -154,9 +157,11 @@ INLINE void set_planes_adjoint(const raster_four values[3], const raster_four mo
     }
 }
 
-HDS_WIDE void raster_surface_adjoint(const raster_state *state, const raster_mesh *mesh,
-                                     const real *normals, bool textured, const bool groups[2],
-                                     const raster_slot *slot, raster_slot_gradient *gradient)
+SIMD_VARIANTS(void, raster_surface_adjoint,
+              (const raster_state *state, const raster_mesh *mesh, const real *normals,
+               bool textured, const bool groups[2], const raster_slot *slot,
+               raster_slot_gradient *gradient),
+              (state, mesh, normals, textured, groups, slot, gradient))
 {
     raster_four values[3], dplane[3] = { { 0 } };
     raster_slot_gradient out;

@@ -190,7 +190,7 @@ INLINE int is_second(const raster_state *s, int facing)
     return facing > 0 && !s->in_order;
 }
 
-HDS_WIDE static void measure_faces(void *context, size_t chunk)
+SIMD_VARIANTS(static void, measure_faces, (void *context, size_t chunk), (context, chunk))
 {
     const job *j = context;
     const raster_state *s = j->state;
@@ -465,7 +465,7 @@ static void set_slots(const job *j, size_t band)
     }
 }
 
-HDS_WIDE void raster_visible_band(const raster_faces *j, size_t band)
+SIMD_VARIANTS(void, raster_visible_band, (const raster_faces *j, size_t band), (j, band))
 {
     const raster_state *s = j->state;
     const int begin = raster_band_begin(s, band), last = raster_band_end(s, band) - 1;

@@ -71,8 +71,8 @@ void attend_pack(const attend_job *j, size_t head)
 }
 
 /* c (ROWS,8 vecs) = a (ROWS,n) b (n,PANEL), or c += it; vecs is 1 or 2, a constant at the call. */
-LANES_INLINE void multiply(const float *a, size_t a_row, size_t n, const float *b, int vecs,
-                           float *c, size_t c_row, bool add)
+INLINE void multiply(const float *a, size_t a_row, size_t n, const float *b, int vecs, float *c,
+                     size_t c_row, bool add)
 {
     vec sum[ROWS][2];
     for (int r = 0; r < ROWS; r++)
@@ -89,7 +89,7 @@ LANES_INLINE void multiply(const float *a, size_t a_row, size_t n, const float *
 
 /* The scores of a row become exp(score - greatest so far). Returns what the earlier sums and
  * products of this row are to be multiplied by. */
-LANES_INLINE float soften(float *score, size_t count, float *greatest, float *sum)
+INLINE float soften(float *score, size_t count, float *greatest, float *sum)
 {
     vec most = (vec){ 0 } + *greatest;
     for (size_t i = 0; i < count; i += LANES) {
@@ -126,7 +126,8 @@ static void mask(const attend_job *j, float *scores, size_t first_query, size_t 
     }
 }
 
-LANES_INLINE void run_block(const attend_job *j, size_t block, float *scratch)
+SIMD_VARIANTS(void, attend_block, (const attend_job *j, size_t block, float *scratch),
+              (j, block, scratch))
 {
     size_t width = j->width, row = j->heads * width, head = block / blocks_of_head(j);
     size_t first = block % blocks_of_head(j) * QUERIES, channels = panels(width) * PANEL;
@@ -170,12 +171,4 @@ LANES_INLINE void run_block(const attend_job *j, size_t block, float *scratch)
     for (size_t r = 0; r < count; r++)
         for (size_t c = 0; c < width; c++)
             j->out[at + r * row + c] = out[r * channels + c] / sum[r];
-}
-
-LANES_VARIANTS(void, block_of, (const attend_job *j, size_t block, float *scratch),
-               run_block(j, block, scratch))
-
-void attend_block(const attend_job *j, size_t block, float *scratch)
-{
-    LANES_CALL(block_of, (j, block, scratch));
 }

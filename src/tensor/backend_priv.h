@@ -2,9 +2,9 @@
 /* What a backend, `headsds_torch_<version>.so`, and the core agree on: one table of functions, and
  * a note that is read from the file before any of its code runs.
  *
- * A backend shares no state with the core: of src/base it holds error.c alone, which has none, so
- * there is one thread pool in the process, the core's. The number of threads is told to it with
- * each context. */
+ * A backend shares no state with the core: of src/base it holds error.c, which has none, and
+ * simd.c, which reads the same machine and variable; there is one thread pool in the process, the
+ * core's. The number of threads is told to it with each context. */
 #ifndef HDS_BACKEND_PRIV_H
 #define HDS_BACKEND_PRIV_H
 

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-LANES_INLINE void gelu(vec *b)
+INLINE void gelu(vec *b)
 {
     vec zero = { 0 }, minus = zero - *b, x;
     ivec negative = *b < zero;
@@ -22,7 +22,8 @@ LANES_INLINE void gelu(vec *b)
     *b *= 0.5f * y;
 }
 
-LANES_INLINE void run_rows(const float *x, size_t rows, size_t width, float *out)
+SIMD_VARIANTS(void, gate_gelu, (const float *x, size_t rows, size_t width, float *out),
+              (x, rows, width, out))
 {
     for (size_t r = 0; r < rows; r++, x += 2 * width, out += width) {
         size_t i = 0;
@@ -37,12 +38,4 @@ LANES_INLINE void run_rows(const float *x, size_t rows, size_t width, float *out
         for (size_t k = 0; i < width; i++, k++)
             out[i] = x[i] * b[k];
     }
-}
-
-LANES_VARIANTS(void, rows_of, (const float *x, size_t rows, size_t width, float *out),
-               run_rows(x, rows, width, out))
-
-void gate_gelu(const float *x, size_t rows, size_t width, float *out)
-{
-    LANES_CALL(rows_of, (x, rows, width, out));
 }

@@ -1,54 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Eight floats at a time, through the compiler. What is written with it is compiled twice: for any
- * machine, and for one with AVX2 and fused multiplication, chosen when it runs. */
+/* Eight floats at a time, through the compiler. */
 #ifndef HDS_LANES_H
 #define HDS_LANES_H
 
-#include <stdint.h>
+#include "base/base.h"
 
 enum { LANES = 8 };
 typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef int32_t ivec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef uint32_t uvec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
-#define LANES_INLINE static inline __attribute__((always_inline))
-
-/* Defines NAME_plain and NAME_avx2 with this body; LANES_CALL runs the better one. */
-#ifdef __x86_64__
-#define LANES_VARIANTS(type, name, parameters, body)                                               \
-    static type name##_plain parameters                                                            \
-    {                                                                                              \
-        body;                                                                                      \
-    }                                                                                              \
-    __attribute__((target("avx2,fma"))) static type name##_avx2 parameters                         \
-    {                                                                                              \
-        body;                                                                                      \
-    }
-#define LANES_CALL(name, arguments)                                                                \
-    do {                                                                                           \
-        if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))                       \
-            name##_avx2 arguments;                                                                 \
-        else                                                                                       \
-            name##_plain arguments;                                                                \
-    } while (0)
-#else
-#define LANES_VARIANTS(type, name, parameters, body)                                               \
-    static type name##_plain parameters                                                            \
-    {                                                                                              \
-        body;                                                                                      \
-    }
-#define LANES_CALL(name, arguments) name##_plain arguments
-#endif
 
 /* which ? a : b in each lane; by pointer: there is no one way of passing vectors on all machines.
  */
-LANES_INLINE void lanes_choose(const ivec *which, const vec *a, const vec *b, vec *out)
+INLINE void lanes_choose(const ivec *which, const vec *a, const vec *b, vec *out)
 {
     *out = (vec)(((ivec)*a & *which) | ((ivec)*b & ~*which));
 }
 
 /* *value = e^*value for *value <= 0, to 2e-7 of it; as at -87 below that.
  * x = n log 2 + r, |r| <= log(2)/2; Taylor's series for e^r. */
-LANES_INLINE void lanes_exp(vec *value)
+INLINE void lanes_exp(vec *value)
 {
     const float shift = 12582912.0f; /* 1.5 2^23: adding it rounds to an integer */
     vec lowest = (vec){ 0 } - 87.0f, x;

@@ -27,8 +27,8 @@ size_t winograd_rows(const winograd_job *j)
 }
 
 /* One row of G g, for `count` kernels side by side. */
-LANES_INLINE void expand(const float *g0, const float *g1, const float *g2, size_t count,
-                         float *out[SIDE])
+INLINE void expand(const float *g0, const float *g1, const float *g2, size_t count,
+                   float *out[SIDE])
 {
     for (size_t i = 0; i < count; i++) {
         float even = g0[i] + g2[i], wide = g0[i] + 4 * g2[i];
@@ -42,7 +42,7 @@ LANES_INLINE void expand(const float *g0, const float *g1, const float *g2, size
 }
 
 /* One row of B^T d, for `count` tiles side by side. */
-LANES_INLINE void spread(const float *const d[SIDE], size_t count, float *out[SIDE])
+INLINE void spread(const float *const d[SIDE], size_t count, float *out[SIDE])
 {
     for (size_t i = 0; i < count; i++) {
         float even = d[4][i] - 4 * d[2][i], odd = d[3][i] - 4 * d[1][i];
@@ -57,7 +57,7 @@ LANES_INLINE void spread(const float *const d[SIDE], size_t count, float *out[SI
 }
 
 /* One row of A^T m, for `count` tiles side by side. */
-LANES_INLINE void join(const float *const m[SIDE], size_t count, float *out[TILE])
+INLINE void join(const float *const m[SIDE], size_t count, float *out[TILE])
 {
     for (size_t i = 0; i < count; i++) {
         float near = m[1][i] + m[2][i], slope = m[1][i] - m[2][i];
@@ -69,7 +69,7 @@ LANES_INLINE void join(const float *const m[SIDE], size_t count, float *out[TILE
     }
 }
 
-LANES_INLINE void make_kernels(const winograd_job *j, size_t channel)
+SIMD_VARIANTS(void, winograd_kernels, (const winograd_job *j, size_t channel), (j, channel))
 {
     const float *w = j->w + channel * j->in * 9;
     float g[9][GROUP], half[SIDE][3][GROUP];
@@ -94,8 +94,8 @@ LANES_INLINE void make_kernels(const winograd_job *j, size_t channel)
 }
 
 /* `count` columns from `left` on of row y of a picture; zeros outside of it. */
-LANES_INLINE void read_row(const winograd_job *j, const float *picture, ptrdiff_t y, ptrdiff_t left,
-                           size_t count, float *out)
+INLINE void read_row(const winograd_job *j, const float *picture, ptrdiff_t y, ptrdiff_t left,
+                     size_t count, float *out)
 {
     ptrdiff_t width = (ptrdiff_t)j->width, end = left + (ptrdiff_t)count;
     ptrdiff_t from = left > 0 ? left : 0, to = end < width ? end : width;
@@ -109,8 +109,8 @@ LANES_INLINE void read_row(const winograd_job *j, const float *picture, ptrdiff_
 }
 
 /* Tiles [first, first + count) of row `row`, whose places are `at` and on in a matrix of `all`. */
-LANES_INLINE void make_tiles(const winograd_job *j, size_t channel, size_t row, size_t first,
-                             size_t count, size_t at, size_t all)
+INLINE void make_tiles(const winograd_job *j, size_t channel, size_t row, size_t first,
+                       size_t count, size_t at, size_t all)
 {
     const size_t down = tiles_down(j), columns = TILE * count + 2;
     const float *picture = j->x + (row / down * j->in + channel) * j->height * j->width;
@@ -139,8 +139,8 @@ LANES_INLINE void make_tiles(const winograd_job *j, size_t channel, size_t row, 
     }
 }
 
-LANES_INLINE void make_pixels(const winograd_job *j, size_t channel, size_t row, size_t first,
-                              size_t count, size_t at, size_t all)
+INLINE void make_pixels(const winograd_job *j, size_t channel, size_t row, size_t first,
+                        size_t count, size_t at, size_t all)
 {
     const size_t down = tiles_down(j), top = row % down * TILE, left = first * TILE;
     const size_t height = j->height - top < TILE ? j->height - top : TILE;
@@ -169,7 +169,7 @@ LANES_INLINE void make_pixels(const winograd_job *j, size_t channel, size_t row,
     }
 }
 
-LANES_INLINE void each_group(const winograd_job *j, size_t channel, int pixels)
+INLINE void each_group(const winograd_job *j, size_t channel, int pixels)
 {
     const size_t across = winograd_across(j), all = j->rows * across;
     for (size_t r = 0; r < j->rows; r++)
@@ -182,21 +182,12 @@ LANES_INLINE void each_group(const winograd_job *j, size_t channel, int pixels)
         }
 }
 
-LANES_VARIANTS(void, kernels_of, (const winograd_job *j, size_t channel), make_kernels(j, channel))
-LANES_VARIANTS(void, tiles_of, (const winograd_job *j, size_t channel), each_group(j, channel, 0))
-LANES_VARIANTS(void, pixels_of, (const winograd_job *j, size_t channel), each_group(j, channel, 1))
-
-void winograd_kernels(const winograd_job *j, size_t channel)
+SIMD_VARIANTS(void, winograd_tiles, (const winograd_job *j, size_t channel), (j, channel))
 {
-    LANES_CALL(kernels_of, (j, channel));
+    each_group(j, channel, 0);
 }
 
-void winograd_tiles(const winograd_job *j, size_t channel)
+SIMD_VARIANTS(void, winograd_pixels, (const winograd_job *j, size_t channel), (j, channel))
 {
-    LANES_CALL(tiles_of, (j, channel));
-}
-
-void winograd_pixels(const winograd_job *j, size_t channel)
-{
-    LANES_CALL(pixels_of, (j, channel));
+    each_group(j, channel, 1);
 }

@@ -87,7 +87,7 @@ static void destroy(bench *b)
 }
 
 /* Reads one stripe of the bases, as wide as the machine loads without being asked. */
-HDS_WIDE static void read_stripe(void *context, size_t stripe)
+SIMD_VARIANTS(static void, read_stripe, (void *context, size_t stripe), (context, stripe))
 {
     enum { LANES = 16 };
     bench *b = context;

@@ -281,6 +281,21 @@ static void test_draws_can_be_resumed(void **state)
     }
 }
 
+/* A cap never gives what the machine has not; words that are no level allow the plain kernels. */
+static void test_the_widest_level_is_capped(void **state)
+{
+    assert_int_equal(unsetenv("HEADSDS_SIMD"), 0);
+    const simd_level machine = simd_widest();
+    for (simd_level cap = SIMD_PLAIN; cap < SIMD_LEVELS; cap++) {
+        assert_int_equal(setenv("HEADSDS_SIMD", simd_name(cap), 1), 0);
+        assert_int_equal(simd_widest(), cap < machine ? cap : machine);
+    }
+    assert_int_equal(setenv("HEADSDS_SIMD", "sse2", 1), 0);
+    assert_int_equal(simd_widest(), SIMD_PLAIN);
+    assert_int_equal(setenv("HEADSDS_SIMD", "", 1), 0);
+    assert_int_equal(simd_widest(), machine);
+}
+
 static void test_distributions(void **state)
 {
     enum { DRAWS = 200000 };
@@ -322,6 +337,7 @@ int main(void)
         cmocka_unit_test(test_nested_and_concurrent_loops),
         cmocka_unit_test(test_short_loops),
         cmocka_unit_test(test_forks_amid_loops),
+        cmocka_unit_test(test_the_widest_level_is_capped),
         cmocka_unit_test(test_philox_vectors),
         cmocka_unit_test(test_draws_can_be_resumed),
         cmocka_unit_test(test_distributions),

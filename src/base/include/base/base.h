@@ -20,12 +20,53 @@ typedef double real;
 typedef float real;
 #endif
 
-/* Marks functions with plain loops that gain from wider vectors: compiled for each kind of machine,
- * the kind is chosen when the program starts. */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define HDS_WIDE __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#define INLINE static inline __attribute__((always_inline))
+
+/* ---- simd.c: kernels, compiled for each kind of machine ---- */
+
+/* Instructions that kernels are compiled for: what the platform promises; AVX2 with fused
+ * multiplication (x86-64-v3); AVX-512 (x86-64-v4). */
+typedef enum simd_level { SIMD_PLAIN, SIMD_AVX2, SIMD_AVX512, SIMD_LEVELS } simd_level;
+/* What kernels use: simd_widest() from the start of the program on. Only tests change it. */
+extern simd_level simd_used;
+/* The most that this machine has, and that $HEADSDS_SIMD allows: "avx512" or "avx2"; any other word
+ * allows the plain ones only. A variable, because the backends have a base of their own. */
+simd_level simd_widest(void);
+const char *simd_name(simd_level level);
+
+/* Before the body of a function that returns nothing: compiles it for each level and calls the
+ * variant for the level in use. `head`: "void" or "static void". */
+#ifdef __x86_64__
+#define SIMD_WITH_AVX2 __attribute__((noinline, target("avx2,fma,bmi,bmi2")))
+#define SIMD_WITH_AVX512                                                                           \
+    __attribute__((noinline,                                                                       \
+                   target("avx2,fma,bmi,bmi2,avx512f,avx512bw,avx512cd,avx512dq,avx512vl")))
+#define SIMD_VARIANTS(head, name, parameters, arguments)                                           \
+    INLINE void name##_body parameters;                                                            \
+    __attribute__((noinline)) static void name##_plain parameters                                  \
+    {                                                                                              \
+        name##_body arguments;                                                                     \
+    }                                                                                              \
+    SIMD_WITH_AVX2 static void name##_avx2 parameters                                              \
+    {                                                                                              \
+        name##_body arguments;                                                                     \
+    }                                                                                              \
+    SIMD_WITH_AVX512 static void name##_avx512 parameters                                          \
+    {                                                                                              \
+        name##_body arguments;                                                                     \
+    }                                                                                              \
+    head name parameters                                                                           \
+    {                                                                                              \
+        if (simd_used == SIMD_AVX512)                                                              \
+            name##_avx512 arguments;                                                               \
+        else if (simd_used == SIMD_AVX2)                                                           \
+            name##_avx2 arguments;                                                                 \
+        else                                                                                       \
+            name##_plain arguments;                                                                \
+    }                                                                                              \
+    INLINE void name##_body parameters
 #else
-#define HDS_WIDE
+#define SIMD_VARIANTS(head, name, parameters, arguments) head name parameters
 #endif
 
 /* ---- error.c ---- */
