@@ -111,7 +111,8 @@ const cli_command cli_convert = {
     .summary = "Write a head or a head model in other formats",
     .usage = "IN OUT...",
     .text = "IN is a .headsds file, or a head model: a headsds or FLAME .npz, a FLAME .pkl, a "
-            "HIFI3D .mat, or a folder of ICT-FaceKit or MakeHuman. A head becomes .glb, .gltf, .obj or .headsds; a "
+            "HIFI3D .mat, or a folder of ICT-FaceKit or MakeHuman. A head becomes .glb, .gltf, "
+            ".obj or .headsds; a "
             "head model becomes a headsds .npz, and its mean head any of the others.",
     .examples = "headsds convert head.headsds head.glb head.obj\n"
                 "headsds convert flame2023.pkl flame.npz\n"
