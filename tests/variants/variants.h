@@ -135,7 +135,7 @@ static inline int variants_begin(int count, char **arguments)
     }
     variants_level = level;
     mallopt(M_PERTURB, 0x5a); /* what is not written is not the result of the run before */
-    simd_used = SIMD_PLAIN; /* whatever is made for a kernel to work on */
+    simd_used = SIMD_PLAIN;   /* whatever is made for a kernel to work on */
     return 0;
 }
 
