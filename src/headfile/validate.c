@@ -185,19 +185,11 @@ static hds_status check_skin(const validator *v, const head_model *m)
     return HDS_OK;
 }
 
-static bool is_utf8(const char *text)
-{
-    for (size_t length; *text; text += length)
-        if (!(length = hds_utf8_length(text)))
-            return false;
-    return true;
-}
-
 static hds_status check_names(const validator *v, const char *field, char *const *names,
                               size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        if (!names[i] || !is_utf8(names[i]))
+        if (!names[i] || hds_utf8_check(field, names[i], NULL) != HDS_OK)
             return hds_raise(v->error, HDS_ERROR_FORMAT, "%s: %s[%zu] is %s, expected UTF-8 text",
                              v->path, field, i, names[i] ? "not well-formed" : "missing");
     return HDS_OK;

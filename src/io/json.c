@@ -104,12 +104,14 @@ hds_status io_json_load(json_t **json, const char *path, hds_error *error)
     json_error_t place;
     const char *text = map.size ? (const char *)map.bytes : "";
     *json = io_json_parse(text, map.size, &place);
-    io_kind kind = io_kind_of(map.bytes, map.size);
-    if (!*json && map.size && kind.name && kind.format != IO_FORMAT_JSON)
-        status = io_raise_kind(error, path, map.bytes, map.size, "JSON");
-    else if (!*json)
-        status = hds_raise(error, HDS_ERROR_FORMAT, "%s: line %d, column %d: %s; expected JSON",
-                           path, place.line, place.column, place.text);
+    if (!*json) {
+        io_kind kind = io_kind_of(map.bytes, map.size);
+        if (map.size && kind.name && kind.format != IO_FORMAT_JSON)
+            status = io_raise_kind(error, path, map.bytes, map.size, "JSON");
+        else
+            status = hds_raise(error, HDS_ERROR_FORMAT, "%s: line %d, column %d: %s; expected JSON",
+                               path, place.line, place.column, place.text);
+    }
     io_map_close(&map);
     return status;
 }

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a LoRA and its relatives make of a weight W (O,I,K..), K the sides of a convolution's
- * kernel. The change D is LoRA    up down                                            Hu et al.
- * 2022, equation 3 LoHa    (w1a w1b) * (w2a w2b), by elements                 Hyeon-Woo et al.
- * 2022, section 2 LoKr    w1 (x) w2, Kronecker's product                     Yeh et al. 2024
- * (LyCORIS), 4.2 full    itself where a product of two of a convolution may have Tucker's core t
- * between: (a t b)[o,i,k] = sum_pq a[o,p] t[p,q,k] b[q,i], and W' = W + gain D, or with DoRA's
- * norms m (Liu et al. 2024, equation 5) m (W + gain D) / |W + gain D|. A scale goes from W to W'.
- */
+ * kernel. The change D is
+ *
+ * - LoRA: up down (Hu et al. 2022, equation 3);
+ * - LoHa: (w1a w1b) * (w2a w2b), by elements (Hyeon-Woo et al. 2022, section 2);
+ * - LoKr: Kronecker's product of w1 and w2 (Yeh et al. 2024, LyCORIS, 4.2);
+ * - full: itself.
+ *
+ * A product of two of a convolution may have Tucker's core t between:
+ * (a t b)[o,i,k] = sum_pq a[o,p] t[p,q,k] b[q,i]. Then W' = W + gain D, or with DoRA's norms m
+ * (Liu et al. 2024, equation 5) W' = m (W + gain D) / |W + gain D|. A scale goes from W to W'. */
 #include "lora_priv.h"
 
 #include <math.h>

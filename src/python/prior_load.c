@@ -52,8 +52,9 @@ static bool get_path(load *l, PyObject *object, const char **path)
     return true;
 }
 
-static bool get_lora(load *l, PyObject *item, hds_lora *lora)
+static bool get_lora(load *l, PyObject *item, size_t i)
 {
+    hds_lora *lora = &l->loras[i];
     PyObject *path = item;
     double scale = 1;
     if (PyTuple_Check(item) &&
@@ -66,8 +67,9 @@ static bool get_lora(load *l, PyObject *item, hds_lora *lora)
     return false;
 }
 
-static bool get_embedding(load *l, PyObject *item, hds_embedding *embedding)
+static bool get_embedding(load *l, PyObject *item, size_t i)
 {
+    hds_embedding *embedding = &l->embeddings[i];
     PyObject *path = item, *token = NULL;
     if (PyTuple_Check(item) &&
         !PyArg_ParseTuple(item, "OO;embeddings: expected paths or (path, token)", &path, &token))
@@ -83,42 +85,22 @@ static bool get_embedding(load *l, PyObject *item, hds_embedding *embedding)
     return get_path(l, path, &embedding->path);
 }
 
-/* A list of at most so many, as a new tuple. */
-static PyObject *get_list(PyObject *object, const char *name, int most)
+/* A list of at most so many, item i of which get(l, item, i) takes. */
+static bool get_list(load *l, PyObject *object, const char *name, Py_ssize_t most,
+                     bool (*get)(load *l, PyObject *item, size_t i), size_t *count)
 {
-    if (PyUnicode_Check(object) || PyBytes_Check(object))
-        return PyErr_Format(PyExc_TypeError, "%s: one path, expected a list of them", name);
+    if (PyUnicode_Check(object) || PyBytes_Check(object)) {
+        PyErr_Format(PyExc_TypeError, "%s: one path, expected a list of them", name);
+        return false;
+    }
     PyObject *list = PySequence_Tuple(object);
-    if (!list || PyTuple_Size(list) <= most)
-        return list;
-    PyErr_Format(PyExc_ValueError, "%s: %zd of them, expected at most %d", name, PyTuple_Size(list),
-                 most);
-    Py_DECREF(list);
-    return NULL;
-}
-
-static bool get_loras(load *l, PyObject *object)
-{
-    PyObject *list = get_list(object, "loras", MAX_LORAS);
-    Py_ssize_t count = list ? PyTuple_Size(list) : 0;
-    bool good = list;
-    for (Py_ssize_t i = 0; good && i < count; i++)
-        good = get_lora(l, PyTuple_GetItem(list, i), &l->loras[i]);
-    l->params.loras = l->loras;
-    l->params.lora_count = (size_t)count;
-    Py_XDECREF(list);
-    return good;
-}
-
-static bool get_embeddings(load *l, PyObject *object)
-{
-    PyObject *list = get_list(object, "embeddings", MAX_EMBEDDINGS);
-    Py_ssize_t count = list ? PyTuple_Size(list) : 0;
-    bool good = list;
-    for (Py_ssize_t i = 0; good && i < count; i++)
-        good = get_embedding(l, PyTuple_GetItem(list, i), &l->embeddings[i]);
-    l->params.embeddings = l->embeddings;
-    l->params.embedding_count = (size_t)count;
+    Py_ssize_t size = list ? PyTuple_Size(list) : 0;
+    bool good = list && size <= most;
+    if (size > most)
+        PyErr_Format(PyExc_ValueError, "%s: %zd of them, expected at most %zd", name, size, most);
+    for (Py_ssize_t i = 0; good && i < size; i++)
+        good = get(l, PyTuple_GetItem(list, i), (size_t)i);
+    *count = (size_t)size;
     Py_XDECREF(list);
     return good;
 }
@@ -148,7 +130,7 @@ PyObject *python_prior_load(PyObject *type, PyObject *arguments, PyObject *keywo
     PyObject *objects[PATHS] = { Py_None, Py_None, Py_None, Py_None, Py_None }, *loras = NULL;
     PyObject *embeddings = NULL;
     python_text device = { .name = "device" }, dtype = { .name = "dtype" };
-    load l = { .held_count = 0 };
+    load l = { .params = { .loras = l.loras, .embeddings = l.embeddings } };
     hds_prior_params *params = &l.params;
     const char **paths[PATHS] = { &params->path, &params->config, &params->vae, &params->depth,
                                   &params->texture };
@@ -161,9 +143,10 @@ PyObject *python_prior_load(PyObject *type, PyObject *arguments, PyObject *keywo
     for (int i = 0; good && i < PATHS; i++)
         good = get_path(&l, objects[i], paths[i]);
     if (good && loras)
-        good = get_loras(&l, loras);
+        good = get_list(&l, loras, "loras", MAX_LORAS, get_lora, &params->lora_count);
     if (good && embeddings)
-        good = get_embeddings(&l, embeddings);
+        good = get_list(&l, embeddings, "embeddings", MAX_EMBEDDINGS, get_embedding,
+                        &params->embedding_count);
     hds_prior *prior = NULL;
     hds_error error = { .status = HDS_OK };
     hds_status status = HDS_OK;

@@ -56,8 +56,7 @@ void aten_use_threads(int threads)
     }
 }
 
-aten_one_thread::aten_one_thread()
-    : before(omp_get_max_threads())
+aten_one_thread::aten_one_thread() : before(omp_get_max_threads())
 {
     omp_set_num_threads(1);
 }

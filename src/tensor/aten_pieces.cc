@@ -34,6 +34,12 @@ static at::Tensor in_pieces(const at::Tensor &x, const at::Tensor &other, Part p
     return y;
 }
 
+static at::Tensor values(const at::Tensor &x, const aten_function &f)
+{
+    return in_pieces(x, {},
+                     [&](const at::Tensor &part, const at::Tensor &) { return f.value(part); });
+}
+
 namespace
 {
 
@@ -42,8 +48,7 @@ struct pointwise : Function<pointwise> {
     {
         c->save_for_backward({ x });
         c->saved_data["function"] = (int64_t)(intptr_t)f;
-        return in_pieces(
-            x, {}, [&](const at::Tensor &part, const at::Tensor &) { return f->value(part); });
+        return values(x, *f);
     }
     static tensor_list backward(AutogradContext *c, tensor_list dy)
     {
@@ -58,10 +63,7 @@ at::Tensor aten_pointwise(const at::Tensor &x, const aten_function &f)
 {
     if (!x.is_cpu())
         return f.value(x);
-    if (wants_graph(x))
-        return pointwise::apply(x, &f);
-    return in_pieces(x, {},
-                     [&](const at::Tensor &part, const at::Tensor &) { return f.value(part); });
+    return wants_graph(x) ? pointwise::apply(x, &f) : values(x, f);
 }
 
 // ---- norms over groups of channels ----
@@ -75,6 +77,13 @@ struct norm_of {
 };
 
 } // namespace
+
+// Of x (N,C,...)
+static norm_of norm_over(const at::Tensor &x, int64_t groups, double eps)
+{
+    int64_t batch = x.size(0), channels = x.size(1);
+    return { batch, channels, x.numel() / (batch * channels), groups, eps };
+}
 
 static const int64_t most_parts = 16; // of a tensor
 
@@ -143,10 +152,9 @@ struct norm : Function<norm> {
     static tensor_list backward(AutogradContext *c, tensor_list dy)
     {
         auto saved = c->get_saved_variables();
-        const at::Tensor &x = saved[0];
-        norm_of n = { x.size(0), x.size(1), x.numel() / (x.size(0) * x.size(1)),
-                      c->saved_data["groups"].toInt(), c->saved_data["eps"].toDouble() };
-        return { norm_backward(dy[0].contiguous(), x, saved[1], saved[2], n,
+        norm_of n =
+            norm_over(saved[0], c->saved_data["groups"].toInt(), c->saved_data["eps"].toDouble());
+        return { norm_backward(dy[0].contiguous(), saved[0], saved[1], saved[2], n,
                                c->saved_data["silu"].toBool()),
                  {},
                  {},
@@ -165,7 +173,7 @@ at::Tensor aten_group_norm(const at::Tensor &x, const at::Tensor &w, const at::T
         at::Tensor y = at::group_norm(x, groups, w, b, eps);
         return silu ? at::silu(y) : y;
     }
-    norm_of n = { x.size(0), x.size(1), x.numel() / (x.size(0) * x.size(1)), groups, eps };
+    norm_of n = norm_over(x, groups, eps);
     at::Tensor in = x.contiguous();
     return wants_graph(x) ? norm::apply(in, w, b, n, silu) : norm_forward(in, w, b, n, silu);
 }

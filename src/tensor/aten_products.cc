@@ -2,7 +2,7 @@
 // Matrix products on several threads. OpenBLAS's own threads wait by sched_yield: beside a process
 // that keeps a processor busy each product then takes some time slices of the scheduler, and a step
 // 20 times as long. So OpenBLAS works on one thread while operations run, and a product is cut into
-// parts for OpenMP's threads, which sleep while they wait.
+// parts for OpenMP's threads.
 #include "aten_priv.h"
 
 #include <mutex>
@@ -58,7 +58,7 @@ template <class Part> static void split(int64_t count, Part part)
     int64_t length = std::max(least_part, (count + most_parts - 1) / most_parts);
     length = (length + least_part - 1) / least_part * least_part;
     aten_each((count + length - 1) / length,
-         [&](int64_t i) { part(i * length, std::min(length, count - i * length)); });
+              [&](int64_t i) { part(i * length, std::min(length, count - i * length)); });
 }
 
 static void product(const at::Tensor &to, const at::Tensor &a, const at::Tensor &b)

@@ -31,8 +31,6 @@ static pthread_mutex_t opening = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic(const tn_backend *) opened;
 static char *library_in_use; /* set before `opened`, and never again */
 
-static const char *const libtorch_names[] = { "libtorch_cpu.so*", "libc10.so*", NULL };
-
 /* ---- sentences ---- */
 
 /* "headsds_torch_1.13.1.so (libtorch 1.13.1)", ... */
@@ -214,7 +212,7 @@ static const tn_backend *open_first(hds_error *error)
     backend_search s;
     const tn_backend *b = NULL;
     const char *folder = getenv("HEADSDS_TORCH_DIR");
-    char *present = backend_loaded(libtorch_names);
+    char *present = backend_loaded_libtorch();
     if (backend_look(&s, error) != HDS_OK)
         ;
     else if (!s.count)

@@ -233,24 +233,20 @@ char *backend_version_of(const backend_search *s, const char *library)
     return version;
 }
 
-typedef struct looked_for {
-    const char *const *names;
-    char *file;
-} looked_for;
-
-static int is_it(struct dl_phdr_info *info, size_t size, void *context)
+static int is_libtorch(struct dl_phdr_info *info, size_t size, void *context)
 {
-    looked_for *l = context;
+    static const char *const names[] = { "libtorch_cpu.so*", "libc10.so*" };
+    char **file = context;
     const char *name = info->dlpi_name ? backend_base(info->dlpi_name) : "";
-    for (int i = 0; l->names[i]; i++)
-        if (!fnmatch(l->names[i], name, 0))
-            return (l->file = hds_strdup(info->dlpi_name)) != NULL;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (!fnmatch(names[i], name, 0))
+            return (*file = hds_strdup(info->dlpi_name)) != NULL;
     return 0;
 }
 
-char *backend_loaded(const char *const names[])
+char *backend_loaded_libtorch(void)
 {
-    looked_for l = { .names = names };
-    dl_iterate_phdr(is_it, &l);
-    return l.file;
+    char *file = NULL;
+    dl_iterate_phdr(is_libtorch, &file);
+    return file;
 }

@@ -163,6 +163,6 @@ bool backend_same_version(const char *a, const char *b); /* in major and minor n
 /* The version of the libtorch that `library` is a file of, or NULL; new. */
 char *backend_version_of(const backend_search *s, const char *library);
 /* The file of a libtorch that the process has; new, or NULL. */
-char *backend_loaded(const char *const names[]);
+char *backend_loaded_libtorch(void);
 
 #endif

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-static int begin(void **state)
+static inline int begin(void **state)
 {
     hds_error error = { 0 };
     tn_context *cx = NULL;
@@ -21,7 +21,7 @@ static int begin(void **state)
     return 0;
 }
 
-static int end(void **state)
+static inline int end(void **state)
 {
     tn_context *cx = *state;
     tn_context_destroy(&cx);

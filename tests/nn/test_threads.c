@@ -2,14 +2,10 @@
 /* Every operation, and the way back through it, gives the same bytes on any number of threads: a
  * seed is a head on every machine, and fewer threads are used while a machine is busy. */
 #include "base/base.h"
-#include "tensor/tensor.h"
+#include "context.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 enum { MOST_THREADS = 5 };
 
@@ -148,13 +144,6 @@ static const operated operations[] = {
     { "pad", pad, 4, { 2, 35, 31, 33 }, false, 0 },
     { "upsample_nearest", upsample, 4, { 2, 35, 31, 33 }, false, 0 },
 };
-
-static void ok(tn_context *cx)
-{
-    hds_error error = { 0 };
-    if (tn_check(cx, &error) != HDS_OK)
-        fail_msg("%s", error.message);
-}
 
 /* The numbers of an operation's result, or of its way back from a made-up gradient. */
 static float *result(const operated *o, int threads, bool back, size_t *count)

@@ -101,7 +101,8 @@ HDS_NODISCARD hds_status io_check_archive(const char *path, const char *expected
 /* ---- json.c ---- */
 /* Jansson does the parsing; these name the file and the line. Release with json_decref. Read, too,
  * is what Python's json writes beyond the standard: Infinity, -Infinity and numbers beyond a double
- * are +-DBL_MAX, NaN is "NaN", integers beyond 64 bits are reals. A mark of byte order is skipped. */
+ * are +-DBL_MAX, NaN is "NaN", integers beyond 64 bits are reals. A mark of byte order is skipped.
+ */
 json_t *io_json_parse(const char *text, size_t size, json_error_t *place); /* new, or NULL */
 HDS_NODISCARD hds_status io_json_load(json_t **json, const char *path, hds_error *error);
 HDS_NODISCARD hds_status io_json_save(const json_t *json, const char *path, hds_error *error);
