@@ -9,7 +9,7 @@ LINES = """a photo of a head with big ears and a long nose, front view, side vie
 the face of an old man with a beard, an old woman's face, a boxer, a head of a young person
 blue eyes, brown hair, a hat, it's the man, they're heads, naïve café übermut façade
 голова человека с большими ушами 头 顔 머리 رأس 😀 😀 👍 12 3d 4k 1980s, café, большая борода"""
-MERGES = 90
+MERGES = 110
 
 
 def byte_names():

@@ -8,7 +8,7 @@ import sys
 import torch
 from diffusers import (AutoencoderKL, ControlNetModel, DDIMScheduler, StableDiffusionImg2ImgPipeline,
                        StableDiffusionInstructPix2PixPipeline, StableDiffusionPipeline, UNet2DConditionModel)
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModel, CLIPTokenizer, CLIPVisionConfig
 
 import recorder
@@ -26,6 +26,8 @@ def models(r, tokenizer):
     pipe = recorder.pipeline(tokenizer)
     pipe.save_pretrained(r.root / "sd")
     r.all_of("Stable Diffusion 1, float32", "sd", {"path": "sd"}, pipe, NETWORK)
+    # for tokenizers that have more tokens
+    recorder.text_encoder(tokenizer, vocab_size=len(tokenizer) + 8).save_pretrained(r.root / "roomy")
     other = recorder.pipeline(
         tokenizer, DDIMScheduler(**SCHEDULE, prediction_type="v_prediction", rescale_betas_zero_snr=True),
         unet=recorder.unet(3, attention_head_dim=(2, 4), use_linear_projection=True),
@@ -45,6 +47,7 @@ def ways_to_write(r, pipe):
     """One model, as it lies on disks: the reference is what diffusers loads of it."""
     ways = {"bin": {"safe_serialization": False}, "fp16": {"variant": "fp16"},
             "shards": {"max_shard_size": "40KB"}, "fp16-shards": {"variant": "fp16", "max_shard_size": "20KB"},
+            "bf16": {}}
     kinds = {"fp16": torch.float16, "fp16-shards": torch.float16, "bf16": torch.bfloat16}
     pipe.save_pretrained(r.root / "tmp")
     for name, settings in ways.items():
@@ -67,9 +70,9 @@ def ways_to_write(r, pipe):
 
 def single_files(r, tokenizer):
     """Files in the layout of the original release: diffusers reads what headsds reads."""
-    torch.save({"state_dict": {}, "global_step": 3}, r.root / "empty.ckpt")
+    text = "cond_stage_model.transformer.text_model."           # transformers 5 leaves text_model out
     tensors = {name: torch.frombuffer(bytearray(data), dtype={"F32": torch.float32, "I64": torch.int64}[dtype])
-               .reshape(shape) for name, (dtype, shape, data) in one_file(r.root / "sd").items()}
+               .reshape(shape) for name, (dtype, shape, data) in one_file(r.root / "sd", text).items()}
     save_file(tensors, r.root / "one.safetensors")
     torch.save({"state_dict": tensors, "global_step": 3}, r.root / "one.ckpt")
     for file in ("one.safetensors", "one.ckpt"):
