@@ -13,6 +13,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "field"))
 from inputs import draw, pictures  # noqa: E402
 
+torch.set_num_threads(1)        # the models are small
 PROMPTS = ["a head with big ears", "an old man's face, 45 years, naïve"]
 SIZE = [8, 4]                   # of latents: no square
 SCHEDULE = dict(beta_start=.00085, beta_end=.012, beta_schedule="scaled_linear", num_train_timesteps=1000,

@@ -10,7 +10,9 @@ from diffusers import StableDiffusionPipeline
 from diffusers.loaders.lora_base import _pack_dict_with_prefix
 from diffusers.training_utils import _collate_lora_metadata
 from diffusers.utils import convert_state_dict_to_diffusers, convert_state_dict_to_kohya
-from peft import LoHaConfig, LoKrConfig, LoraConfig, get_peft_model, get_peft_model_state_dict
+from peft import (LoHaConfig, LoKrConfig, LoraConfig, get_peft_model, get_peft_model_state_dict,
+                  inject_adapter_in_model)
+from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors.torch import load_file, save_file
 
 import recorder
@@ -66,7 +68,9 @@ def loras(r, fresh):
         pipe = fresh()
         pipe.unet.add_adapter(LoraConfig(**{"r": 4, "target_modules": UNET, **settings}))
         text = {k: v for k, v in settings.items() if k in ("lora_alpha", "use_rslora", "use_dora")}
-        pipe.text_encoder.add_adapter(LoraConfig(r=4, target_modules=TEXT, **text))
+        config = LoraConfig(r=4, target_modules=TEXT, **text)
+        inject_adapter_in_model(config, pipe.text_encoder)      # transformers' add_adapter asks for a peft that is not out
+        pipe.text_encoder.peft_config = {"default": config}
         fill(pipe.unet, number)
         fill(pipe.text_encoder, 100 + number)
         parts = {part: convert_state_dict_to_diffusers(get_peft_model_state_dict(getattr(pipe, part)))
@@ -78,27 +82,30 @@ def loras(r, fresh):
         both(r, "LoRA, diffusers", name, {"loras": [[folder, 1.0]]}, pipe, fixture=name in ("patterns", "DoRA"))
         if "DoRA" not in name and "use_rslora" not in settings:
             kohya(r, pipe, parts, number, name)
-        back = fresh()                       # what diffusers itself reads of it, at a scale
-        back.load_lora_weights(r.root / folder)
         if "DoRA" in name:
-            continue                         # at a scale below 1 packages differ in what that means
-        back.fuse_lora(lora_scale=.6)
-        both(r, "LoRA, diffusers", name + ", at 0.6", {"loras": [[folder, .6]]}, back)
+            continue                         # packages differ in what a scale below 1 means
+        for part in (pipe.unet, pipe.text_encoder):
+            for module in part.modules():
+                if isinstance(module, BaseTunerLayer):
+                    module.scale_layer(.6)
+        both(r, "LoRA, diffusers", name + ", at 0.6", {"loras": [[folder, .6]]}, pipe)
 
 
 def kohya(r, pipe, parts, number, name):
-    tensors = _pack_dict_with_prefix(parts["unet"], "unet")
-    tensors.update(_pack_dict_with_prefix(parts["text_encoder"], "text_encoder"))
-    config = pipe.unet.peft_config["default"]
-    named = convert_state_dict_to_kohya({k: v.contiguous() for k, v in tensors.items()})
-    for key in [key for key in named if key.endswith(".alpha")]:        # diffusers writes the rank
-        module = next(m for n, m in (*pipe.unet.named_modules(), *pipe.text_encoder.named_modules())
-                      if hasattr(m, "lora_alpha") and key.startswith(("lora_unet_", "lora_te_"))
-                      and key[:-len(".alpha")].split("_", 2)[2] == n.replace(".", "_"))
-        named[key] = torch.tensor(float(module.lora_alpha["default"]))
+    """The names that trainers of kohya's kind give to it."""
+    tensors, alphas = {}, {}
+    for part, inside, short in (("unet", "", "lora_unet_"), ("text_encoder", "text_model.", "lora_te1_")):
+        tensors.update(_pack_dict_with_prefix({inside + key: value.contiguous() for key, value in parts[part].items()}, part))
+        for path, module in getattr(pipe, part).named_modules():
+            if isinstance(module, BaseTunerLayer):
+                alphas[short + (inside + path).replace(".", "_") + ".alpha"] = float(module.lora_alpha["default"])
+    named = convert_state_dict_to_kohya(tensors)
+    for key in named:
+        if key.endswith(".alpha"):
+            named[key] = torch.tensor(alphas.pop(key))          # diffusers writes the rank
+    assert not alphas
     file = f"loras/kohya-{number}.safetensors"
     save_file(named, r.root / file)
-    assert config.lora_alpha
     both(r, "LoRA, kohya", name, {"loras": [[file, 1.0]]}, pipe, fixture=name == "patterns")
 
 
