@@ -62,7 +62,7 @@ def difference(case, files, place):
         with warnings.catch_warnings():
             warnings.simplefilter("error" if case["check"]["what"] != "tokens" else "ignore")
             found = reference.compute(reference.load(case, files, place), case["check"])
-    except (headsds.Error, ValueError, Warning) as error:
+    except (headsds.Error, ValueError, OSError, Warning) as error:
         return np.inf, f"{type(error).__name__}: {error}"
     expected = np.reshape(case["expected"], case["shape"])
     if expected.size != found.size:

@@ -1,22 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """LoRAs and their relatives, textual inversions: what peft, diffusers and LyCORIS write, and its effect."""
 
-import copy
 import logging
 
-import numpy as np
 import torch
 from diffusers import StableDiffusionPipeline
-from diffusers.loaders.lora_base import _pack_dict_with_prefix
 from diffusers.training_utils import _collate_lora_metadata
-from diffusers.utils import convert_state_dict_to_diffusers, convert_state_dict_to_kohya
+from diffusers.utils import convert_state_dict_to_diffusers
 from peft import (LoHaConfig, LoKrConfig, LoraConfig, get_peft_model, get_peft_model_state_dict,
                   inject_adapter_in_model)
 from peft.tuners.tuners_utils import BaseTunerLayer
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 import recorder
-from recorder import CHECKS
 
 ADAPTED = 2e-5
 UNET = ["to_q", "to_k", "to_v", "to_out.0"]
@@ -63,7 +59,7 @@ def both(r, group, name, load, pipe, fixture=False, which=("states", "noise")):
 
 
 def loras(r, fresh):
-    """UNet and text encoder, as training scripts save them with diffusers; and in kohya's names."""
+    """UNet and text encoder, as training scripts save them with diffusers; and under the names of kohya's trainer."""
     for number, (name, settings) in enumerate(LORAS.items()):
         pipe = fresh()
         pipe.unet.add_adapter(LoraConfig(**{"r": 4, "target_modules": UNET, **settings}))
@@ -81,7 +77,7 @@ def loras(r, fresh):
             **_collate_lora_metadata({"unet": pipe.unet, "text_encoder": pipe.text_encoder}))
         both(r, "LoRA, diffusers", name, {"loras": [[folder, 1.0]]}, pipe, fixture=name in ("patterns", "DoRA"))
         if "DoRA" not in name and "use_rslora" not in settings:
-            kohya(r, pipe, parts, number, name)
+            kohya(r, pipe, number, name)
         if "DoRA" in name:
             continue                         # packages differ in what a scale below 1 means
         for part in (pipe.unet, pipe.text_encoder):
@@ -91,22 +87,19 @@ def loras(r, fresh):
         both(r, "LoRA, diffusers", name + ", at 0.6", {"loras": [[folder, .6]]}, pipe)
 
 
-def kohya(r, pipe, parts, number, name):
-    """The names that trainers of kohya's kind give to it."""
-    tensors, alphas = {}, {}
-    for part, inside, short in (("unet", "", "lora_unet_"), ("text_encoder", "text_model.", "lora_te1_")):
-        tensors.update(_pack_dict_with_prefix({inside + key: value.contiguous() for key, value in parts[part].items()}, part))
-        for path, module in getattr(pipe, part).named_modules():
+def kohya(r, pipe, number, name):
+    """The same adapter under the names of kohya's trainer."""
+    named = {}
+    for part, start in ((pipe.unet, "lora_unet_"), (pipe.text_encoder, "lora_te_text_model_")):
+        for path, module in part.named_modules():
             if isinstance(module, BaseTunerLayer):
-                alphas[short + (inside + path).replace(".", "_") + ".alpha"] = float(module.lora_alpha["default"])
-    named = convert_state_dict_to_kohya(tensors)
-    for key in named:
-        if key.endswith(".alpha"):
-            named[key] = torch.tensor(alphas.pop(key))          # diffusers writes the rank
-    assert not alphas
+                key = start + path.replace(".", "_")
+                named[key + ".lora_down.weight"] = module.lora_A["default"].weight.detach()
+                named[key + ".lora_up.weight"] = module.lora_B["default"].weight.detach()
+                named[key + ".alpha"] = torch.tensor(float(module.lora_alpha["default"]))
     file = f"loras/kohya-{number}.safetensors"
     save_file(named, r.root / file)
-    both(r, "LoRA, kohya", name, {"loras": [[file, 1.0]]}, pipe, fixture=name == "patterns")
+    both(r, "LoRA, names of kohya's trainer", name, {"loras": [[file, 1.0]]}, pipe, fixture=name == "patterns")
 
 
 def adapters(r, fresh):
