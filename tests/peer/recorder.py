@@ -157,6 +157,8 @@ def walk(pipe, check):
     """Latents before the first evaluation and after each."""
     text = torch.from_numpy(states(pipe, check))
     pipe.scheduler.set_timesteps(check["steps"])
+    if "first" in check:
+        pipe.scheduler.timesteps[0] = check["first"]
     x = torch.from_numpy(draw(6, 1, 4, *check["size"])) * pipe.scheduler.init_noise_sigma
     seen = [x.numpy()]
     for t in pipe.scheduler.timesteps:
