@@ -180,6 +180,26 @@ static hds_status load_added(text_tokenizer *t, const folder *f, hds_error *erro
     return status;
 }
 
+/* diffusers saves a textual inversion of several vectors as the tokens w, w_1, w_2 ... of ids in a
+ * row; its pipelines read w in a prompt as all of them (maybe_convert_prompt). */
+static hds_status join_vectors(text_tokenizer *t, hds_error *error)
+{
+    for (size_t i = t->special_count; i < t->added_count; i++) {
+        text_added *first = &t->added[i];
+        for (bool more = true; more;) {
+            char *name = hds_format("%s_%d", first->word, first->count);
+            if (!name)
+                return hds_raise(error, HDS_ERROR_MEMORY, "no memory for %zu added tokens",
+                                 t->added_count);
+            const text_added *next = text_find_added(t, name);
+            more = next && next->id == first->id + first->count && first->count < TEXT_TOKENS - 2;
+            first->count += more;
+            hds_free(name);
+        }
+    }
+    return HDS_OK;
+}
+
 /* ---- the folder ---- */
 
 static hds_status check_config(const folder *f, hds_error *error)
@@ -241,6 +261,8 @@ static hds_status fill(text_tokenizer *t, const folder *f, hds_error *error)
         status = load_specials(t, f, error);
     if (!status)
         status = load_added(t, f, error);
+    if (!status)
+        status = join_vectors(t, error);
     if (!status && f->json[WHOLE])
         status = text_ends_check(t, f->json[WHOLE], f->paths[WHOLE], error);
     return status;

@@ -200,6 +200,18 @@ def test_added_tokens_are_one_each(prior, folder, form):
     assert np.isfinite(loaded.encode_text(["a <my-face>"])).all()
 
 
+@pytest.mark.parametrize("form", ["added_tokens.json", "added_tokens_decoder", "tokenizer.json"])
+def test_vectors_that_diffusers_saved_belong_to_their_word(folder, form):
+    first = grow(folder, 6)
+    words = ["<w>", "<w>_1", "<w>_2", "<v>", "<v>_2", "<u>_1"]
+    add_as(form, folder, [added(first + k, word) for k, word in enumerate(words)])
+    loaded = headsds.Prior.load(folder)
+    assert ids(loaded, "a <w> face") == [
+        *ids(loaded, "a"), first, first + 1, first + 2, *ids(loaded, "face")]
+    for alone in (3, 4, 5):  # nothing that is missing is passed over
+        assert ids(loaded, words[alone]) == [first + alone]
+
+
 @pytest.mark.parametrize("form", ["added_tokens_decoder", "tokenizer.json"])
 def test_how_added_tokens_are_looked_for(prior, folder, form):
     first = grow(folder, 2)
