@@ -75,7 +75,8 @@ def test_table_is_the_built_in_head():
 
 GROUPS = {"expression": ["expression_basis", "expression_names"], "uv": ["uvs", "uv_faces"],
           "joint": ["joints", "joint_parents", "joint_names", "joint_shape_basis", "skin_weights"],
-          "texture": ["mean_texture"], "part": ["part_names", "face_parts"]}
+          "texture": ["mean_texture"], "part": ["part_names", "face_parts"],
+          "attribute": ["attribute_names", "attribute_measure", "attribute_offset"]}
 OPTIONAL = ["joint_expression_basis", "pose_basis", "base_pose"]
 NEEDING = {"uv": ["mean_texture"], "expression": OPTIONAL[:1], "joint": OPTIONAL}
 
@@ -108,3 +109,14 @@ def test_needed_arrays(written, tmp_path, name):
     np.savez(tmp_path / "part.npz", **arrays)
     with pytest.raises(headsds.FormatError, match=f"part.npz: {name} is missing"):
         headsds.HeadModel.load(tmp_path / "part.npz")
+
+
+def test_attributes_of_the_snippet(written):
+    model = headsds.HeadModel.load(written / "egg.npz")
+    for shape in ([], [1.5], [-2]):
+        width = np.ptp(np.asarray(model.vertices(shape))[:, 0])
+        assert model.measure(shape) == {"width": pytest.approx(width, rel=0.02)}
+    with pytest.raises(ValueError, match="shape"):
+        model.measure([1, 2])
+    with pytest.raises(ValueError, match="shape"):
+        model.measure([np.nan])
