@@ -228,6 +228,8 @@ class Terminal:
         elif due or time.monotonic() >= self._next:
             self._next = time.monotonic() + LINE_EVERY
             print(text, flush=True)
+        else:
+            return                      # it may be the last one, which has to come yet
         self._last = text
 
     def close(self):
