@@ -100,7 +100,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--python", help="an interpreter that has the packages of requirements.txt")
     parser.add_argument("--python-4", help="one that has those of requirements-4.txt")
-    parser.add_argument("--work", type=pathlib.Path, default=HERE / "work", help="where everything is written")
+    parser.add_argument("--work", type=pathlib.Path, default=HERE / "made", help="where everything is written")
     parser.add_argument("--again", action="store_true", help="compare with the files of the last run")
     parser.add_argument("--show", action="store_true", help="a line for each case")
     given = parser.parse_args()
