@@ -2,7 +2,7 @@
 """Computes with headsds what the reference packages computed, and compares. docs/reliability.md says how to run it.
 
 The packages of requirements.txt and requirements-4.txt write models, LoRAs, schedulers and tokenizers; they are installed below
-tests/peer/work (some GB), unless interpreters that have them are given. The exit status is 1 where a number is
+tests/peer/made (some GB), unless interpreters that have them are given. The exit status is 1 where a number is
 further from the reference's than the tolerance."""
 
 import argparse
