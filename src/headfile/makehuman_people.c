@@ -11,13 +11,12 @@
 #include "math/math.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { PEOPLES = 3, SEXES = 2, AGES = 4, LEVELS = 3 };
 enum { MACROS = PEOPLES * SEXES * AGES + SEXES * AGES * LEVELS * LEVELS };
 enum { AGE, MALE, PEOPLE, WEIGHT = PEOPLE + PEOPLES, MUSCLE, FIXED };
-enum { HEADS = 3000, COMPONENTS = 100, SPARE = 16 };
+enum { HEADS = 3000, COMPONENTS = 100 };
 static const uint64_t seed = 2026;
 static const char *const peoples[PEOPLES] = { "african", "asian", "caucasian" };
 static const char *const sexes[SEXES] = { "female", "male" };
@@ -54,14 +53,6 @@ static hds_status list_macros(makehuman_people *p, const char *folder, hds_error
     return status;
 }
 
-/* A target's number in the list, -1 for "". */
-static hds_status add_end(makehuman_people *p, const char *folder, const char *name, int32_t *end,
-                          hds_error *error)
-{
-    *end = *name ? (int32_t)p->targets.count : -1;
-    return *name ? makehuman_targets_add(&p->targets, folder, name, error) : HDS_OK;
-}
-
 /* The two words that "nose-hump-decr-incr" ends with and what is before them; a name without two
  * such ends is itself the target above 0. */
 static void split_name(const char *name, size_t *stem, size_t *low)
@@ -95,13 +86,14 @@ static hds_status add_modifier(makehuman_people *p, const char *folder, const js
         m->name ? HDS_OK : hds_raise(error, HDS_ERROR_MEMORY, "%s: no memory for names", place);
     for (int i = 0; !status && i < (sided ? 4 : 2); i++) {
         const char *side = sided ? (i < 2 ? "l-" : "r-") : "";
+        if (one && i % 2 == 0)
+            continue; /* there is none below 0 */
         char *end =
-            one     ? hds_format("%s%s", side, i % 2 ? name : "")
+            one     ? hds_format("%s%s", side, name)
             : i % 2 ? hds_format("%s%.*s-%s", side, (int)stem, name, name + stem + low + 2)
                     : hds_format("%s%.*s-%.*s", side, (int)stem, name, (int)low, name + stem + 1);
-        if (one && i % 2 == 0 && end)
-            *end = 0;
-        status = end ? add_end(p, folder, end, &m->ends[i / 2][i % 2], error)
+        m->ends[i / 2][i % 2] = (int32_t)p->targets.count;
+        status = end ? makehuman_targets_add(&p->targets, folder, end, error)
                      : hds_raise(error, HDS_ERROR_MEMORY, "%s: no memory for names", place);
         hds_free(end);
     }
